@@ -1,0 +1,1 @@
+"""What every service shares: kernel (pure values) < contracts (messages) < runtime (servers and clocks)."""
