@@ -1,0 +1,1 @@
+"""Every message on the bus: frozen models, one table of subjects, committed schemas and examples."""

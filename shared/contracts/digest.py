@@ -1,0 +1,12 @@
+"""The digest that ties an approval to exactly the plan that was seen."""
+
+import hashlib
+import json
+
+from shared.contracts.v1.plan import Plan
+
+
+def plan_sha256(plan: Plan) -> str:
+    """Return the hex SHA-256 of the plan's canonical JSON (sorted keys, no white space)."""
+    canonical = json.dumps(plan.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

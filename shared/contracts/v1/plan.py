@@ -1,0 +1,135 @@
+"""A plan: which fleet a cluster should have, as ordered moves, each safe by itself."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from shared.contracts.base import Ratio, Token, Usd, Value
+from shared.kernel.pools import PoolKey
+
+
+class MoveKind(StrEnum):
+    """What a move does to the fleet."""
+
+    REPLACE = "replace"
+    """Launch first, then cordon, drain and terminate."""
+    DELETE = "delete"
+    """Only cordon, drain and terminate: the pods fit on nodes that are Ready now."""
+    LAUNCH = "launch"
+    """Only launch: for pods that fit nowhere."""
+
+
+class MoveReason(StrEnum):
+    """Why a move was made; Karpenter's words where it has one."""
+
+    EMPTY = "empty"
+    UNDERUTILIZED = "underutilized"
+    CHEAPER_OFFERING = "cheaper_offering"
+    INTERRUPTED = "interrupted"
+    PENDING_PODS = "pending_pods"
+
+
+class PlanTrigger(StrEnum):
+    """What asked for the plan."""
+
+    ON_DEMAND = "on_demand"
+    TIMER = "timer"
+    PENDING_PODS = "pending_pods"
+
+
+class OfferingChoice(Value):
+    """One pool to launch from, at the price it was planned with."""
+
+    pool: PoolKey
+    usd_per_hour: Usd
+    interruption_probability: Ratio | None = None
+    """Per hour; null on-demand, and where nobody knows."""
+
+
+class Launch(Value):
+    """One instance."""
+
+    id: Token
+    """Unique in the plan."""
+    offerings: tuple[OfferingChoice, ...]
+    """In the order to try; the first is the planned one."""
+    pods: tuple[str, ...] = ()
+    """namespace/name of pods it is meant for; kube-scheduler decides in the end."""
+
+
+class Move(Value):
+    """One change with its reasons."""
+
+    id: Token
+    """Unique in the plan."""
+    kind: MoveKind
+    reason: MoveReason
+    launches: tuple[Launch, ...] = ()
+    drains: tuple[str, ...] = ()
+    """Node names: cordoned, drained and terminated after every launch is Ready."""
+    savings_usd_per_hour: Usd
+    disruption_pods: int = 0
+    """Pods that will be evicted."""
+    explanation: str
+    """One sentence a person understands."""
+    runner_up: str | None = None
+    binding_constraint: str | None = None
+
+
+class UnplacedPod(Value):
+    """A pod no node of the plan can take, and why."""
+
+    pod: str
+    reasons: tuple[str, ...]
+
+
+class BaselineRate(Value):
+    """What the cluster's requests cost before the plan; savings are booked against it."""
+
+    usd_per_vcpu_hour: Usd
+    usd_per_gib_hour: Usd
+
+
+class PlanInputs(Value):
+    """What the plan was made from."""
+
+    cluster_epoch: int
+    cluster_sequence: int
+    policy_revision: int
+    prices_as_of: AwareDatetime | None
+    price_age_seconds: int | None
+    """Of the oldest price used; null when no price was needed."""
+    risk_source: str
+    """Where interruption probabilities came from."""
+
+
+class Plan(Value):
+    """Everything the executor needs, so that it asks nobody while it works."""
+
+    id: UUID
+    organization_id: Token
+    cluster_id: Token
+    trigger: PlanTrigger
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+    inputs: PlanInputs
+    nodes_before: int
+    nodes_after: int
+    cost_before_usd_per_hour: Usd | None
+    """Null when a node's price is unknown."""
+    cost_after_usd_per_hour: Usd | None
+    savings_from_packing_usd_per_hour: Usd | None = None
+    savings_from_capacity_type_usd_per_hour: Usd | None = None
+    objective_usd_per_hour: Usd | None = None
+    lower_bound_usd_per_hour: Usd | None = None
+    """Proven: no fleet that meets the constraints has a lower objective."""
+    gap_ratio: float | None = None
+    expected_interruptions_per_day_before: float | None = None
+    expected_interruptions_per_day_after: float | None = None
+    baseline_rate: BaselineRate | None = None
+    moves: tuple[Move, ...]
+    unplaced: tuple[UnplacedPod, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader must know: stale prices, nodes left out, estimates used."""
+    solve_seconds: float | None = None
