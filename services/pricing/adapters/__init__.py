@@ -1,0 +1,1 @@
+"""What pricing calls out to. Driver errors stop here."""

@@ -1,0 +1,167 @@
+"""Prices and types in pricing's own schema; bulk writes go through unnest, one statement a batch."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from services.pricing.domain.offerings import PricePoint
+from services.pricing.ports import StoredOffering
+from shared.kernel.capacity import InstanceType
+from shared.kernel.pools import CapacityType, PoolKey
+
+Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+
+INSTANCE_TYPE = TypeAdapter(InstanceType)
+
+SOURCE_BY_CAPACITY_TYPE = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
+
+
+class PostgresOfferingRepository:
+    """See ports.OfferingRepository."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def known(self, region: str) -> Mapping[PoolKey, PricePoint]:
+        """See the port."""
+        rows = await self._connection.fetch("select * from offerings where region = $1", region)
+        return {point.pool: point for point in map(_point, rows)}
+
+    async def add_points(self, points: Sequence[PricePoint]) -> int:
+        """See the port."""
+        answer = await self._connection.execute(
+            """
+            insert into price_points (region, instance_type, zone_id, capacity_type, usd_per_hour, effective_at)
+            select * from unnest(
+                $1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::timestamptz[]
+            )
+            on conflict do nothing
+            """,
+            *_columns(points),
+        )
+        return int(answer.rsplit(" ", 1)[1])
+
+    async def put_in_force(self, points: Sequence[PricePoint]) -> None:
+        """See the port."""
+        await self._connection.execute(
+            """
+            insert into offerings as held
+                (region, instance_type, zone_id, capacity_type, usd_per_hour, effective_at)
+            select * from unnest(
+                $1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::timestamptz[]
+            )
+            on conflict (region, instance_type, zone_id, capacity_type) do update
+            set usd_per_hour = excluded.usd_per_hour, effective_at = excluded.effective_at
+            where excluded.effective_at > held.effective_at
+            """,
+            *_columns(points),
+        )
+
+    async def replace_catalogue(
+        self,
+        region: str,
+        *,
+        zone_ids: Mapping[str, str],
+        instance_types: Sequence[InstanceType],
+        offered: frozenset[tuple[str, str]],
+    ) -> None:
+        """See the port."""
+        for table in ("zones", "instance_types", "offered"):
+            await self._connection.execute(f"delete from {table} where region = $1", region)
+        await self._connection.execute(
+            "insert into zones (region, zone, zone_id) select $1, * from unnest($2::text[], $3::text[])",
+            region,
+            list(zone_ids.keys()),
+            list(zone_ids.values()),
+        )
+        await self._connection.execute(
+            "insert into instance_types (region, name, facts)"
+            " select $1, name, facts::jsonb from unnest($2::text[], $3::text[]) as t (name, facts)",
+            region,
+            [t.name for t in instance_types],
+            [INSTANCE_TYPE.dump_json(t).decode() for t in instance_types],
+        )
+        pairs = sorted((name, zone_ids[zone]) for name, zone in offered if zone in zone_ids)
+        await self._connection.execute(
+            "insert into offered (region, instance_type, zone_id)"
+            " select $1, * from unnest($2::text[], $3::text[])",
+            region,
+            [name for name, _ in pairs],
+            [zone_id for _, zone_id in pairs],
+        )
+
+    async def zone_ids(self, region: str) -> Mapping[str, str]:
+        """See the port."""
+        rows = await self._connection.fetch("select zone, zone_id from zones where region = $1", region)
+        return {row["zone"]: row["zone_id"] for row in rows}
+
+    async def offered_zone_ids(self, region: str) -> Mapping[str, frozenset[str]]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            "select instance_type, array_agg(zone_id) as zone_ids from offered where region = $1 group by 1",
+            region,
+        )
+        return {row["instance_type"]: frozenset(row["zone_ids"]) for row in rows}
+
+    async def instance_types(self, region: str) -> Sequence[InstanceType]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            "select facts::text as facts from instance_types where region = $1 order by name", region
+        )
+        return [INSTANCE_TYPE.validate_json(row["facts"]) for row in rows]
+
+    async def offerings(self, region: str) -> Sequence[StoredOffering]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            """
+            select o.*, s.as_of
+            from offerings o
+            join offered using (region, instance_type, zone_id)
+            join source_states s
+              on s.region = o.region
+             and s.source = case o.capacity_type when 'spot' then 'spot_price_history' else 'price_list' end
+            where o.region = $1
+            order by o.instance_type, o.zone_id, o.capacity_type
+            """,
+            region,
+        )
+        return [StoredOffering(_point(row), row["as_of"]) for row in rows]
+
+    async def note_source(self, region: str, source: str, *, as_of: datetime) -> None:
+        """See the port."""
+        await self._connection.execute(
+            """
+            insert into source_states as held (region, source, as_of) values ($1, $2, $3)
+            on conflict (region, source) do update set as_of = greatest(held.as_of, excluded.as_of)
+            """,
+            region,
+            source,
+            as_of,
+        )
+
+    async def source_as_of(self, region: str, source: str) -> datetime | None:
+        """See the port."""
+        found: datetime | None = await self._connection.fetchval(
+            "select as_of from source_states where region = $1 and source = $2", region, source
+        )
+        return found
+
+
+def _point(row: asyncpg.Record) -> PricePoint:
+    pool = PoolKey(row["region"], row["instance_type"], row["zone_id"], CapacityType(row["capacity_type"]))
+    return PricePoint(pool, row["usd_per_hour"], row["effective_at"])
+
+
+def _columns(points: Sequence[PricePoint]) -> tuple[list[Any], ...]:
+    """Turn points into the column arrays that unnest takes."""
+    return (
+        [p.pool.region for p in points],
+        [p.pool.instance_type for p in points],
+        [p.pool.zone_id for p in points],
+        [p.pool.capacity_type.value for p in points],
+        [p.usd_per_hour for p in points],
+        [p.effective_at for p in points],
+    )

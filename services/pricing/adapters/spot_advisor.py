@@ -1,0 +1,58 @@
+"""Spot Advisor's data file, the one behind AWS's web page."""
+
+import json
+from collections.abc import Mapping
+
+import aiohttp
+
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.errors import SourceUnavailableError
+
+LARGEST_FILE_BYTES = 32 * 1024**2
+TIMEOUT = aiohttp.ClientTimeout(total=60)
+
+
+class SpotAdvisorFile:
+    """Fetched whole: about 1 MB."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def ratings(self) -> Mapping[str, Mapping[str, AdvisorBand]]:
+        """See ports.AdvisorSource; a band that is none of the five is left out.
+
+        Raises:
+            SourceUnavailableError: no answer, or none that is Spot Advisor's file.
+        """
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=TIMEOUT, trust_env=True) as http,
+                http.get(self._url) as answer,
+            ):
+                answer.raise_for_status()
+                body = await answer.content.read(LARGEST_FILE_BYTES + 1)
+            if len(body) > LARGEST_FILE_BYTES:
+                raise SourceUnavailableError(f"reading spot advisor: {self._url} is larger than 32 MiB")
+            return read_ratings(body)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise SourceUnavailableError(f"reading spot advisor: {self._url}: {error}") from error
+
+
+def read_ratings(body: bytes) -> Mapping[str, Mapping[str, AdvisorBand]]:
+    """Read the file's Linux bands by region and type.
+
+    Raises:
+        SourceUnavailableError: it is not Spot Advisor's file.
+    """
+    try:
+        regions = json.loads(body)["spot_advisor"]
+        return {
+            str(region): {
+                str(name): AdvisorBand(rating["r"])
+                for name, rating in systems.get("Linux", {}).items()
+                if rating.get("r") in AdvisorBand
+            }
+            for region, systems in regions.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceUnavailableError(f"reading spot advisor: not its file: {error!r}") from error

@@ -1,0 +1,1 @@
+"""Prices, their age, risk and notices, as plain functions on frozen values."""

@@ -1,0 +1,92 @@
+"""What an EventBridge event obliges us to tell the others.
+
+Each kind of event is one row of a table keyed by (source, detail-type); what is not in the table is no
+concern of ours and is dropped. The shapes are AWS's:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html and
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.pricing.errors import MalformedNoticeError
+from shared.kernel.interruption import InterruptionKind
+
+LARGEST_BODY_BYTES = 256 * 1024
+"""SQS's own limit; a longer body is none of EventBridge's."""
+
+GOING_STATES = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing EC2 said about one instance."""
+
+    event_id: str
+    """EventBridge's own, the same in every delivery."""
+    instance_id: str
+    account: str
+    region: str
+    kind: InterruptionKind
+    at: datetime
+
+
+Parser = Callable[[Mapping[str, Any]], list[tuple[str, InterruptionKind]]]
+
+
+def _one_instance(kind: InterruptionKind) -> Parser:
+    return lambda event: [(str(event["detail"]["instance-id"]), kind)]
+
+
+def _state_change(event: Mapping[str, Any]) -> list[tuple[str, InterruptionKind]]:
+    detail = event["detail"]
+    if detail["state"] not in GOING_STATES:
+        return []
+    return [(str(detail["instance-id"]), InterruptionKind.INSTANCE_TERMINATED)]
+
+
+def _scheduled_change(event: Mapping[str, Any]) -> list[tuple[str, InterruptionKind]]:
+    detail = event["detail"]
+    if detail.get("service") != "EC2" or detail.get("eventTypeCategory") != "scheduledChange":
+        return []
+    entities = detail.get("affectedEntities", ())
+    return [(str(entity["entityValue"]), InterruptionKind.SCHEDULED_CHANGE) for entity in entities]
+
+
+PARSERS: Mapping[tuple[str, str], Parser] = {
+    ("aws.ec2", "EC2 Spot Instance Interruption Warning"): _one_instance(InterruptionKind.SPOT_INTERRUPTION),
+    ("aws.ec2", "EC2 Instance Rebalance Recommendation"): _one_instance(
+        InterruptionKind.REBALANCE_RECOMMENDATION
+    ),
+    ("aws.ec2", "EC2 Instance State-change Notification"): _state_change,
+    ("aws.health", "AWS Health Event"): _scheduled_change,
+}
+
+
+def parse(body: str) -> list[Notice]:
+    """Give the notices in one queue message; none when it is an event that does not concern us.
+
+    Raises:
+        MalformedNoticeError: it is no EventBridge event.
+    """
+    if len(body) > LARGEST_BODY_BYTES:
+        raise MalformedNoticeError(f"the message has {len(body)} characters; no event is that long")
+    try:
+        event = json.loads(body)
+        parser = PARSERS.get((event["source"], event["detail-type"]))
+        if parser is None:
+            return []
+        at = datetime.fromisoformat(event["time"])
+        if at.tzinfo is None:
+            raise MalformedNoticeError(f"the event's time {event['time']!r} has no zone")
+        return [
+            Notice(
+                f"{event['id']}:{instance}", instance, str(event["account"]), str(event["region"]), kind, at
+            )
+            for instance, kind in parser(event)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedNoticeError(f"the message is no EventBridge event: {error!r}") from error

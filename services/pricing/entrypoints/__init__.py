@@ -1,0 +1,1 @@
+"""What calls into pricing: messages, and the clock."""

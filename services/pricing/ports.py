@@ -1,0 +1,215 @@
+"""What pricing needs from outside."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.notices import Notice
+from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.risk_flags import Flag
+from shared.contracts.base import Message
+from shared.kernel.capacity import InstanceType
+from shared.kernel.pools import PoolKey
+
+
+class Catalogue(Protocol):
+    """What EC2 offers in a region."""
+
+    async def zone_ids(self, region: str) -> Mapping[str, str]:
+        """Return the zone id of each zone name of our own account."""
+        ...
+
+    async def instance_types(self, region: str) -> Sequence[InstanceType]:
+        """Return every type of the region that Kubernetes can run on."""
+        ...
+
+    async def offered(self, region: str) -> frozenset[tuple[str, str]]:
+        """Return the (instance type, zone name) pairs that can be launched."""
+        ...
+
+
+class SpotPriceSource(Protocol):
+    """The history of spot prices."""
+
+    def price_points(
+        self, *, region: str, since: datetime, until: datetime, zone_ids: Mapping[str, str]
+    ) -> AsyncIterator[Sequence[PricePoint]]:
+        """Give the Linux/UNIX points in force at or after `since`, in pages of any order.
+
+        Raises:
+            SourceThrottledError: slow down.
+            SourceForbiddenError: the credentials lack ec2:DescribeSpotPriceHistory.
+            SourceUnavailableError: EC2 does not answer.
+        """
+        ...
+
+
+class OnDemandPriceSource(Protocol):
+    """The Price List."""
+
+    async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
+        """Return USD per hour by instance type: Linux, shared tenancy, nothing pre-installed."""
+        ...
+
+
+class AdvisorSource(Protocol):
+    """Spot Advisor."""
+
+    async def ratings(self) -> Mapping[str, Mapping[str, AdvisorBand]]:
+        """Return the interruption band by region, then instance type, for Linux."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedNotice:
+    """One message of the queue and the handle that deletes it."""
+
+    handle: str
+    body: str
+
+
+class NoticeQueue(Protocol):
+    """The queue into which EventBridge writes."""
+
+    async def receive(self) -> Sequence[QueuedNotice]:
+        """Wait up to 20 s for messages; an empty answer is usual."""
+        ...
+
+    async def delete(self, handle: str) -> None:
+        """Delete a message that is stored or refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOffering:
+    """A pool as the offerings table has it."""
+
+    point: PricePoint
+    as_of: datetime
+    """When its source was last asked with success."""
+
+
+class OfferingRepository(Protocol):
+    """Prices, now and before, with the facts of their types."""
+
+    async def known(self, region: str) -> Mapping[PoolKey, PricePoint]:
+        """Return the price in force of every pool of a region."""
+        ...
+
+    async def add_points(self, points: Sequence[PricePoint]) -> int:
+        """Keep history points not yet known; return how many were new."""
+        ...
+
+    async def put_in_force(self, points: Sequence[PricePoint]) -> None:
+        """Make these the prices in force, unless a newer one already is."""
+        ...
+
+    async def replace_catalogue(
+        self,
+        region: str,
+        *,
+        zone_ids: Mapping[str, str],
+        instance_types: Sequence[InstanceType],
+        offered: frozenset[tuple[str, str]],
+    ) -> None:
+        """Keep what the region offers."""
+        ...
+
+    async def zone_ids(self, region: str) -> Mapping[str, str]:
+        """Return the zone id of each zone name; empty before the first catalogue."""
+        ...
+
+    async def offered_zone_ids(self, region: str) -> Mapping[str, frozenset[str]]:
+        """Return the zone ids in which each instance type can be launched."""
+        ...
+
+    async def instance_types(self, region: str) -> Sequence[InstanceType]:
+        """Return the facts of every type that the region offers."""
+        ...
+
+    async def offerings(self, region: str) -> Sequence[StoredOffering]:
+        """Return every priced pool that can be launched, with its source's age."""
+        ...
+
+    async def note_source(self, region: str, source: str, *, as_of: datetime) -> None:
+        """Remember that a source answered."""
+        ...
+
+    async def source_as_of(self, region: str, source: str) -> datetime | None:
+        """Return when a source last answered; None: never."""
+        ...
+
+
+class RiskRepository(Protocol):
+    """Ratings, flags, and which pool an instance is in."""
+
+    async def put_ratings(self, region: str, ratings: Mapping[str, AdvisorBand]) -> None:
+        """Replace a region's ratings."""
+        ...
+
+    async def ratings(self, region: str) -> Mapping[str, AdvisorBand]:
+        """Return a region's ratings by instance type."""
+        ...
+
+    async def flag(self, pool: PoolKey) -> Flag | None:
+        """Return the pool's flag, expired or not."""
+        ...
+
+    async def put_flag(self, flag: Flag) -> None:
+        """Raise or prolong a flag."""
+        ...
+
+    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, Flag]:
+        """Return the flags that have not expired."""
+        ...
+
+    async def put_instance_pool(self, instance_id: str, pool: PoolKey) -> None:
+        """Remember which pool an instance is in."""
+        ...
+
+    async def instance_pool(self, instance_id: str) -> PoolKey | None:
+        """Return which pool an instance is in, as far as known."""
+        ...
+
+    async def add_notice(self, notice: Notice) -> bool:
+        """Keep a notice; return False when this very event is kept already."""
+        ...
+
+
+class Outbox(Protocol):
+    """Messages that leave when the transaction commits."""
+
+    async def add(self, message: Message) -> None:
+        """Add a message."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction: state and messages together, or neither."""
+
+    @property
+    def offerings(self) -> OfferingRepository:
+        """Prices."""
+        ...
+
+    @property
+    def risk(self) -> RiskRepository:
+        """Risk."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """Messages out."""
+        ...
+
+
+class UnitOfWorkFactory(Protocol):
+    """Opens a unit of work; leaving it normally commits, an exception rolls back."""
+
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Begin."""
+        ...
