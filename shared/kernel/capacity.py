@@ -14,7 +14,7 @@ class InstanceType:
     architectures: tuple[str, ...] = ("amd64",)
     """In Kubernetes' words: amd64, arm64."""
     max_pods: int = 110
-    """ENIs × (IPv4 addresses − 1) + 2."""
+    """ENIs * (IPv4 addresses - 1) + 2."""
     gpus: Mapping[str, int] = field(default_factory=dict)
     """Extended resources that the type offers, such as nvidia.com/gpu."""
     is_burstable: bool = False

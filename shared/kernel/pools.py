@@ -1,7 +1,7 @@
 """The pool: what EC2 prices, and interrupts, together.
 
-Zone ids (use1-az4) name the same place in every account; zone names (us-east-1a) differ from account to account,
-so names stop at the edges and only ids are compared between clusters.
+Zone ids (use1-az4) name the same place in every account; zone names (us-east-1a) differ from account to
+account, so names stop at the edges and only ids are compared between clusters.
 """
 
 from dataclasses import dataclass

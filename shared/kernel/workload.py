@@ -1,7 +1,8 @@
 """What runs in a cluster, as far as planning, executing and reporting must know it.
 
 These are the closed list of fields that an agent publishes: nothing else of an object leaves the cluster
-(no environment, image, command, annotation beyond those named here). Contracts embed these values as they are.
+(no environment, image, command, annotation beyond those named here). Contracts embed these values as they
+are.
 """
 
 from collections.abc import Mapping
@@ -135,7 +136,7 @@ class PodPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Owner:
-    """The controller that would make the pod again: the topmost that is known (Deployment before ReplicaSet)."""
+    """The controller that would make the pod again: the topmost known (Deployment before ReplicaSet)."""
 
     kind: str
     name: str
@@ -149,7 +150,7 @@ class Pod:
     name: str
     uid: str
     requests: Resources
-    """Effective requests: sidecars, init containers, overhead and pod-level resources are counted as kube-scheduler does."""
+    """Effective requests, as kube-scheduler counts sidecars, init containers, overhead and pod-level ones."""
     phase: PodPhase = PodPhase.PENDING
     node_name: str | None = None
     is_ready: bool = False
