@@ -1,0 +1,1 @@
+"""What capacity costs in the sandbox: recorded prices replayed, or simulated ones."""
