@@ -1,0 +1,112 @@
+"""What planning gives back; handlers turn it into the plan of the contracts, with ids and times."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.optimizer.domain.offers import Offer
+from shared.kernel.workload import Node
+
+
+class DraftKind(StrEnum):
+    """What a move does to the fleet."""
+
+    REPLACE = "replace"
+    DELETE = "delete"
+    LAUNCH = "launch"
+
+
+class DraftReason(StrEnum):
+    """Why a move was made."""
+
+    EMPTY = "empty"
+    UNDERUTILIZED = "underutilized"
+    CHEAPER_OFFERING = "cheaper_offering"
+    PENDING_PODS = "pending_pods"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchDraft:
+    """One instance; the offers in the order to try, the first is the planned one."""
+
+    id: str
+    offers: tuple[Offer, ...]
+    pods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveDraft:
+    """One change; feasible when the moves before it are done."""
+
+    id: str
+    kind: DraftKind
+    reason: DraftReason
+    launches: tuple[LaunchDraft, ...] = ()
+    drains: tuple[str, ...] = ()
+    savings_usd_per_hour: float
+    disruption_pods: int = 0
+    explanation: str
+    runner_up: str | None = None
+    binding_constraint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetNode:
+    """One node of the fleet that the plan leads to."""
+
+    node: Node
+    usd_per_hour: float | None
+    """None when the price of an existing node is unknown."""
+    existing: str | None
+    """Its name, when it is there already."""
+    pods: tuple[str, ...]
+    """namespace/name, sorted; pods of DaemonSets and of the kubelet itself are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A pod that no node of the plan can take, and why."""
+
+    pod: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineRates:
+    """What a requested core and GiB cost an hour before the plan."""
+
+    usd_per_vcpu_hour: float
+    usd_per_gib_hour: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanDraft:
+    """A fleet, the moves that lead to it, and what they are worth."""
+
+    moves: tuple[MoveDraft, ...]
+    nodes: tuple[FleetNode, ...]
+    unplaced: tuple[Unplaced, ...]
+    nodes_before: int
+    nodes_after: int
+    cost_before_usd_per_hour: float | None
+    """None when a node's price is unknown, or when there is no node."""
+    cost_after_usd_per_hour: float | None
+    objective_usd_per_hour: float | None
+    """Price and expected cost of interruptions, an hour."""
+    lower_bound_usd_per_hour: float | None
+    savings_from_packing_usd_per_hour: float | None
+    savings_from_capacity_type_usd_per_hour: float | None
+    expected_interruptions_per_day_before: float | None
+    expected_interruptions_per_day_after: float | None
+    baseline: BaselineRates | None
+    notes: tuple[str, ...]
+    skip_reason: str | None
+    """Why there is no move, in one sentence; None when there is one."""
+    price_age_seconds: int | None
+    """Of the oldest price used."""
+
+    @property
+    def gap_ratio(self) -> float | None:
+        """How far the objective is from the bound at most."""
+        if self.objective_usd_per_hour is None or not self.lower_bound_usd_per_hour:
+            return None
+        return max(self.objective_usd_per_hour / self.lower_bound_usd_per_hour - 1, 0.0)

@@ -1,0 +1,1 @@
+"""From pods and offers to nodes, at the least price."""

@@ -1,0 +1,100 @@
+"""Pods that are alike are packed as one class with a count.
+
+Everything numeric happens on arrays: a row a class, a column a resource. Amounts are whole numbers
+(millicores, bytes, devices, pods), so that whether something fits is never a matter of rounding.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.kernel.resources import Resources
+from shared.kernel.workload import Node, Pod
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+CPU, MEMORY, STORAGE, PODS = range(4)
+UNLIMITED = np.iinfo(np.int64).max // 4
+NO_CLASS: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodClass:
+    """Pods that may take each other's place."""
+
+    pods: tuple[Pod, ...]
+    may_use_spot: bool
+    zone_id: str | None = None
+    """Given when spreading settled the zone beforehand."""
+    per_node: int = UNLIMITED
+    """How many of it one node may hold."""
+    per_spot_pool: int = UNLIMITED
+    """How many of it one spot pool may hold."""
+    workload: str | None = None
+    """Names the controller whose replicas share a limit per spot pool."""
+
+    @property
+    def sample(self) -> Pod:
+        """Give one of them; for placement they are all the same."""
+        return self.pods[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which resources are counted: four that every node has, and the devices that some pod asks for."""
+
+    extended: tuple[str, ...]
+
+    def of_pod(self, pod: Pod) -> list[int]:
+        """Give one pod's row."""
+        r = pod.requests
+        return [
+            r.cpu_millicores,
+            r.memory_bytes,
+            r.ephemeral_storage_bytes,
+            1,
+            *(r.extended.get(n, 0) for n in self.extended),
+        ]
+
+    def of_room(self, room: Resources, pods: int) -> list[int]:
+        """Give the row of what is free."""
+        return [
+            room.cpu_millicores,
+            room.memory_bytes,
+            room.ephemeral_storage_bytes,
+            pods,
+            *(room.extended.get(n, 0) for n in self.extended),
+        ]
+
+    def free(self, node: Node, taken_by: Iterable[Pod]) -> Ints:
+        """Give what is left of a node beside the pods on it; never negative."""
+        row = np.array(self.of_room(node.allocatable, node.max_pods), dtype=np.int64)
+        for pod in taken_by:
+            row -= np.array(self.of_pod(pod), dtype=np.int64)
+        return np.maximum(row, 0)
+
+
+def columns_for(pods: Iterable[Pod]) -> Columns:
+    """Count every device that some pod asks for."""
+    return Columns(
+        tuple(sorted({n for p in pods for n, amount in p.requests.extended.items() if amount > 0}))
+    )
+
+
+def rows(columns: Columns, classes: Sequence[PodClass]) -> Ints:
+    """Give the requests, a row a class."""
+    if not classes:
+        return np.zeros((0, 4 + len(columns.extended)), dtype=np.int64)
+    return np.array([columns.of_pod(c.sample) for c in classes], dtype=np.int64)
+
+
+def group(pods: Iterable[Pod], key_of: Mapping[str, object]) -> list[tuple[Pod, ...]]:
+    """Group pods whose key (by pod key) is equal; in the order of their first pod's name."""
+    found: dict[object, list[Pod]] = {}
+    for pod in sorted(pods, key=lambda p: p.key):
+        found.setdefault(key_of[pod.key], []).append(pod)
+    return [tuple(g) for g in found.values()]

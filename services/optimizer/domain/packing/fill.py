@@ -1,0 +1,194 @@
+"""Choose nodes greedily: always the node whose load is worth most for its price.
+
+What a pod is worth follows from resource prices: the highest price per core, byte and slot at which no
+offer is worth more than it costs. At those prices a perfectly filled, perfectly suited node scores 1. They
+also prove a lower bound: whatever the fleet, its nodes cost at least what their loads are worth.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.optimizer.domain.packing.classes import CPU, MEMORY, PODS, STORAGE, Bools, Floats, Ints
+
+DIRECTIONS = 96
+REFINEMENTS = 3
+SLOT_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What can be launched: a row an offer."""
+
+    room: Ints
+    """Free for pods, daemons taken off."""
+    micro_usd: Ints
+    risk_micro_usd: Floats
+    """Expected cost of interruptions per pod and hour."""
+    is_spot: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What must run: a row a class."""
+
+    requests: Ints
+    counts: Ints
+    allowed: Bools
+    """Offer x class."""
+    per_node: Ints
+    per_spot_pool: Ints
+    workload: Ints
+    """Index of the controller that a limit per spot pool is shared within; -1: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One node to launch, and how many of each class it holds."""
+
+    offer: int
+    counts: Ints
+
+
+def resource_prices(room: Ints, prices: Ints, demand: Ints) -> Floats:
+    """Find prices per unit at which `demand` is worth most, and no room is worth more than its price.
+
+    Searches directions over CPU, memory and pod slots, each stretched until the first offer binds.
+    """
+    worth = np.zeros(room.shape[1])
+    if len(room) == 0 or demand[CPU] + demand[MEMORY] == 0:
+        return worth
+    scale = np.array([room[:, CPU].max(), room[:, MEMORY].max(), room[:, PODS].max()], dtype=np.float64)
+    scale[scale == 0] = 1
+    kinds = [CPU, MEMORY, PODS]
+    amounts, wanted = room[:, kinds] / scale, demand[kinds] / scale
+    low, high = 0.0, np.pi / 2
+    best, best_value = np.zeros(3), -1.0
+    shares = np.array(SLOT_SHARES)
+    for _ in range(REFINEMENTS):
+        angles = np.linspace(low, high, DIRECTIONS)
+        flat = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        directions = np.concatenate(
+            [np.column_stack([flat * (1 - s), np.full(len(flat), s)]) for s in shares], axis=0
+        )
+        needs = directions @ amounts.T
+        with np.errstate(divide="ignore"):
+            stretch = np.where(needs > 0, prices / needs, np.inf).min(axis=1)
+        stretch[~np.isfinite(stretch)] = 0
+        values = stretch * (directions @ wanted)
+        at = int(np.argmax(values))
+        if values[at] > best_value:
+            best_value, best = float(values[at]), directions[at] * stretch[at]
+        step = (high - low) / (DIRECTIONS - 1)
+        middle = angles[at % DIRECTIONS]
+        low, high = max(0.0, middle - step), min(np.pi / 2, middle + step)
+    worth[kinds] = best / scale
+    return worth
+
+
+def device_prices(room: Ints, prices: Ints, worth: Floats) -> Floats:
+    """Add what a device is worth: what the cheapest offer of it costs beyond its cores and memory."""
+    full = worth.copy()
+    for column in range(STORAGE + 2, room.shape[1]):
+        has = room[:, column] > 0
+        if has.any():
+            beyond = (prices[has] - room[has] @ worth) / room[has, column]
+            full[column] = max(float(beyond.min()), float(prices[has].min()) * 0.1)
+    return full
+
+
+def orders(demand: Demand, worth: Floats) -> list[Ints]:
+    """Give the orders in which classes are tried when a node is filled."""
+    value = demand.requests @ worth
+    cpu = demand.requests[:, CPU] * max(worth[CPU], 1e-12)
+    memory = demand.requests[:, MEMORY] * max(worth[MEMORY], 1e-18)
+    lean = cpu / (cpu + memory + 1e-12)
+    index = np.arange(len(value))
+    return [
+        np.lexsort((index, -value)),
+        np.lexsort((index, -value, -np.round(lean, 6))),
+        np.lexsort((index, -value, np.round(lean, 6))),
+        np.lexsort((index, -np.maximum(cpu, memory), -np.abs(np.round(lean - 0.5, 3)))),
+    ]
+
+
+def greedy(supply: Supply, demand: Demand, worth: Floats, used: Ints) -> tuple[list[Load], Ints]:
+    """Cover the demand; return the nodes and what could not be covered.
+
+    `used` counts, by offer and workload, the replicas that stand in the pool already.
+    """
+    left = demand.counts.copy()
+    used = used.copy()
+    loads: list[Load] = []
+    value = np.maximum(demand.requests @ worth, 1e-6)
+    sequences = orders(demand, worth)
+    while left.any():
+        best: tuple[float, int, Ints] | None = None
+        limit = _limits(supply, demand, left, used)
+        live = np.flatnonzero(limit.any(axis=1))
+        if len(live) == 0:
+            break
+        for sequence in sequences:
+            counts = _fill(supply.room[live], demand, limit[live], sequence[left[sequence] > 0])
+            pods = counts.sum(axis=1)
+            cost = supply.micro_usd[live] + supply.risk_micro_usd[live] * pods
+            score = np.round(np.where(pods > 0, counts @ value, 0) / cost, 9)
+            at = int(np.argmax(score))
+            if score[at] > 0 and (best is None or score[at] > best[0]):
+                best = (float(score[at]), int(live[at]), counts[at])
+        if best is None:
+            break
+        _, offer, counts = best
+        for _ in range(_repeats(supply, demand, offer, counts, left, limit[offer])):
+            loads.append(Load(offer, counts))
+            left -= counts
+            _count(used, demand, offer, counts)
+    return loads, left
+
+
+def _limits(supply: Supply, demand: Demand, left: Ints, used: Ints) -> Ints:
+    limit = np.minimum(left, demand.per_node)[None, :] * demand.allowed
+    shared = demand.workload >= 0
+    if shared.any() and supply.is_spot.any():
+        spot = np.flatnonzero(supply.is_spot)
+        room = demand.per_spot_pool[shared][None, :] - used[np.ix_(spot, demand.workload[shared])]
+        limit[np.ix_(spot, np.flatnonzero(shared))] = np.minimum(
+            limit[np.ix_(spot, np.flatnonzero(shared))], np.maximum(room, 0)
+        )
+    return limit
+
+
+def _fill(room: Ints, demand: Demand, limit: Ints, sequence: Ints) -> Ints:
+    free = room.copy()
+    counts = np.zeros((len(room), len(demand.counts)), dtype=np.int64)
+    for c in sequence:
+        request = demand.requests[c]
+        asked = np.flatnonzero(request)
+        fits = (free[:, asked] // request[asked]).min(axis=1)
+        taken = np.minimum(fits, limit[:, c])
+        counts[:, c] = taken
+        free[:, asked] -= taken[:, None] * request[asked]
+    return counts
+
+
+def _repeats(supply: Supply, demand: Demand, offer: int, counts: Ints, left: Ints, limit: Ints) -> int:
+    held = np.flatnonzero(counts)
+    times = int((left[held] // counts[held]).min())
+    if supply.is_spot[offer] and (demand.workload[held] >= 0).any():
+        shared = held[demand.workload[held] >= 0]
+        times = min(times, int((limit[shared] // counts[shared]).min()))
+    return max(times, 1)
+
+
+def _count(used: Ints, demand: Demand, offer: int, counts: Ints) -> None:
+    shared = np.flatnonzero((demand.workload >= 0) & (counts > 0))
+    np.add.at(used[offer], demand.workload[shared], counts[shared])
+
+
+def cheapest_holder(supply: Supply, total: Ints, allowed: Bools, pods: int, extra: Bools) -> Iterator[int]:
+    """Give the offers that hold a whole load, the least cost first."""
+    holds = (supply.room >= total).all(axis=1) & allowed & extra
+    found = np.flatnonzero(holds)
+    cost = supply.micro_usd[found] + np.round(supply.risk_micro_usd[found] * pods).astype(np.int64)
+    yield from (int(found[i]) for i in np.lexsort((found, cost)))

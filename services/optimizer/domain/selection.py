@@ -1,0 +1,73 @@
+"""Which offers the rules allow, and why not the others."""
+
+from collections.abc import Iterable
+
+from services.optimizer.domain.offers import Market, Offer, valid
+from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from shared.kernel.capacity import InstanceType
+
+
+def refusal(
+    offer: Offer, instance_type: InstanceType | None, rules: PlanRules, template: Template
+) -> str | None:
+    """Give the first rule that forbids this offer, None when it is allowed."""
+    if instance_type is None:
+        return "EC2 does not describe the type"
+    if template.zone_name(offer.pool.zone_id) is None:
+        return f"no subnet in zone {offer.pool.zone_id}"
+    return type_refusal(instance_type, rules) or _offer_refusal(offer, instance_type, rules)
+
+
+def type_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
+    """Give the first rule that forbids the type itself, wherever and however it is bought."""
+    if instance_type.name in rules.excluded_instance_types:
+        return f"the policy excludes {instance_type.name}"
+    if rules.instance_families:
+        if instance_type.family not in rules.instance_families:
+            return f"the policy does not list family {instance_type.family}"
+    elif not instance_type.is_current_generation:
+        return f"{instance_type.family} is of a previous generation"
+    if not rules.architectures.intersection(instance_type.architectures):
+        return f"the policy does not allow architecture {'/'.join(instance_type.architectures)}"
+    if instance_type.is_burstable and not rules.allow_burstable:
+        return "the policy does not allow burstable types"
+    if instance_type.is_bare_metal and not rules.allow_bare_metal:
+        return "the policy does not allow bare metal"
+    if rules.max_vcpus is not None and instance_type.vcpus > rules.max_vcpus:
+        return f"the policy allows at most {rules.max_vcpus} vCPU"
+    return None
+
+
+def _offer_refusal(offer: Offer, instance_type: InstanceType, rules: PlanRules) -> str | None:
+    if rules.max_usd_per_hour is not None and offer.usd_per_hour > rules.max_usd_per_hour:
+        return f"the policy allows at most {rules.max_usd_per_hour:g} USD/h for an instance"
+    if offer.flagged:
+        return "the pool is flagged"
+    if not offer.is_spot:
+        return "the policy allows spot only" if rules.strategy is Strategy.SPOT else None
+    if rules.strategy is Strategy.ON_DEMAND:
+        return "the policy allows on-demand only"
+    if not instance_type.supports_spot:
+        return "the type is not sold as spot"
+    if offer.age_seconds is not None and offer.age_seconds > rules.price_max_age_seconds:
+        return "its spot price is too old"
+    return None
+
+
+def allowed(market: Market, rules: PlanRules, template: Template) -> list[Offer]:
+    """Give the offers that may be launched from, cheapest first, one per pool."""
+    return valid(
+        o
+        for o in market.prices().values()
+        if refusal(o, market.instance_types.get(o.pool.instance_type), rules, template) is None
+    )
+
+
+def refusals(offers: Iterable[Offer], market: Market, rules: PlanRules, template: Template) -> dict[str, int]:
+    """Count the offers that each rule forbids."""
+    counts: dict[str, int] = {}
+    for offer in offers:
+        why = refusal(offer, market.instance_types.get(offer.pool.instance_type), rules, template)
+        if why is not None:
+            counts[why] = counts.get(why, 0) + 1
+    return counts
