@@ -54,7 +54,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _event(agent.SnapshotChunkPublished, "cluster", "optimizer", "executor", "reporting", hours=24),
     _event(agent.ClusterChanged, "cluster", "optimizer", "executor", "reporting", hours=24),
     _event(agent.UsageSampled, "cluster", "optimizer", hours=24),
-    _event(agent.HeartbeatSent, "cluster", "gateway", hours=1),
+    _event(agent.HeartbeatSent, "cluster", "gateway", "optimizer", "executor", hours=1),
     _event(agent.CommandFinished, "cluster", "executor"),
     Subject(agent.RequestResync, "cluster", None, ("agent",), 0),
     _request(agent.ExecuteCommand, "cluster", agent.CommandOutcome, "executor"),

@@ -1,0 +1,1 @@
+"""What every process needs around its own code: settings, logs, database, bus, health, an ordered end."""

@@ -1,0 +1,147 @@
+"""A pool bound to one service's schema, and transactions that carry their messages.
+
+The role in the URL sees its own schema only; the search path is set to it so that SQL needs no prefix.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import asyncpg
+import structlog
+
+from shared.contracts.base import Message
+from shared.contracts.subjects import subject_of
+from shared.kernel.errors import UnavailableError
+
+log = structlog.get_logger(__name__)
+
+Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+
+UNREACHABLE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+CONNECT_RETRY_SECONDS = 0.5
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """Postgres does not answer."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction; what is added to it is sent when it commits, and only then."""
+
+    connection: Connection
+    sends: int = field(default=0)
+
+    async def add(self, message: Message) -> None:
+        """Put a message into the outbox.
+
+        Raises:
+            ValueError: the message has no stream, so nobody could receive it later.
+        """
+        subject = subject_of(message)
+        if subject.stream is None:
+            raise ValueError(f"{message.type} is not stored in a stream; send it with the bus")
+        await self.connection.execute(
+            "insert into outbox (message_id, subject, body) values ($1, $2, $3) on conflict do nothing",
+            message.id,
+            subject.for_scope(message.scope),
+            message.model_dump_json().encode(),
+        )
+        self.sends += 1
+
+    async def is_first(self, consumer: str, message: Message) -> bool:
+        """Claim a message for a consumer; False when it was handled before."""
+        answer = await self.connection.execute(
+            "insert into inbox (consumer, message_id) values ($1, $2) on conflict do nothing",
+            consumer,
+            message.id,
+        )
+        return bool(answer.endswith(" 1"))
+
+
+class Database:
+    """The service's own schema."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", schema: str) -> None:
+        self._pool = pool
+        self.schema = schema
+        self.outbox_filled = asyncio.Event()
+        """Set when a transaction with messages has committed: the relay need not wait for its next look."""
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        schema: str,
+        size: int = 8,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        attempts: int = 120,
+    ) -> Self:
+        """Connect, waiting for a server that is still starting.
+
+        Raises:
+            DatabaseUnavailableError: it never answered.
+        """
+        for attempt in range(attempts):
+            try:
+                pool = await asyncpg.create_pool(
+                    url,
+                    min_size=1,
+                    max_size=size,
+                    command_timeout=60,
+                    server_settings={"search_path": schema, "application_name": f"spot-{schema}"},
+                )
+            except UNREACHABLE as error:
+                if attempt == attempts - 1:
+                    raise DatabaseUnavailableError(f"connecting to Postgres: {error}") from error
+                if attempt == 0:
+                    log.warning("database_awaited", error=str(error))
+                await sleep(CONNECT_RETRY_SECONDS)
+            else:
+                return cls(pool, schema)
+        raise DatabaseUnavailableError
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction; leaving it normally commits, an exception rolls back.
+
+        Raises:
+            DatabaseUnavailableError: the server went away; nothing was committed, or nobody can know.
+        """
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                transaction = Transaction(connection)
+                yield transaction
+        except UNREACHABLE as error:
+            raise DatabaseUnavailableError(f"talking to Postgres: {error}") from error
+        if transaction.sends:
+            self.outbox_filled.set()
+
+    async def ping(self) -> None:
+        """Ask the server for nothing.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        async with self.transaction() as transaction:
+            await transaction.connection.execute("select 1")
+
+    async def close(self) -> None:
+        """Give the connections back; those still busy after 5 s are cut."""
+        try:
+            async with asyncio.timeout(5):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()

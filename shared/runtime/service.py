@@ -1,0 +1,185 @@
+"""The life of a service: connect, check, wire, work, and stop in order.
+
+A failure at start is one sentence and exit 1; a loop that dies takes the process with it, and a supervisor
+starts a new one. Nothing limps on.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from nats.errors import Error as NatsError
+
+from shared.kernel.clock import Clock
+from shared.kernel.errors import SpotError, UnavailableError
+from shared.kernel.ids import Ids
+from shared.runtime import logging, outbox, streams
+from shared.runtime.clock import SystemClock
+from shared.runtime.health import Health
+from shared.runtime.ids import UuidSeven
+from shared.runtime.leases import Leases
+from shared.runtime.messaging import Bus
+from shared.runtime.postgres import Database
+from shared.runtime.safe_mode import SafeMode
+from shared.runtime.settings import ServiceSettings
+
+log = structlog.get_logger(__name__)
+
+START_ATTEMPTS = 120
+INBOX_CLEANING_PERIOD = timedelta(hours=6)
+
+
+class NotMigratedError(SpotError):
+    """Streams or consumers are missing; run `spotopt migrate` first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """What a composition root builds on."""
+
+    name: str
+    clock: Clock
+    ids: Ids
+    health: Health
+    database: Database
+    bus: Bus
+    leases: Leases
+    safe_mode: SafeMode
+    _loops: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = field(default_factory=list)
+    _closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    def loop(self, name: str, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run this coroutine for the life of the service."""
+        self._loops.append((name, body))
+
+    def every(
+        self, name: str, period: timedelta, work: Callable[[], Awaitable[object]], *, first: bool = True
+    ) -> None:
+        """Do this work again and again; a failure is logged, counted as a trouble, and tried at the next turn."""
+
+        async def tick() -> None:
+            if not first:
+                await self.clock.sleep(period.total_seconds())
+            while True:
+                try:
+                    await work()
+                    self.health.trouble(name, None)
+                except UnavailableError as error:
+                    log.warning("tick_waits", loop=name, error=str(error))
+                    self.health.trouble(name, str(error))
+                except Exception as error:
+                    log.exception("tick_failed", loop=name)
+                    self.health.trouble(name, repr(error))
+                await self.clock.sleep(period.total_seconds())
+
+        self.loop(name, tick)
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call this when the service stops, the last registered first, before bus and database go."""
+        self._closers.append(close)
+
+
+async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitable[None]]) -> None:
+    """Run a service until SIGTERM or SIGINT.
+
+    `wire` joins ports to adapters and registers subscribers, servers and loops; nothing is delivered before it
+    returned.
+
+    Raises:
+        SpotError: it cannot start, with the reason for people.
+    """
+    clock, ids, health = SystemClock(), UuidSeven(), Health()
+    stop = asyncio.Event()
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stop.set)
+    await health.serve(host=settings.health_host, port=settings.health_port)
+    health.trouble("start", "starting")
+    database = await Database.open(
+        settings.database_url.get_secret_value(), schema=name, size=settings.database_pool_size
+    )
+    bus = Bus(
+        service=name,
+        url=settings.nats_url,
+        user=settings.nats_user or name,
+        password=settings.nats_password.get_secret_value(),
+        clock=clock,
+        health=health,
+        database=database,
+    )
+    runtime = Runtime(
+        name=name,
+        clock=clock,
+        ids=ids,
+        health=health,
+        database=database,
+        bus=bus,
+        leases=Leases(database, holder=f"{socket.gethostname()}:{os.getpid()}"),
+        safe_mode=SafeMode(bus),
+    )
+    await _connect(bus)
+    absent = await streams.missing(bus.js, service=name)
+    if absent:
+        raise NotMigratedError(
+            f"{name}: {', '.join(absent)} missing on the bus; run `spotopt migrate` first."
+        )
+    health.check("database", database.ping)
+    health.check("bus", bus.ping)
+    await wire(runtime)
+    await bus.broker.start()
+    runtime.loop("outbox", lambda: outbox.relay(database, bus))
+    runtime.every("inbox", INBOX_CLEANING_PERIOD, lambda: outbox.forget_old(database), first=False)
+    tasks = [asyncio.create_task(body(), name=loop) for loop, body in runtime._loops]
+    health.trouble("start", None)
+    log.info("service_started", loops=len(tasks))
+    stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    health.trouble("start", "stopping")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, stopping, return_exceptions=True) if stopping.done() else stopping.cancel()
+    for close in reversed(runtime._closers):
+        await close()
+    await bus.stop()
+    await database.close()
+    await health.close()
+    log.info("service_stopped")
+    for task in done - {stopping}:
+        task.result()
+
+
+def main(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitable[None]]) -> None:
+    """Run a service as this process; what goes wrong is one line, and exit 1."""
+    logging.configure(service=name, level=settings.log_level, form=settings.log_format)
+    try:
+        asyncio.run(run(name, settings, wire))
+    except (SpotError, OSError) as error:
+        log.error("service_failed", error=str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _connect(bus: Bus) -> None:
+    """Connect, waiting for a server that is still starting."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            await bus.broker.connect()
+        except (OSError, NatsError) as error:
+            with contextlib.suppress(Exception):
+                await bus.broker.stop()
+            if attempt == START_ATTEMPTS - 1:
+                raise UnavailableError(f"connecting to NATS: {error}") from error
+            if attempt == 0:
+                log.warning("bus_awaited", error=repr(error))
+            await asyncio.sleep(0.5)
+        else:
+            return

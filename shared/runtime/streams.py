@@ -1,0 +1,236 @@
+"""Streams, consumers and permissions, all made from the subject table.
+
+`spotopt migrate` alone creates and updates them; services bind to what is there and refuse to start without it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import nats
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    KeyValueConfig,
+    ObjectStoreConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import BucketNotFoundError, NotFoundError
+
+from shared.contracts.subjects import SUBJECTS, Subject
+
+DLQ_STREAM = "DLQ"
+SAFE_MODE_BUCKET = "SAFE_MODE"
+PAYLOAD_BUCKET = "PAYLOADS"
+
+ACK_WAIT_SECONDS = 60
+"""Longer than any handler works without saying that it is still at it."""
+
+MAX_DELIVER = 1_000
+"""Well above the retry schedule: messaging.py decides when a message is dead, not the server."""
+
+DEDUPLICATION_SECONDS = 120
+DLQ_SECONDS = 30 * 86400
+PAYLOAD_SECONDS = 7 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A durable pull consumer of one service on one subject."""
+
+    stream: str
+    durable: str
+    filter_subject: str
+
+
+def durable_name(service: str, subject: Subject) -> str:
+    """Give the durable's name: `<service>-<message name>`."""
+    return f"{service}-{subject.name}"
+
+
+def stream_configs() -> list[StreamConfig]:
+    """Give every stream of the table, and the dead letters."""
+    hours: dict[str, int] = {}
+    for subject in SUBJECTS:
+        if subject.stream is not None:
+            hours[subject.stream] = max(hours.get(subject.stream, 0), subject.retention_hours)
+    streams = [
+        StreamConfig(
+            name=name,
+            subjects=[f"{name.partition('_')[0].lower()}.{name.partition('_')[2].lower()}.>"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            max_age=kept * 3600,
+            max_bytes=4 * 1024**3,
+            duplicate_window=DEDUPLICATION_SECONDS,
+            allow_direct=True,
+        )
+        for name, kept in sorted(hours.items())
+    ]
+    dead = StreamConfig(
+        name=DLQ_STREAM,
+        subjects=["dlq.>"],
+        storage=StorageType.FILE,
+        max_age=DLQ_SECONDS,
+        max_bytes=1024**3,
+        allow_direct=True,
+    )
+    return [*streams, dead]
+
+
+def consumers() -> list[Consumer]:
+    """Give every durable of the table."""
+    return [
+        Consumer(subject.stream, durable_name(service, subject), subject.pattern)
+        for subject in SUBJECTS
+        if subject.stream is not None
+        for service in subject.consumers
+    ]
+
+
+async def ensure(js: JetStreamContext, *, replicas: int = 1) -> list[str]:
+    """Create or update everything; return what was created."""
+    made: list[str] = []
+    for config in stream_configs():
+        config.num_replicas = replicas
+        try:
+            await js.stream_info(config.name or "")
+        except NotFoundError:
+            await js.add_stream(config)
+            made.append(f"stream {config.name}")
+        else:
+            await js.update_stream(config)
+    for consumer in consumers():
+        try:
+            await js.consumer_info(consumer.stream, consumer.durable)
+        except NotFoundError:
+            await js.add_consumer(
+                consumer.stream,
+                ConsumerConfig(
+                    durable_name=consumer.durable,
+                    filter_subject=consumer.filter_subject,
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=ACK_WAIT_SECONDS,
+                    max_deliver=MAX_DELIVER,
+                    deliver_policy=DeliverPolicy.ALL,
+                    max_ack_pending=64,
+                ),
+            )
+            made.append(f"consumer {consumer.durable}")
+    try:
+        await js.key_value(SAFE_MODE_BUCKET)
+    except BucketNotFoundError:
+        await js.create_key_value(KeyValueConfig(bucket=SAFE_MODE_BUCKET, history=16, replicas=replicas))
+        made.append(f"bucket {SAFE_MODE_BUCKET}")
+    try:
+        await js.object_store(PAYLOAD_BUCKET)
+    except (BucketNotFoundError, NotFoundError):
+        await js.create_object_store(
+            PAYLOAD_BUCKET, config=ObjectStoreConfig(ttl=PAYLOAD_SECONDS, replicas=replicas)
+        )
+        made.append(f"bucket {PAYLOAD_BUCKET}")
+    return made
+
+
+async def missing(js: JetStreamContext, *, service: str) -> list[str]:
+    """Name the consumers of a service that do not exist."""
+    wanted = [c for c in consumers() if c.durable.partition("-")[0] == service]
+    absent: list[str] = []
+    for consumer in wanted:
+        try:
+            await js.consumer_info(consumer.stream, consumer.durable)
+        except NotFoundError:
+            absent.append(consumer.durable)
+    return absent
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a user of the bus may do."""
+
+    publish: Sequence[str]
+    subscribe: Sequence[str]
+
+
+def service_permissions(service: str) -> Permissions:
+    """Give a service its own subjects, its own durables, and what it may ask; nothing else."""
+    publish = {
+        "_INBOX.>",  # answers to whom it serves; an asker's inbox is a secret of its own
+        "dlq.>",
+        "$JS.API.INFO",
+        f"$JS.API.STREAM.INFO.KV_{SAFE_MODE_BUCKET}",
+        f"$JS.API.DIRECT.GET.KV_{SAFE_MODE_BUCKET}.>",
+        f"$JS.API.STREAM.MSG.GET.KV_{SAFE_MODE_BUCKET}",
+        f"$JS.API.*.*.OBJ_{PAYLOAD_BUCKET}",
+        f"$JS.API.*.*.OBJ_{PAYLOAD_BUCKET}.>",
+        f"$JS.API.DIRECT.GET.OBJ_{PAYLOAD_BUCKET}.>",
+        f"$JS.API.CONSUMER.*.OBJ_{PAYLOAD_BUCKET}.>",
+        f"$JS.API.STREAM.MSG.GET.OBJ_{PAYLOAD_BUCKET}",
+        f"$O.{PAYLOAD_BUCKET}.>",
+        f"$JS.ACK.OBJ_{PAYLOAD_BUCKET}.>",
+        f"$JS.FC.OBJ_{PAYLOAD_BUCKET}.>",
+    }
+    subscribe = {"_INBOX.>"}
+    for subject in SUBJECTS:
+        sends = subject.owner == service if subject.stream and ".evt." in subject.pattern else False
+        if subject.stream and ".cmd." in subject.pattern:
+            sends = service == "gateway"
+        if sends:
+            publish.add(subject.pattern)
+        if subject.stream is not None and service in subject.consumers:
+            durable = durable_name(service, subject)
+            publish |= {
+                f"$JS.API.CONSUMER.INFO.{subject.stream}.{durable}",
+                f"$JS.API.CONSUMER.MSG.NEXT.{subject.stream}.{durable}",
+                f"$JS.ACK.{subject.stream}.{durable}.>",
+            }
+        if subject.stream is None and subject.reply is not None:
+            if service in subject.consumers:
+                publish.add(subject.pattern)
+            if subject.owner == service:
+                subscribe.add(subject.pattern)
+        if subject.stream is None and subject.reply is None and service in RESYNC_ASKERS:
+            publish.add(subject.pattern)
+    if service == "gateway":
+        subscribe.add("$SYS.REQ.USER.AUTH")
+        # agents' inboxes: enrolment is answered there
+        publish.add("_INBOX_*.>")
+        publish.add(f"$KV.{SAFE_MODE_BUCKET}.>")
+    return Permissions(sorted(publish), sorted(subscribe))
+
+
+RESYNC_ASKERS = frozenset({"optimizer", "executor", "reporting"})
+"""Who keeps a copy of clusters, and so may ask agents for a snapshot."""
+
+
+def agent_permissions(cluster_id: str) -> Permissions:
+    """Give an enrolled agent its own cluster's subjects and its own inbox."""
+    events = [s.for_scope(cluster_id) for s in SUBJECTS if s.owner == "agent" and s.stream is not None]
+    orders = [s.for_scope(cluster_id) for s in SUBJECTS if s.owner == "agent" and s.stream is None]
+    return Permissions(events, [*orders, f"_INBOX_{cluster_id}.>"])
+
+
+def enrolment_permissions(cluster_id: str) -> Permissions:
+    """Give an agent that holds an install token the one request it may make."""
+    asks = [s.for_scope(cluster_id) for s in SUBJECTS if "agent" in s.consumers and s.owner == "gateway"]
+    return Permissions(asks, [f"_INBOX_{cluster_id}.>"])
+
+
+async def connect(url: str, *, user: str, password: str, name: str) -> Client:
+    """Connect a tool (migrate, doctor, dlq) that ends by itself; it does not wait for a server that is down.
+
+    Raises:
+        OSError, nats.errors.Error: nobody answers, or the password is wrong.
+    """
+    return await nats.connect(
+        url.split(","),
+        user=user,
+        password=password,
+        name=name,
+        allow_reconnect=False,
+        connect_timeout=3,
+    )
