@@ -1,0 +1,1 @@
+"""Readers of what people already have: kubectl and AWS CLI output, price lists as CSV."""
