@@ -1,0 +1,136 @@
+"""What a view and its copies share: pods and nodes looked at once, however often they are asked about."""
+
+from collections.abc import Callable, Hashable, Mapping
+
+from shared.kernel.scheduling import affinity, spread, volumes
+from shared.kernel.scheduling.affinity import PodMatcher
+from shared.kernel.scheduling.shapes import exact_key
+from shared.kernel.scheduling.spread import SpreadRule
+from shared.kernel.scheduling.static import static_reasons
+from shared.kernel.scheduling.topology import Tally
+from shared.kernel.workload import Node, Pod, Volume
+
+Test = Callable[[Pod], bool]
+
+
+class HeldTerm:
+    """An anti-affinity term that pods on nodes hold against newcomers."""
+
+    __slots__ = ("means", "tally")
+
+    def __init__(self, tally: Tally, means: Test) -> None:
+        self.tally = tally
+        self.means = means
+
+
+class Shape:
+    """Pods that the scheduler cannot tell apart."""
+
+    __slots__ = ("affinity", "anti_affinity", "claims", "held", "pod", "reasons_by_kind", "spread")
+
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        """Any one of them."""
+        self.claims = volumes.claim_keys(pod)
+        self.affinity: tuple[Tally, ...] = ()
+        self.anti_affinity: tuple[Tally, ...] = ()
+        self.held: tuple[HeldTerm, ...] = ()
+        self.spread: tuple[tuple[SpreadRule, Tally], ...] = ()
+        self.reasons_by_kind: dict[int, tuple[str, ...]] = {}
+
+
+class Facts:
+    """Caches keyed by what matters, for everything that does not change as pods move."""
+
+    def __init__(
+        self,
+        *,
+        volumes_by_key: Mapping[str, Volume] | None,
+        labels_by_namespace: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._volumes_by_key = volumes_by_key
+        self._labels_by_namespace = labels_by_namespace
+        self._shapes: dict[Hashable, Shape] = {}
+        self._shape_by_id: dict[int, tuple[Pod, Shape]] = {}
+        self._kinds: dict[Hashable, int] = {}
+        self._tallies: dict[Hashable, Tally] = {}
+        self._held: dict[Hashable, HeldTerm] = {}
+
+    def shape_of(self, pod: Pod) -> Shape:
+        """Give the pod's shape."""
+        known = self._shape_by_id.get(id(pod))
+        if known is not None and known[0] is pod:
+            return known[1]
+        key = exact_key(pod)
+        shape = self._shapes.get(key)
+        if shape is None:
+            # Entered before it is filled: a term may mean the very pods that hold it.
+            shape = self._shapes[key] = Shape(pod)
+            self._fill(shape)
+        self._shape_by_id[id(pod)] = (pod, shape)  # the pod is kept, so its id stays its own
+        return shape
+
+    def kind_of(self, node: Node) -> int:
+        """Number nodes that differ in anything static_reasons looks at."""
+        key = (node.name, frozenset(node.labels.items()), node.taints, node.is_unschedulable, node.is_ready)
+        return self._kinds.setdefault(key, len(self._kinds))
+
+    def static_reasons(self, shape: Shape, node: Node, kind: int) -> tuple[str, ...]:
+        """Say what speaks against the shape on this kind of node, whatever runs there."""
+        reasons = shape.reasons_by_kind.get(kind)
+        if reasons is None:
+            reasons = static_reasons(shape.pod, node)
+            if self._volumes_by_key is not None:
+                reasons += volumes.reasons(shape.claims, node, self._volumes_by_key)
+            shape.reasons_by_kind[kind] = reasons
+        return reasons
+
+    def _fill(self, shape: Shape) -> None:
+        pod = shape.pod
+        near = affinity.required(pod.pod_affinity)
+        matchers = tuple(affinity.matcher_of(term, pod) for term in near)
+        shape.affinity = tuple(self._tally(term.topology_key, matchers) for term in near)
+        away = [
+            (term.topology_key, affinity.matcher_of(term, pod))
+            for term in affinity.required(pod.pod_anti_affinity)
+        ]
+        shape.anti_affinity = tuple(self._tally(key, (matcher,)) for key, matcher in away)
+        shape.held = tuple(self._held_term(key, matcher) for key, matcher in away)
+        shape.spread = tuple((rule, self._spread_tally(rule, pod)) for rule in spread.rules_of(pod))
+
+    def _tally(self, topology_key: str, matchers: tuple[PodMatcher, ...]) -> Tally:
+        key = ("pods", topology_key, matchers)
+        if key not in self._tallies:
+            self._tallies[key] = Tally(topology_key, counts_pod=self._test(matchers))
+        return self._tallies[key]
+
+    def _held_term(self, topology_key: str, matcher: PodMatcher) -> HeldTerm:
+        key = (topology_key, matcher)
+        if key not in self._held:
+            tally = Tally(topology_key, counts_pod=lambda pod: term in self.shape_of(pod).held)
+            term = self._held[key] = HeldTerm(tally, self._test((matcher,)))
+        return self._held[key]
+
+    def _spread_tally(self, rule: SpreadRule, pod: Pod) -> Tally:
+        key = ("spread", rule.constraint.topology_key, rule.matcher, rule.eligibility)
+        if key not in self._tallies:
+            is_meant = self._test((rule.matcher,))
+            self._tallies[key] = Tally(
+                rule.constraint.topology_key,
+                counts_pod=lambda other: not other.is_terminating and is_meant(other),
+                counts_node=lambda node: rule.counts_node(pod, node),
+            )
+        return self._tallies[key]
+
+    def _test(self, matchers: tuple[PodMatcher, ...]) -> Test:
+        answers: dict[Shape, bool] = {}
+
+        def is_meant(pod: Pod) -> bool:
+            shape = self.shape_of(pod)
+            answer = answers.get(shape)
+            if answer is None:
+                answer = all(matcher.matches(pod, self._labels_by_namespace) for matcher in matchers)
+                answers[shape] = answer
+            return answer
+
+        return is_meant

@@ -1,0 +1,118 @@
+"""What is free on one node, as plain numbers that change with every pod."""
+
+from shared.kernel.resources import Resources
+from shared.kernel.scheduling import ports, volumes
+from shared.kernel.workload import HostPort, Node, Pod
+
+
+class NodeState:
+    """A node, the pods on it, and what they leave."""
+
+    __slots__ = (
+        "_claims",
+        "_cpu_millicores",
+        "_ephemeral_storage_bytes",
+        "_extended",
+        "_memory_bytes",
+        "_ports",
+        "node",
+        "pods",
+    )
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.pods: dict[str, Pod] = {}
+        self._cpu_millicores = node.allocatable.cpu_millicores
+        self._memory_bytes = node.allocatable.memory_bytes
+        self._ephemeral_storage_bytes = node.allocatable.ephemeral_storage_bytes
+        self._extended = dict(node.allocatable.extended)
+        self._ports: list[HostPort] = []
+        self._claims: dict[str, int] = {}
+
+    @property
+    def free(self) -> Resources:
+        """What is not requested yet; negative where pods were forced onto the node."""
+        return Resources(
+            self._cpu_millicores, self._memory_bytes, self._ephemeral_storage_bytes, dict(self._extended)
+        )
+
+    @property
+    def free_pods(self) -> int:
+        """How many more pods the kubelet takes."""
+        return self.node.max_pods - len(self.pods)
+
+    def copy(self) -> "NodeState":
+        """Give an independent copy."""
+        twin = NodeState.__new__(NodeState)
+        twin.node = self.node
+        twin.pods = self.pods.copy()
+        twin._cpu_millicores = self._cpu_millicores
+        twin._memory_bytes = self._memory_bytes
+        twin._ephemeral_storage_bytes = self._ephemeral_storage_bytes
+        twin._extended = self._extended.copy()
+        twin._ports = self._ports.copy()
+        twin._claims = self._claims.copy()
+        return twin
+
+    def take(self, pod: Pod) -> None:
+        """Put a pod on the node."""
+        self.pods[pod.key] = pod
+        self._change(pod.requests, -1)
+        self._ports.extend(pod.host_ports)
+        for claim in volumes.claim_keys(pod):
+            self._claims[claim] = self._claims.get(claim, 0) + 1
+
+    def release(self, pod_key: str) -> Pod:
+        """Take a pod off the node."""
+        pod = self.pods.pop(pod_key)
+        self._change(pod.requests, 1)
+        for port in pod.host_ports:
+            self._ports.remove(port)
+        for claim in volumes.claim_keys(pod):
+            self._claims[claim] -= 1
+            if not self._claims[claim]:
+                del self._claims[claim]
+        return pod
+
+    def has_room(self, asked: Resources) -> bool:
+        """Whether requests and the number of pods fit; what is not asked for is not compared."""
+        return (
+            len(self.pods) < self.node.max_pods
+            and (asked.cpu_millicores <= self._cpu_millicores or not asked.cpu_millicores)
+            and (asked.memory_bytes <= self._memory_bytes or not asked.memory_bytes)
+            and (
+                asked.ephemeral_storage_bytes <= self._ephemeral_storage_bytes
+                or not asked.ephemeral_storage_bytes
+            )
+            and (
+                not asked.extended
+                or all(n <= self._extended.get(name, 0) for name, n in asked.extended.items() if n)
+            )
+        )
+
+    def shortages(self, asked: Resources) -> tuple[str, ...]:
+        """Say what is missing for these requests."""
+        reasons = ["Too many pods"] if self.free_pods < 1 else []
+        named = {
+            "cpu": (asked.cpu_millicores, self._cpu_millicores),
+            "memory": (asked.memory_bytes, self._memory_bytes),
+            "ephemeral-storage": (asked.ephemeral_storage_bytes, self._ephemeral_storage_bytes),
+        } | {name: (n, self._extended.get(name, 0)) for name, n in asked.extended.items()}
+        reasons += [f"Insufficient {name}" for name, (n, free) in named.items() if n and n > free]
+        return tuple(reasons)
+
+    def ports_clash(self, pod: Pod) -> bool:
+        """Whether a host port of the pod is taken."""
+        return bool(pod.host_ports) and ports.any_clash(pod.host_ports, self._ports)
+
+    def volumes_exceeded(self, claims: tuple[str, ...]) -> bool:
+        """Whether the pod's volumes are more than the node can still attach."""
+        limit = self.node.attachable_volumes
+        return bool(claims) and limit is not None and len(self._claims.keys() | set(claims)) > limit
+
+    def _change(self, asked: Resources, sign: int) -> None:
+        self._cpu_millicores += sign * asked.cpu_millicores
+        self._memory_bytes += sign * asked.memory_bytes
+        self._ephemeral_storage_bytes += sign * asked.ephemeral_storage_bytes
+        for name, amount in asked.extended.items():
+            self._extended[name] = self._extended.get(name, 0) + sign * amount

@@ -1,0 +1,51 @@
+"""What of a pod matters to the scheduler, so that replicas are looked at once."""
+
+from collections.abc import Hashable, Mapping
+
+from shared.kernel.workload import Pod
+
+PER_POD_LABELS = frozenset(
+    {
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/job-completion-index",
+        "statefulset.kubernetes.io/pod-name",
+    }
+)
+"""Labels that tell replicas apart."""
+
+
+def shape_key(pod: Pod) -> Hashable:
+    """Give what replicas share and the scheduler looks at, to group pods by.
+
+    Labels that exist to tell replicas apart are left out, so a constraint that selects on one is not seen here;
+    ClusterView sees it.
+    """
+    return _key(pod, {k: v for k, v in pod.labels.items() if k not in PER_POD_LABELS})
+
+
+def exact_key(pod: Pod) -> Hashable:
+    """Give everything that the scheduler looks at."""
+    return _key(pod, pod.labels)
+
+
+def _key(pod: Pod, labels: Mapping[str, str]) -> Hashable:
+    asked = pod.requests
+    return (
+        pod.namespace,
+        frozenset(labels.items()),
+        asked.cpu_millicores,
+        asked.memory_bytes,
+        asked.ephemeral_storage_bytes,
+        frozenset((name, amount) for name, amount in asked.extended.items() if amount),
+        frozenset(pod.node_selector.items()),
+        pod.node_affinity,
+        pod.preferred_nodes,
+        pod.tolerations,
+        pod.pod_affinity,
+        pod.pod_anti_affinity,
+        pod.topology_spread,
+        pod.host_ports,
+        pod.claims,
+        pod.scheduling_gated,
+        pod.priority,
+    )
