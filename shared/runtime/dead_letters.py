@@ -7,6 +7,7 @@ from datetime import datetime
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from shared.runtime import payloads
 from shared.runtime.messaging import ERROR_HEADER
 from shared.runtime.streams import DLQ_STREAM
 
@@ -59,7 +60,7 @@ async def get(js: JetStreamContext, sequence: int) -> DeadLetter | None:
 
 async def replay(js: JetStreamContext, letter: DeadLetter) -> None:
     """Send it again, then drop it here; consumers that handled it already see it in their inbox and do nothing."""
-    kept = {k: v for k, v in letter.headers.items() if not k.startswith("Spot-") or k == "Spot-Payload"}
+    kept = {k: v for k, v in letter.headers.items() if k in payloads.HEADERS}
     kept["Nats-Msg-Id"] = f"replay-{letter.sequence}"
     await js.publish(letter.subject, letter.body, headers=kept)
     await drop(js, letter.sequence)

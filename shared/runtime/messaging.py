@@ -312,7 +312,7 @@ class Bus:
             raw.data,
             stream=streams.DLQ_STREAM,
             headers={
-                **(raw.headers or {}),
+                **{k: v for k, v in (raw.headers or {}).items() if k in payloads.HEADERS},
                 ERROR_HEADER: f"{type(error).__name__}: {str(error)[:256]}".replace("\n", " "),
                 "Spot-Attempts": str(attempt),
                 "Spot-Consumer": durable,

@@ -12,6 +12,8 @@ LARGEST_BODY_BYTES = 256 * 1024**2
 
 ENCODING = "Content-Encoding"
 REFERENCE = "Spot-Payload"
+HEADERS = frozenset({ENCODING, REFERENCE})
+"""What must travel with a body wherever it is copied to."""
 
 
 async def pack(body: bytes, *, name: str, js: JetStreamContext) -> tuple[bytes, dict[str, str]]:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
 import structlog
@@ -18,7 +18,10 @@ from shared.kernel.errors import UnavailableError
 
 log = structlog.get_logger(__name__)
 
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+else:  # asyncpg's classes are generic to type checkers only
+    Connection = asyncpg.Connection
 
 UNREACHABLE = (
     OSError,

@@ -11,8 +11,7 @@ from services.pricing.domain.offerings import PricePoint
 from services.pricing.ports import StoredOffering
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
-
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+from shared.runtime.postgres import Connection
 
 INSTANCE_TYPE = TypeAdapter(InstanceType)
 

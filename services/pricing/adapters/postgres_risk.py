@@ -5,11 +5,11 @@ from datetime import datetime
 
 import asyncpg
 
-from services.pricing.adapters.postgres import Connection
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.risk_flags import Flag
 from shared.kernel.pools import CapacityType, PoolKey
+from shared.runtime.postgres import Connection
 
 
 class PostgresRiskRepository:
