@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from pydantic_settings import SettingsConfigDict
+
 from shared.runtime.settings import ServiceSettings
 
 

@@ -60,7 +60,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _request(agent.ExecuteCommand, "cluster", agent.CommandOutcome, "executor"),
     # gateway
     _event(
-        gateway.ClusterRegistered, "cluster", "pricing", "optimizer", "executor", "reporting", hours=24 * 365
+        gateway.ClusterRegistered, "cluster", "optimizer", "executor", "reporting", hours=24 * 365
     ),
     _event(gateway.ClusterConfigured, "cluster", "optimizer", "executor", hours=24 * 365),
     _event(gateway.PlanApproved, "cluster", "executor", "reporting"),
@@ -69,8 +69,8 @@ SUBJECTS: tuple[Subject, ...] = (
     _request(gateway.EnrollAgent, "cluster", gateway.AgentEnrolled, "agent"),
     _request(gateway.LendCredentials, "cluster", gateway.LentCredentials, "executor", "optimizer", "pricing"),
     # pricing
-    _event(pricing.OfferingPricesChanged, "region", "reporting", "optimizer"),
-    _event(pricing.InterruptionRiskChanged, "region", "optimizer"),
+    _event(pricing.OfferingPricesChanged, "region", "reporting"),
+    _event(pricing.InterruptionRiskChanged, "region"),
     _event(pricing.PoolFlagged, "region", "optimizer", "executor"),
     _event(pricing.InstanceNoticeReceived, "region", "executor"),
     _request(pricing.QuoteOfferings, "region", pricing.OfferingQuotes, "optimizer", "executor", "reporting"),

@@ -34,6 +34,7 @@ from shared.runtime.settings import ServiceSettings
 log = structlog.get_logger(__name__)
 
 START_ATTEMPTS = 120
+FAILED_TICK_PAUSE = timedelta(seconds=30)
 INBOX_CLEANING_PERIOD = timedelta(hours=6)
 
 
@@ -69,18 +70,42 @@ class Runtime:
             if not first:
                 await self.clock.sleep(period.total_seconds())
             while True:
+                pause = period
                 try:
                     await work()
                     self.health.trouble(name, None)
-                except UnavailableError as error:
-                    log.warning("tick_waits", loop=name, error=str(error))
+                except SpotError as error:
+                    log.warning("tick_failed", loop=name, error=str(error))
                     self.health.trouble(name, str(error))
+                    pause = min(period, FAILED_TICK_PAUSE)
                 except Exception as error:
                     log.exception("tick_failed", loop=name)
                     self.health.trouble(name, repr(error))
-                await self.clock.sleep(period.total_seconds())
+                    pause = min(period, FAILED_TICK_PAUSE)
+                await self.clock.sleep(pause.total_seconds())
 
         self.loop(name, tick)
+
+    def once(self, name: str, pause: timedelta, work: Callable[[], Awaitable[object]]) -> None:
+        """Do this work until it succeeds once; until then the service is not ready."""
+
+        async def until_done() -> None:
+            self.health.trouble(name, "not done yet")
+            while True:
+                try:
+                    await work()
+                except Exception as error:
+                    log.warning(
+                        "start_waits", loop=name, error=str(error), exc_info=not isinstance(error, SpotError)
+                    )
+                    self.health.trouble(name, str(error) or repr(error))
+                    await self.clock.sleep(pause.total_seconds())
+                else:
+                    break
+            self.health.trouble(name, None)
+            await asyncio.Event().wait()
+
+        self.loop(name, until_done)
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Call this when the service stops, the last registered first, before bus and database go."""

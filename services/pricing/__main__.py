@@ -1,0 +1,9 @@
+"""`python -m services.pricing`."""
+
+from services.pricing import app
+from services.pricing.settings import PricingSettings
+from shared.runtime import service
+
+if __name__ == "__main__":
+    settings = PricingSettings()
+    service.main("pricing", settings, app.wiring(settings))

@@ -1,0 +1,62 @@
+"""Join pricing's ports to their adapters."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import aioboto3
+
+from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
+from services.pricing.adapters.price_list import PriceListSource
+from services.pricing.adapters.spot_advisor import SpotAdvisorFile
+from services.pricing.adapters.sqs_events import SqsNoticeQueue
+from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
+from services.pricing.entrypoints import subscribers, ticker
+from services.pricing.settings import PricingSettings
+from shared.runtime.service import Runtime
+
+FIRST_TRY_PERIOD = timedelta(seconds=5)
+"""How soon the very first reading is tried again: until it succeeds nobody can plan."""
+
+
+def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
+    """Give what wires the service with these settings."""
+
+    async def wire(runtime: Runtime) -> None:
+        unit_of_work = factory(runtime.database)
+        session = aioboto3.Session()
+        refreshers = ticker.Refreshers(
+            settings=settings,
+            catalogue=Ec2Catalogue(session),
+            price_list=PriceListSource(session, api_region=settings.price_list_region),
+            spot_prices=Ec2SpotPriceSource(session),
+            advisor=SpotAdvisorFile(settings.spot_advisor_url),
+            unit_of_work=unit_of_work,
+            clock=runtime.clock,
+            ids=runtime.ids,
+        )
+        subscribers.subscribe(
+            runtime.bus,
+            within=PostgresUnitOfWork,
+            unit_of_work=unit_of_work,
+            clock=runtime.clock,
+            ids=runtime.ids,
+            spot_fresh_for=settings.spot_fresh_for,
+            on_demand_fresh_for=settings.on_demand_fresh_for,
+        )
+
+        runtime.once("start_up", FIRST_TRY_PERIOD, refreshers.start_up)
+        runtime.every("prices", settings.refresh_period, refreshers.refresh_prices, first=False)
+        runtime.every("catalogue", settings.catalogue_period, refreshers.refresh_catalogues, first=False)
+        runtime.every("ratings", settings.advisor_period, refreshers.refresh_ratings)
+        if settings.notice_queue_url is not None:
+            queue = SqsNoticeQueue(
+                session, url=settings.notice_queue_url, region=settings.notice_queue_region
+            )
+            runtime.loop(
+                "notices",
+                lambda: ticker.watch_queue(
+                    queue, unit_of_work=unit_of_work, clock=runtime.clock, ids=runtime.ids
+                ),
+            )
+
+    return wire
