@@ -50,7 +50,7 @@ def read_ratings(body: bytes) -> Mapping[str, Mapping[str, AdvisorBand]]:
             str(region): {
                 str(name): AdvisorBand(rating["r"])
                 for name, rating in systems.get("Linux", {}).items()
-                if rating.get("r") in AdvisorBand
+                if rating.get("r") in AdvisorBand.__members__.values()
             }
             for region, systems in regions.items()
         }
