@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.sandbox.kubernetes.errors import ApiError
-from deploy.sandbox.kubernetes.index import Index, controller_of, is_healthy
+from deploy.sandbox.kubernetes.index import TERMINAL, Index, controller_of, is_healthy
 from deploy.sandbox.kubernetes.journal import Journal, Violation
 from deploy.sandbox.kubernetes.kinds import BUDGET, BY_NAME, POD, Object
 from deploy.sandbox.kubernetes.selectors import LabelTest, selector
@@ -33,6 +33,10 @@ def _share(value: Any, total: int) -> int:
     return int(value)
 
 
+def _replicas(workload: Object | None) -> int | None:
+    return workload["spec"].get("replicas") if workload is not None else None
+
+
 class Budgets:
     """Judges evictions, records violations, keeps statuses current."""
 
@@ -41,31 +45,54 @@ class Budgets:
         self._index = index
         self._journal = journal
         self._timeline = timeline
-        self._selectors: dict[Key, tuple[Object, LabelTest]] = {}
-        self._dirty: set[str] = set()
+        self._selectors: dict[Key, LabelTest] = {}
+        self._members: dict[Key, dict[Key, Object]] = {}
+        self._dirty: set[Key] = set()
 
     def observe(self, change: Change) -> None:
-        """Remember which namespaces' statuses may be old."""
-        if change.kind is BUDGET or change.kind is POD or change.kind.has_scale:
-            self._dirty.add(key_of(change.object)[0])
+        """Keep every budget's pods, and remember which statuses may be old."""
+        key = key_of(change.object)
+        if change.kind is BUDGET:
+            self._observe_budget(change, key)
+        elif change.kind is POD:
+            for budget, test in self._selectors.items():
+                if budget[0] != key[0]:
+                    continue
+                present = change.type != "DELETED" and test(change.object["metadata"].get("labels") or {})
+                if present:
+                    self._members[budget][key] = change.object
+                if present or self._members[budget].pop(key, None) is not None:
+                    self._dirty.add(budget)
+        elif change.kind.has_scale and _replicas(change.previous) != _replicas(change.object):
+            self._dirty |= {budget for budget in self._selectors if budget[0] == key[0]}
+
+    def _observe_budget(self, change: Change, key: Key) -> None:
+        if change.type == "DELETED":
+            self._selectors.pop(key, None)
+            self._members.pop(key, None)
+            self._dirty.discard(key)
+            return
+        if change.previous is not None and change.previous["spec"] == change.object["spec"]:
+            return
+        test = selector(change.object["spec"].get("selector"))
+        self._selectors[key] = test
+        self._members[key] = {
+            pod_key: pod
+            for pod_key, pod in self._index.by_namespace.get(key[0], {}).items()
+            if test(pod["metadata"].get("labels") or {})
+        }
+        self._dirty.add(key)
 
     def matching(self, pod: Object) -> list[Object]:
         """Return the budgets that speak of a pod."""
-        namespace = pod["metadata"]["namespace"]
-        labels = pod["metadata"].get("labels") or {}
-        budgets = self._store.select(BUDGET, namespace) if self._any_in(namespace) else []
-        return [budget for budget in budgets if self._test(budget)(labels)]
+        key = key_of(pod)
+        keys = [budget for budget, members in self._members.items() if key in members]
+        return [self._store.get(BUDGET, *budget) for budget in keys]
 
     def state(self, budget: Object) -> BudgetState:
         """Count a budget's pods as they are now."""
-        test = self._test(budget)
-        namespace = budget["metadata"]["namespace"]
-        pods = [
-            pod
-            for pod in self._index.by_namespace.get(namespace, {}).values()
-            if test(pod["metadata"].get("labels") or {})
-            and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
-        ]
+        members = self._members.get(key_of(budget), {}).values()
+        pods = [pod for pod in members if (pod.get("status") or {}).get("phase") not in TERMINAL]
         healthy = sum(1 for pod in pods if is_healthy(pod))
         spec = budget["spec"]
         if "maxUnavailable" in spec:
@@ -118,8 +145,9 @@ class Budgets:
     def reconcile(self) -> None:
         """Write the statuses that changed."""
         dirty, self._dirty = self._dirty, set()
-        for budget in self._store.all(BUDGET):
-            if key_of(budget)[0] not in dirty:
+        for key in dirty:
+            budget = self._store.find(BUDGET, *key)
+            if budget is None:
                 continue
             state = self.state(budget)
             self._store.set_status(
@@ -131,18 +159,6 @@ class Budgets:
                 desiredHealthy=state.desired,
                 expectedPods=state.expected,
             )
-        self._dirty -= dirty
-
-    def _any_in(self, namespace: str) -> bool:
-        return any(key_of(budget)[0] == namespace for budget in self._store.all(BUDGET))
-
-    def _test(self, budget: Object) -> LabelTest:
-        key = key_of(budget)
-        known = self._selectors.get(key)
-        if known is None or known[0] != budget["spec"]:
-            known = (budget["spec"], selector(budget["spec"].get("selector")))
-            self._selectors[key] = known
-        return known[1]
 
     def _scale_of(self, pods: list[Object]) -> int:
         scales: dict[str, int] = {}

@@ -1,7 +1,6 @@
 """What the cluster needs of EC2: who runs, what a type has, and being told when that changes."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Protocol
 
 
@@ -19,7 +18,7 @@ class Facts(Protocol):
     @property
     def gpus(self) -> int: ...
     @property
-    def gpu_resource(self) -> str: ...
+    def gpu_resource(self) -> str | None: ...
     @property
     def max_pods(self) -> int: ...
 
@@ -40,8 +39,6 @@ class Instance(Protocol):
     @property
     def tags(self) -> Mapping[str, str]: ...
     @property
-    def launched_at(self) -> datetime: ...
-    @property
     def private_ip(self) -> str: ...
     @property
     def state(self) -> str: ...
@@ -54,7 +51,7 @@ class Instances(Protocol):
         """Return every instance that is known."""
         ...
 
-    def facts(self, instance_type: str) -> Facts:
+    def facts(self, instance_type: str) -> Facts | None:
         """Return what a type has."""
         ...
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from deploy.sandbox.kubernetes.budgets import Budgets
 from deploy.sandbox.kubernetes.index import Index, controller_of
 from deploy.sandbox.kubernetes.instances import Instance, Instances
@@ -19,6 +21,8 @@ from deploy.sandbox.kubernetes.nodes import (
 )
 from deploy.sandbox.kubernetes.store import Change, Store
 from deploy.sandbox.kubernetes.timing import Timeline
+
+log = structlog.get_logger(__name__)
 
 _BOOT_SECONDS = 40.0
 _READY_SECONDS = 20.0
@@ -40,16 +44,6 @@ class Termination:
     bare_pods: int
     """Those that nobody replaces."""
     injected: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """An instance that was started for the cluster."""
-
-    at: datetime
-    instance_id: str
-    step: str | None
-    """Its tag spot-optimizer/step."""
 
 
 class NodeLifecycle:
@@ -78,7 +72,6 @@ class NodeLifecycle:
         self.interrupted: dict[str, datetime] = {}
         """Instances whose loss the sandbox itself announced."""
         self.terminations: list[Termination] = []
-        self.launches: list[Launch] = []
 
     def start(self) -> None:
         """Take in what runs already and listen for more."""
@@ -89,8 +82,9 @@ class NodeLifecycle:
 
     @property
     def booting(self) -> int:
-        """How many instances run but are no Ready node yet."""
-        return len(self._booting)
+        """How many of the cluster's instances run but are no Ready node yet."""
+        mine = {i.id for i in self._instances.instances() if self.is_member(i)}
+        return len(self._booting.keys() & mine)
 
     def is_member(self, instance: Instance) -> bool:
         """Whether an instance belongs to this cluster."""
@@ -121,18 +115,16 @@ class NodeLifecycle:
         if cancel := self._booting.pop(instance.id, None):
             cancel()
         name = self.node_of(instance)
-        if self._store.find(NODE, "", name) is None:
+        node = self._store.find(NODE, "", name)
+        if node is None or not _is_of(node, instance.id):
             self._register(instance, ready=True)
         else:
             self._turn_ready(instance.id, name)
         return name
 
     def _on_event(self, instance: Instance, event: str) -> None:
-        if not self.is_member(instance):
-            return
         if event == "launched":
-            step = instance.tags.get("spot-optimizer/step")
-            self.launches.append(Launch(self._timeline.now(), instance.id, step))
+            # Whose it is shows when it has booted: tags may come a call later.
             self._booting[instance.id] = self._timeline.after(_BOOT_SECONDS, lambda: self._boot(instance))
             return
         if cancel := self._booting.pop(instance.id, None):
@@ -146,7 +138,11 @@ class NodeLifecycle:
         else:
             self._timeline.after(_FORGET_SECONDS, lambda: self._forget(instance.id, name))
 
-    def _boot(self, instance: Instance) -> None:
+    def _boot(self, launched: Instance) -> None:
+        self._booting.pop(launched.id, None)
+        instance = next((i for i in self._instances.instances() if i.id == launched.id), None)
+        if instance is None or not self.is_member(instance) or instance.state != "running":
+            return
         self._register(instance, ready=False)
         name = self.node_of(instance)
         self._booting[instance.id] = self._timeline.after(
@@ -155,6 +151,13 @@ class NodeLifecycle:
 
     def _register(self, instance: Instance, *, ready: bool) -> None:
         facts = self._instances.facts(instance.instance_type)
+        if facts is None:
+            log.error("instance_type_unknown", instance_type=instance.instance_type)
+            return
+        name = self.node_of(instance)
+        if self._store.find(NODE, "", name) is not None:
+            # The address was an earlier instance's, whose node has not been forgotten yet.
+            self._store.remove(NODE, "", name)
         node = node_object(instance, facts, region=self._region, ready=ready, at=self._timeline.stamp())
         self._store.create(NODE, node)
 
@@ -184,7 +187,7 @@ class NodeLifecycle:
 
     def _lose(self, instance: Instance, name: str) -> None:
         node = self._store.find(NODE, "", name)
-        if node is None or not node["spec"].get("providerID", "").endswith(f"/{instance.id}"):
+        if node is None or not _is_of(node, instance.id):
             return
         injected = instance.id in self.interrupted
         pods = self._index.workload_pods(name)
@@ -219,10 +222,14 @@ class NodeLifecycle:
     def _forget(self, instance_id: str, name: str) -> None:
         node = self._store.find(NODE, "", name)
         # An address may be in use again: only this instance's own node goes.
-        if node is not None and node["spec"].get("providerID", "").endswith(f"/{instance_id}"):
+        if node is not None and _is_of(node, instance_id):
             self._store.remove(NODE, "", name)
 
     def not_ready(self) -> int:
         """Return how many nodes and booting instances are not Ready."""
         unready = sum(1 for node in self._store.all(NODE) if not is_node_ready(node))
         return max(unready, self.booting)
+
+
+def _is_of(node: Object, instance_id: str) -> bool:
+    return str(node["spec"].get("providerID", "")).endswith(f"/{instance_id}")

@@ -45,7 +45,7 @@ def node_object(instance: Instance, facts: Facts, *, region: str, ready: bool, a
     name = node_name(instance, region)
     architecture = {"x86_64": "amd64"}.get(facts.architectures[0], facts.architectures[0])
     is_spot = instance.capacity_type == "spot"
-    extended = {facts.gpu_resource: str(facts.gpus)} if facts.gpus else {}
+    extended = {facts.gpu_resource: str(facts.gpus)} if facts.gpus and facts.gpu_resource else {}
     taint = {"key": NOT_READY, "effect": "NoSchedule"}
     return {
         "metadata": {

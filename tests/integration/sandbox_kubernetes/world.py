@@ -1,11 +1,9 @@
 """EC2 without EC2: instances that a test starts and ends by hand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from collections.abc import AsyncIterator
 from typing import Any
 
 from kubernetes_asyncio import client, config
@@ -22,7 +20,7 @@ class FakeFacts:
     memory_mib: int = 16_384
     architectures: tuple[str, ...] = ("x86_64",)
     gpus: int = 0
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: str | None = "nvidia.com/gpu"
     max_pods: int = 58
     local_storage_gib: int = 0
 
@@ -37,7 +35,6 @@ class FakeInstance:
     tags: dict[str, str]
     private_ip: str
     state: str = "running"
-    launched_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
