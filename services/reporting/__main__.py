@@ -1,0 +1,9 @@
+"""`python -m services.reporting`."""
+
+from services.reporting import app
+from services.reporting.settings import ReportingSettings
+from shared.runtime import service
+
+if __name__ == "__main__":
+    settings = ReportingSettings()
+    service.main("reporting", settings, app.wiring(settings))

@@ -1,0 +1,1 @@
+"""What reporting calls: its schema, the bus."""

@@ -1,0 +1,32 @@
+"""Composition root of reporting."""
+
+from collections.abc import Awaitable, Callable
+
+from services.reporting.adapters.prices import BusQuoteSource
+from services.reporting.adapters.unit_of_work import PostgresUnitOfWork, PostgresUnitOfWorkFactory
+from services.reporting.entrypoints import subscribers, ticker
+from services.reporting.settings import ReportingSettings
+from shared.runtime.cluster_store import ClusterStore
+from shared.runtime.service import Runtime
+
+
+def wiring(settings: ReportingSettings) -> Callable[[Runtime], Awaitable[None]]:
+    """Give what joins ports to adapters, for `service.main`."""
+
+    async def wire(runtime: Runtime) -> None:
+        unit_of_work = PostgresUnitOfWorkFactory(runtime.database)
+
+        async def find_gaps() -> list[str]:
+            async with runtime.database.transaction() as transaction:
+                return await ClusterStore(transaction.connection).gaps(now=runtime.clock.now())
+
+        subscribers.subscribe(runtime.bus, unit_of_work=unit_of_work, work_in=PostgresUnitOfWork)
+        ticker.start(
+            runtime,
+            settings=settings,
+            unit_of_work=unit_of_work,
+            quotes=BusQuoteSource(runtime.bus, clock=runtime.clock, ids=runtime.ids),
+            find_gaps=find_gaps,
+        )
+
+    return wire

@@ -1,0 +1,1 @@
+"""What is pure: ledgers, allocation, savings, the audit chain."""

@@ -1,0 +1,7 @@
+"""What can go wrong in reporting, by whether trying again may help."""
+
+from shared.kernel.errors import RetryableError
+
+
+class UnknownClusterError(RetryableError):
+    """The gateway has not yet said to whom this cluster belongs."""

@@ -1,0 +1,45 @@
+"""Keep what pools cost by when it took effect."""
+
+import structlog
+
+from services.reporting.domain.ledger import PricePoint, price_at
+from services.reporting.ports import QuoteSource, UnitOfWork, UnitOfWorkFactory
+from shared.contracts.v1.pricing import OfferingPricesChanged
+from shared.kernel.clock import Clock
+from shared.kernel.errors import UnavailableError
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_prices(message: OfferingPricesChanged, *, uow: UnitOfWork) -> None:
+    """Keep the prices of an event."""
+    points = [(p.pool, PricePoint(p.effective_at, p.usd_per_hour)) for p in message.prices]
+    await uow.prices.add(points)
+
+
+async def ask_prices(*, unit_of_work: UnitOfWorkFactory, quotes: QuoteSource, clock: Clock) -> int:
+    """Ask pricing what our clusters' regions cost now; return how many prices were new to us.
+
+    Events older than their stream are gone, so a service that starts late learns the prices in force this way.
+    """
+    async with unit_of_work() as uow:
+        regions = sorted({cluster.region for cluster in await uow.clusters.clusters()})
+    added = 0
+    for region in regions:
+        try:
+            points = await quotes.quotes(region)
+        except UnavailableError as error:
+            log.warning("prices_not_learned", region=region, error=str(error))
+            continue
+        async with unit_of_work() as uow:
+            now = clock.now()
+            known = await uow.prices.between({pool for pool, _ in points}, now, now)
+            added += await uow.prices.add(
+                [
+                    (pool, point)
+                    for pool, point in points
+                    if price_at(known.get(pool, ()), now) != point.usd_per_hour
+                ]
+            )
+    log.info("prices_asked", regions=regions, added=added)
+    return added
