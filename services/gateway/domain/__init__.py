@@ -1,0 +1,1 @@
+"""Who may do what, tokens, and when a plan needs no person: plain functions on values."""
