@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ POLL_SECONDS = 0.02
 class Server:
     """A running server."""
 
-    process: "subprocess.Popen[bytes]"
+    process: processes.Process
     port: int
 
     @property
@@ -104,13 +103,18 @@ def bare_config_text(*, port: int, store: Path) -> str:
     return json.dumps({"listen": f"127.0.0.1:{port}", "jetstream": {"store_dir": str(store)}})
 
 
+def spawn(config: Path, *, log: Path) -> processes.Process:
+    """Start the server; it does not listen yet."""
+    return processes.spawn([binary(), "-c", config], log=log, env={"PATH": os.environ.get("PATH", "")})
+
+
 async def start(config: Path, *, port: int, log: Path) -> Server:
     """Start the server on a written configuration and wait until it listens.
 
     Raises:
         StackError: it does not start; the message holds the end of its log.
     """
-    process = processes.spawn([binary(), "-c", config], log=log, env={"PATH": os.environ.get("PATH", "")})
+    process = spawn(config, log=log)
     for _ in range(int(START_SECONDS / POLL_SECONDS)):
         if process.poll() is not None:
             raise StackError(f"nats-server did not start:\n{processes.tail(log)}")

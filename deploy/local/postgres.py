@@ -30,6 +30,9 @@ OPEN_ROOT = Path("/var/lib/spot-optimizer")
 
 ADMIN = "postgres"
 DATABASE = "spot"
+STOP_SIGNAL = signal.SIGINT
+"""Fast shutdown: open transactions are rolled back, the checkpoint is written."""
+
 START_SECONDS = 60
 POLL_SECONDS = 0.05
 
@@ -54,7 +57,7 @@ THROWAWAY_SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=o
 class Server:
     """A running server."""
 
-    process: "subprocess.Popen[bytes]"
+    process: processes.Process
     port: int
     password: str
 
@@ -68,8 +71,8 @@ class Server:
         return f"postgresql://{user}:{urllib.parse.quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def stop(self) -> None:
-        """End it in order: open transactions are rolled back, the checkpoint is written."""
-        processes.stop(self.process, sign=signal.SIGINT, seconds=30)
+        """End it in order."""
+        processes.stop(self.process, sign=STOP_SIGNAL, seconds=30)
 
 
 def is_open_to_all(path: Path) -> bool:
@@ -140,17 +143,9 @@ async def start(folder: Path, *, log: Path, port: int = 0, throwaway: bool = Fal
         _initialise(home, data, password_file, user=user)
     password = password_file.read_text().strip()
     chosen = port or _free_port()
-    settings = (*SETTINGS, *(THROWAWAY_SETTINGS if throwaway else ()), f"port={chosen}")
-    options = [part for setting in settings for part in ("-c", setting)]
-    (data / "postmaster.pid").unlink(missing_ok=True) if not _is_running(data) else None
-    process = processes.spawn(
-        [binaries() / "postgres", "-D", data, *options],
-        log=log,
-        user=user,
-        cwd=Path("/"),
-        death_signal=signal.SIGINT,
-        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-    )
+    if not _is_running(data):
+        (data / "postmaster.pid").unlink(missing_ok=True)
+    process = spawn(data, port=chosen, log=log, throwaway=throwaway)
     for _ in range(int(START_SECONDS / POLL_SECONDS)):
         if process.poll() is not None:
             raise StackError(f"Postgres did not start:\n{processes.tail(log)}")
@@ -163,6 +158,20 @@ async def start(folder: Path, *, log: Path, port: int = 0, throwaway: bool = Fal
     server = Server(process, chosen, password)
     await _create_database(server)
     return server
+
+
+def spawn(data: Path, *, port: int, log: Path, throwaway: bool = False) -> processes.Process:
+    """Start the server on initialised data; it is not ready yet."""
+    settings = (*SETTINGS, *(THROWAWAY_SETTINGS if throwaway else ()), f"port={port}")
+    options = [part for setting in settings for part in ("-c", setting)]
+    return processes.spawn(
+        [binaries() / "postgres", "-D", data, *options],
+        log=log,
+        user=database_user(),
+        cwd=Path("/"),
+        death_signal=STOP_SIGNAL,
+        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+    )
 
 
 def _initialise(home: Path, data: Path, password_file: Path, *, user: str | None) -> None:

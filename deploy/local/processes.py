@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+Process = subprocess.Popen[bytes]
+
 PR_SET_PDEATHSIG = 1
 NOBODY = "nobody"
 
@@ -46,7 +48,7 @@ def spawn(
     user: str | None = None,
     cwd: Path | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
-) -> "subprocess.Popen[bytes]":
+) -> Process:
     """Start a child in a session of its own (Ctrl-C reaches the parent only); its output goes to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -61,9 +63,7 @@ def spawn(
         )
 
 
-def stop(
-    process: "subprocess.Popen[bytes]", *, sign: signal.Signals = signal.SIGTERM, seconds: float = 20
-) -> None:
+def stop(process: Process, *, sign: signal.Signals = signal.SIGTERM, seconds: float = 20) -> None:
     """Ask a child to end, and end it when it does not."""
     if process.poll() is not None:
         return
