@@ -54,7 +54,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _event(agent.SnapshotChunkPublished, "cluster", "optimizer", "executor", "reporting", hours=24),
     _event(agent.ClusterChanged, "cluster", "optimizer", "executor", "reporting", hours=24),
     _event(agent.UsageSampled, "cluster", "optimizer", hours=24),
-    _event(agent.HeartbeatSent, "cluster", "gateway", "optimizer", "executor", hours=1),
+    _event(agent.HeartbeatSent, "cluster", "gateway", "optimizer", "executor", "reporting", hours=1),
     _event(agent.CommandFinished, "cluster", "executor"),
     Subject(agent.RequestResync, "cluster", None, ("agent",), 0),
     _request(agent.ExecuteCommand, "cluster", agent.CommandOutcome, "executor"),
@@ -71,7 +71,7 @@ SUBJECTS: tuple[Subject, ...] = (
     # pricing
     _event(pricing.OfferingPricesChanged, "region", "reporting"),
     _event(pricing.InterruptionRiskChanged, "region"),
-    _event(pricing.PoolFlagged, "region", "optimizer", "executor"),
+    _event(pricing.PoolFlagged, "region", "executor"),
     _event(pricing.InstanceNoticeReceived, "region", "executor"),
     _request(pricing.QuoteOfferings, "region", pricing.OfferingQuotes, "optimizer", "executor", "reporting"),
     # optimizer

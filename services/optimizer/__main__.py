@@ -1,0 +1,9 @@
+"""`python -m services.optimizer`."""
+
+from services.optimizer import app
+from services.optimizer.settings import OptimizerSettings
+from shared.runtime import service
+
+if __name__ == "__main__":
+    settings = OptimizerSettings()
+    service.main("optimizer", settings, app.wiring(settings))

@@ -1,0 +1,166 @@
+"""Between the contracts' words and the domain's: quotes become offers, a policy becomes rules, a draft a plan."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
+from services.optimizer.domain.offers import Market, Offer
+from services.optimizer.domain.rules import PlanRules, Strategy, Template, Zone
+from services.optimizer.ports import Cluster, ClusterView, Config
+from shared.contracts.v1.plan import (
+    BaselineRate,
+    Launch,
+    Move,
+    MoveKind,
+    MoveReason,
+    OfferingChoice,
+    Plan,
+    PlanInputs,
+    PlanTrigger,
+    UnplacedPod,
+)
+from shared.contracts.v1.policy import NodeTemplate, Policy
+from shared.contracts.v1.pricing import OfferingQuotes
+from shared.kernel.pools import CapacityType
+
+MICRO_USD = Decimal("0.000001")
+MICRO_CENT = Decimal("0.00000001")
+"""Baseline rates are multiplied by thousands of hours: they keep more digits."""
+
+
+def market_from(answer: OfferingQuotes, *, now: datetime) -> Market:
+    """Give the market; a stale quote carries its margin already."""
+    return Market(
+        instance_types={t.name: t for t in answer.instance_types},
+        offers=tuple(
+            Offer(
+                pool=quote.pool,
+                usd_per_hour=float(quote.usd_per_hour),
+                interruption_probability=quote.interruption_probability,
+                age_seconds=quote.age_seconds,
+                flagged=quote.flagged_until is not None and quote.flagged_until > now,
+            )
+            for quote in answer.quotes
+        ),
+        as_of=answer.as_of,
+    )
+
+
+def rules_from(policy: Policy) -> PlanRules:
+    """Give what planning needs of a policy."""
+    return PlanRules(
+        strategy=Strategy(policy.strategy.value),
+        instance_families=frozenset(policy.instance_families),
+        excluded_instance_types=frozenset(policy.excluded_instance_types),
+        architectures=frozenset(policy.architectures),
+        allow_burstable=policy.allow_burstable,
+        allow_bare_metal=policy.allow_bare_metal,
+        max_vcpus=policy.max_vcpus,
+        max_usd_per_hour=policy.max_usd_per_hour,
+        excluded_namespaces=frozenset(policy.excluded_namespaces),
+        min_savings_ratio=policy.min_savings_ratio,
+        min_move_savings_usd_per_hour=policy.min_move_savings_usd_per_hour,
+        max_pool_share_ratio=policy.max_pool_share_ratio,
+        price_max_age_seconds=policy.price_max_age_seconds,
+    )
+
+
+def template_from(template: NodeTemplate) -> Template:
+    """Give where nodes may be launched; a zone with several subnets counts once."""
+    zones = {subnet.zone_id: Zone(subnet.zone, subnet.zone_id) for subnet in template.subnets}
+    return Template(zones=tuple(zones[z] for z in sorted(zones)), labels=template.labels)
+
+
+def plan_from(
+    draft: PlanDraft,
+    *,
+    plan_id: UUID,
+    cluster: Cluster,
+    config: Config,
+    view: ClusterView,
+    answer: OfferingQuotes,
+    trigger: PlanTrigger,
+    now: datetime,
+    lifetime: timedelta,
+    solve_seconds: float,
+) -> Plan:
+    """Write a draft down as the plan that everybody will read."""
+    spot = [q for q in answer.quotes if q.pool.capacity_type is CapacityType.SPOT and q.risk_source]
+    return Plan(
+        id=plan_id,
+        organization_id=cluster.organization_id,
+        cluster_id=cluster.cluster_id,
+        trigger=trigger,
+        created_at=now,
+        expires_at=now + lifetime,
+        inputs=PlanInputs(
+            cluster_epoch=view.position.epoch,
+            cluster_sequence=view.position.sequence,
+            policy_revision=config.revision,
+            prices_as_of=answer.as_of,
+            price_age_seconds=draft.price_age_seconds,
+            risk_source=spot[0].risk_source or "none" if spot else "none",
+        ),
+        nodes_before=draft.nodes_before,
+        nodes_after=draft.nodes_after,
+        cost_before_usd_per_hour=_usd(draft.cost_before_usd_per_hour),
+        cost_after_usd_per_hour=_usd(draft.cost_after_usd_per_hour),
+        savings_from_packing_usd_per_hour=_usd(draft.savings_from_packing_usd_per_hour),
+        savings_from_capacity_type_usd_per_hour=_usd(draft.savings_from_capacity_type_usd_per_hour),
+        objective_usd_per_hour=_usd(draft.objective_usd_per_hour),
+        lower_bound_usd_per_hour=_usd(draft.lower_bound_usd_per_hour),
+        gap_ratio=draft.gap_ratio,
+        expected_interruptions_per_day_before=draft.expected_interruptions_per_day_before,
+        expected_interruptions_per_day_after=draft.expected_interruptions_per_day_after,
+        baseline_rate=(
+            BaselineRate(
+                usd_per_vcpu_hour=_rate(draft.baseline.usd_per_vcpu_hour),
+                usd_per_gib_hour=_rate(draft.baseline.usd_per_gib_hour),
+            )
+            if draft.baseline
+            else None
+        ),
+        moves=tuple(map(_move, draft.moves)),
+        unplaced=tuple(UnplacedPod(pod=u.pod, reasons=u.reasons) for u in draft.unplaced),
+        notes=draft.notes,
+        solve_seconds=solve_seconds,
+    )
+
+
+def _move(draft: MoveDraft) -> Move:
+    return Move(
+        id=draft.id,
+        kind=MoveKind(draft.kind.value),
+        reason=MoveReason(draft.reason.value),
+        launches=tuple(map(_launch, draft.launches)),
+        drains=draft.drains,
+        savings_usd_per_hour=Decimal(str(draft.savings_usd_per_hour)).quantize(MICRO_USD),
+        disruption_pods=draft.disruption_pods,
+        explanation=draft.explanation,
+        runner_up=draft.runner_up,
+        binding_constraint=draft.binding_constraint,
+    )
+
+
+def _launch(draft: LaunchDraft) -> Launch:
+    return Launch(
+        id=draft.id,
+        offerings=tuple(
+            OfferingChoice(
+                pool=offer.pool,
+                usd_per_hour=Decimal(str(offer.usd_per_hour)).quantize(MICRO_USD),
+                interruption_probability=offer.interruption_probability,
+            )
+            for offer in draft.offers
+        ),
+        pods=draft.pods,
+    )
+
+
+def _usd(value: float | None) -> Decimal | None:
+    return None if value is None else Decimal(str(value)).quantize(MICRO_USD)
+
+
+def _rate(value: float) -> Decimal:
+    return Decimal(str(value)).quantize(MICRO_CENT)
