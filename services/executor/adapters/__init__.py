@@ -1,0 +1,1 @@
+"""What is called out to; driver errors stop here."""

@@ -3,7 +3,7 @@ create table approved_plans (
     plan_id uuid primary key,
     cluster_id text not null,
     sha256 text not null,
-    plan jsonb not null,
+    plan text not null,
     status text not null check (status in ('proposed', 'approved', 'refused')),
     expires_at timestamptz not null
 );

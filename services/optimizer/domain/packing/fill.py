@@ -5,7 +5,6 @@ offer is worth more than it costs. At those prices a perfectly filled, perfectly
 also prove a lower bound: whatever the fleet, its nodes cost at least what their loads are worth.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,11 +183,3 @@ def _repeats(supply: Supply, demand: Demand, offer: int, counts: Ints, left: Int
 def _count(used: Ints, demand: Demand, offer: int, counts: Ints) -> None:
     shared = np.flatnonzero((demand.workload >= 0) & (counts > 0))
     np.add.at(used[offer], demand.workload[shared], counts[shared])
-
-
-def cheapest_holder(supply: Supply, total: Ints, allowed: Bools, pods: int, extra: Bools) -> Iterator[int]:
-    """Give the offers that hold a whole load, the least cost first."""
-    holds = (supply.room >= total).all(axis=1) & allowed & extra
-    found = np.flatnonzero(holds)
-    cost = supply.micro_usd[found] + np.round(supply.risk_micro_usd[found] * pods).astype(np.int64)
-    yield from (int(found[i]) for i in np.lexsort((found, cost)))

@@ -1,0 +1,183 @@
+"""CORDON and DRAIN: signed commands to the cluster's agent, repeated with the same id until it is done."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from services.executor.domain import guardrails, tokens
+from services.executor.domain.steps import Errand, Step, StepKind, StepStatus
+from services.executor.errors import AgentAwayError
+from services.executor.handlers.record_step import is_fresh, may_write, record
+from services.executor.handlers.settle_command import settled
+from services.executor.ports import Picture, Scene, Switch, Tools
+from shared.contracts.v1.agent import (
+    Action,
+    AgentCommand,
+    CommandOutcome,
+    CordonNode,
+    DrainNode,
+    OutcomeStatus,
+    UncordonNode,
+)
+
+log = structlog.get_logger(__name__)
+
+SILENCE_AFTER_DEADLINE = timedelta(seconds=60)
+"""How long after a drain's own deadline its outcome is still waited for."""
+
+
+async def cordon_node(step: Step, *, scene: Scene, tools: Tools) -> None:
+    """Keep new pods off a node, if it may still be drained."""
+    if step.status is StepStatus.PENDING:
+        node_name = step.node_name or ""
+        if not await may_write(step, f"cordon node {node_name}", scene=scene, tools=tools):
+            return
+        begun = await _begin(
+            step, _drain_deadline(scene, tools), leaving=_leaving(step, scene), scene=scene, tools=tools
+        )
+        if begun is None:
+            return
+        step = begun
+    action = CordonNode(node_name=step.node_name or "")
+    await _command(step, action, scene=scene, tools=tools, silence=timedelta(0))
+
+
+async def drain_node(step: Step, *, scene: Scene, tools: Tools) -> None:
+    """Evict what runs on a node, through the eviction API, until its deadline."""
+    node_name = step.node_name or ""
+    if step.status is StepStatus.PENDING:
+        if not await may_write(step, f"drain node {node_name}", scene=scene, tools=tools):
+            return
+        deadline = scene.execution.evict_by or _drain_deadline(scene, tools)
+        begun = await _begin(step, deadline, leaving=(node_name,), scene=scene, tools=tools)
+        if begun is None:
+            return
+        step = begun
+    is_interruption = scene.execution.is_interruption
+    action = DrainNode(
+        node_name=node_name,
+        deadline_at=step.deadline_at or tools.clock.now(),
+        keep_cordoned_on_failure=is_interruption,
+        excluded_namespaces=() if is_interruption else scene.config.policy.excluded_namespaces,
+    )
+    await _command(step, action, scene=scene, tools=tools, silence=SILENCE_AFTER_DEADLINE)
+
+
+async def uncordon_node(step: Step, *, scene: Scene, tools: Tools) -> None:
+    """Let a node that stays take pods again; `step` is its CORDON."""
+    if scene.switch is not Switch.OFF:
+        return
+    action = UncordonNode(node_name=step.node_name or "")
+    try:
+        outcome = await send_command(tokens.uncordon_id(step.id), action, scene=scene, tools=tools)
+    except AgentAwayError:
+        patience = timedelta(seconds=scene.config.policy.drain_deadline_seconds)
+        if step.finished_at is None or tools.clock.now() < step.finished_at + patience:
+            return
+        # The agent undoes by itself what did not finish; more cannot be done from here.
+        log.error("uncordon_given_up", node_name=step.node_name, step_id=str(step.id))
+    else:
+        if outcome.status is OutcomeStatus.RUNNING:
+            return
+        if outcome.status is not OutcomeStatus.SUCCEEDED:
+            log.error("uncordon_failed", node_name=step.node_name, detail=outcome.detail)
+    await record(step, replace(step, uncordon=Errand.DONE), scene=scene, tools=tools)
+
+
+async def send_command(command_id: UUID, action: Action, *, scene: Scene, tools: Tools) -> CommandOutcome:
+    """Send a command of this execution.
+
+    Raises:
+        AgentAwayError: no answer; send it again.
+    """
+    return await tools.agents.send(
+        AgentCommand(
+            id=command_id,
+            cluster_id=scene.cluster.cluster_id,
+            fencing_token=scene.token,
+            expires_at=tools.clock.now() + tools.pace.command_lifetime,
+            action=action,
+        )
+    )
+
+
+async def _begin(
+    step: Step, deadline: datetime, *, leaving: tuple[str, ...], scene: Scene, tools: Tools
+) -> Step | None:
+    """Judge the node anew, then record that the step runs; None when it does not."""
+    if scene.picture is None or (not scene.execution.is_interruption and not is_fresh(scene, tools)):
+        return None
+    objects = scene.picture.objects
+    node = guardrails.node_named(objects, step.node_name or "")
+    if scene.execution.is_interruption:
+        reason = None if node else f"node {step.node_name} is gone"
+    else:
+        reason = guardrails.objection(
+            objects,
+            step.node_name or "",
+            instance_id=step.instance_id,
+            excluded_namespaces=scene.config.policy.excluded_namespaces,
+        )
+        if reason is None:
+            reason = guardrails.without_room(objects, leaving)
+            if reason is not None and _may_find_room(step, scene):
+                return None
+    if reason is not None or node is None:
+        after = replace(step, status=StepStatus.SKIPPED, detail=reason or "")
+        await record(step, after, scene=scene, tools=tools)
+        return None
+    after = replace(
+        step,
+        status=StepStatus.RUNNING,
+        deadline_at=deadline,
+        instance_id=node.instance_id,
+        owners=_owners(step, scene.picture),
+        attempts=step.attempts + 1,
+    )
+    return await record(step, after, scene=scene, tools=tools)
+
+
+async def _command(step: Step, action: Action, *, scene: Scene, tools: Tools, silence: timedelta) -> None:
+    try:
+        outcome = await send_command(step.id, action, scene=scene, tools=tools)
+    except AgentAwayError as error:
+        log.warning("agent_away", step_id=str(step.id), error=str(error))
+        if step.deadline_at is not None and tools.clock.now() > step.deadline_at + silence:
+            keeps = scene.execution.is_interruption
+            after = replace(
+                step,
+                status=StepStatus.FAILED,
+                detail="the agent did not answer in time",
+                uncordon=Errand.WANTED if step.kind is StepKind.CORDON and not keeps else step.uncordon,
+            )
+            await record(step, after, scene=scene, tools=tools)
+        return
+    after = settled(step, outcome)
+    if after.status is not step.status:
+        await record(step, after, scene=scene, tools=tools)
+
+
+def _drain_deadline(scene: Scene, tools: Tools) -> datetime:
+    return tools.clock.now() + timedelta(seconds=scene.config.policy.drain_deadline_seconds)
+
+
+def _leaving(step: Step, scene: Scene) -> tuple[str, ...]:
+    """Name all nodes of the move that have not been emptied: their pods need room at the same time."""
+    return tuple(
+        s.node_name or ""
+        for s in scene.steps
+        if s.kind is StepKind.DRAIN and s.move_id == step.move_id and not s.status.is_over
+    )
+
+
+def _may_find_room(step: Step, scene: Scene) -> bool:
+    """Whether other moves are under way that may make room."""
+    return any(s.status is StepStatus.RUNNING and s.move_id != step.move_id for s in scene.steps)
+
+
+def _owners(step: Step, picture: Picture) -> tuple[str, ...]:
+    if step.kind is not StepKind.DRAIN:
+        return ()
+    return guardrails.owners_of(guardrails.pods_left(picture.objects, step.node_name or ""))

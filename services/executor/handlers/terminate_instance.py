@@ -1,0 +1,182 @@
+"""TERMINATE and VERIFY: an instance goes only when nothing runs on it and its pods run elsewhere."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from services.executor import metrics
+from services.executor.domain import guardrails
+from services.executor.domain.steps import Attempt, Errand, Step, StepKind, StepStatus
+from services.executor.errors import AgentAwayError, CloudRefusedError
+from services.executor.handlers.drain_node import send_command
+from services.executor.handlers.record_step import (
+    fenced,
+    is_fresh,
+    look_again_later,
+    may_write,
+    record,
+    record_step,
+)
+from services.executor.handlers.settle_command import settled
+from services.executor.ports import Scene, Switch, Tools, UnitOfWork
+from shared.contracts.v1.agent import DeleteNode
+from shared.contracts.v1.executor import InstanceTerminated
+from shared.kernel.errors import UnavailableError
+
+log = structlog.get_logger(__name__)
+
+
+async def terminate_instance(step: Step, *, scene: Scene, tools: Tools) -> None:
+    """Terminate the instance of a drained node."""
+    if step.status is StepStatus.PENDING:
+        begun = await _begin(step, scene=scene, tools=tools)
+        if begun is None:
+            return
+        step = begun
+    if step.instance_id is None:
+        return
+    try:
+        await tools.cloud.terminate(scene.cluster.cluster_id, step.instance_id)
+    except UnavailableError as error:
+        log.warning("terminate_waits", instance_id=step.instance_id, error=str(error))
+        await look_again_later(step, scene=scene, tools=tools, pause=tools.pace.cloud_pause)
+        return
+    except CloudRefusedError as error:
+        await record(
+            step, replace(step, status=StepStatus.FAILED, detail=str(error)), scene=scene, tools=tools
+        )
+        return
+    async with fenced(scene, tools) as uow:
+        after = replace(step, status=StepStatus.SUCCEEDED, detail=step.instance_id)
+        if await record_step(
+            step, after, uow=uow, execution=scene.execution, clock=tools.clock, ids=tools.ids
+        ):
+            await _tell_terminated(step.instance_id, step.node_name, uow=uow, scene=scene, tools=tools)
+    metrics.instances_terminated.labels("drained").inc()
+
+
+async def verify_termination(step: Step, *, scene: Scene, tools: Tools) -> None:
+    """See the node go; when only its Node object stays, have the agent delete it."""
+    now = tools.clock.now()
+    if step.status is StepStatus.PENDING:
+        terminate = _sibling(step, StepKind.TERMINATE, scene)
+        after = replace(
+            step,
+            status=StepStatus.RUNNING,
+            deadline_at=now + tools.pace.verify_deadline,
+            instance_id=terminate.instance_id,
+        )
+        begun = await record(step, after, scene=scene, tools=tools)
+        if begun is None:
+            return
+        step = begun
+    if scene.picture is None or step.deadline_at is None or step.instance_id is None:
+        return
+    if guardrails.node_of_instance(scene.picture.objects, step.instance_id) is None:
+        after = replace(step, status=StepStatus.SUCCEEDED, detail=f"node {step.node_name} is gone")
+        await record(step, after, scene=scene, tools=tools)
+        return
+    if now >= step.deadline_at:
+        after = replace(step, status=StepStatus.FAILED, detail=f"node {step.node_name} is still there")
+        await record(step, after, scene=scene, tools=tools)
+        return
+    if scene.switch is Switch.OFF:
+        await _delete_node(step, scene=scene, tools=tools)
+
+
+async def release_instance(attempt: Attempt, *, scene: Scene, tools: Tools) -> None:
+    """Terminate an instance that came to no use."""
+    if scene.switch is not Switch.OFF or attempt.instance_id is None:
+        return
+    try:
+        await tools.cloud.terminate(scene.cluster.cluster_id, attempt.instance_id)
+    except UnavailableError as error:
+        log.warning("release_waits", instance_id=attempt.instance_id, error=str(error))
+        return
+    except CloudRefusedError as error:
+        log.error("release_refused", instance_id=attempt.instance_id, error=str(error))
+    async with fenced(scene, tools) as uow:
+        await uow.executions.put_attempt(replace(attempt, release=Errand.DONE))
+        await _tell_terminated(attempt.instance_id, None, uow=uow, scene=scene, tools=tools)
+    metrics.instances_terminated.labels("unused").inc()
+
+
+async def _begin(step: Step, *, scene: Scene, tools: Tools) -> Step | None:
+    """Wait until the node is empty and its pods run elsewhere, then record the intent."""
+    if scene.picture is None or not is_fresh(scene, tools):
+        return None
+    cordon, drain = _sibling(step, StepKind.CORDON, scene), _sibling(step, StepKind.DRAIN, scene)
+    instance_id = drain.instance_id or cordon.instance_id
+    if instance_id is None:
+        after = replace(step, status=StepStatus.FAILED, detail="its instance is not known")
+        await record(step, after, scene=scene, tools=tools)
+        return None
+    objects = scene.picture.objects
+    node = guardrails.node_of_instance(objects, instance_id)
+    waits_for: tuple[str, ...] = ()
+    if node is not None:
+        waits_for = tuple(pod.key for pod in guardrails.pods_left(objects, node.name))
+        if not waits_for and not scene.execution.is_interruption and drain.started_at is not None:
+            waits_for = guardrails.stranded(objects, owners=drain.owners, since=drain.started_at)
+    if waits_for:
+        await _wait_for(step, waits_for, scene=scene, tools=tools)
+        return None
+    if not await may_write(step, f"terminate {instance_id}", scene=scene, tools=tools):
+        return None
+    after = replace(step, status=StepStatus.RUNNING, instance_id=instance_id, attempts=step.attempts + 1)
+    return await record(step, after, scene=scene, tools=tools)
+
+
+async def _wait_for(step: Step, pods: tuple[str, ...], *, scene: Scene, tools: Tools) -> None:
+    now = tools.clock.now()
+    if step.deadline_at is None:
+        deadline = now + timedelta(seconds=scene.config.policy.drain_deadline_seconds)
+        await record(step, replace(step, deadline_at=deadline), scene=scene, tools=tools)
+    elif now >= step.deadline_at:
+        detail = f"the instance stays: pods without another node: {', '.join(pods[:3])}"
+        await record(step, replace(step, status=StepStatus.FAILED, detail=detail), scene=scene, tools=tools)
+
+
+async def _delete_node(step: Step, *, scene: Scene, tools: Tools) -> None:
+    assert step.instance_id is not None
+    try:
+        if not await tools.cloud.is_gone(scene.cluster.cluster_id, step.instance_id):
+            await look_again_later(step, scene=scene, tools=tools, pause=tools.pace.cloud_pause)
+            return
+        action = DeleteNode(node_name=step.node_name or "", instance_id=step.instance_id)
+        outcome = await send_command(step.id, action, scene=scene, tools=tools)
+    except (AgentAwayError, UnavailableError) as error:
+        log.warning("verify_waits", step_id=str(step.id), error=str(error))
+        await look_again_later(step, scene=scene, tools=tools, pause=tools.pace.cloud_pause)
+        return
+    except CloudRefusedError as error:
+        after = replace(step, status=StepStatus.FAILED, detail=str(error))
+    else:
+        after = settled(step, outcome)
+    if after.status is not step.status:
+        await record(step, after, scene=scene, tools=tools)
+
+
+async def _tell_terminated(
+    instance_id: str, node_name: str | None, *, uow: UnitOfWork, scene: Scene, tools: Tools
+) -> None:
+    await uow.outbox.add(
+        InstanceTerminated.make(
+            scope=scene.execution.cluster_id,
+            clock=tools.clock,
+            ids=tools.ids,
+            organization_id=scene.execution.organization_id,
+            execution_id=scene.execution.id,
+            instance_id=instance_id,
+            node_name=node_name,
+        )
+    )
+
+
+def _sibling(step: Step, kind: StepKind, scene: Scene) -> Step:
+    return next(
+        s
+        for s in scene.steps
+        if s.kind is kind and s.move_id == step.move_id and s.node_name == step.node_name
+    )

@@ -1,0 +1,33 @@
+"""What no fleet can undercut.
+
+At prices per core, byte and pod slot at which no offer is worth more than it costs, all pods together are
+worth a sum that any fleet holding them must cost. Only fleets without devices are bounded: what a device is
+worth is not proven.
+"""
+
+import numpy as np
+
+from services.optimizer.domain.fleet_state import FleetState
+from services.optimizer.domain.offers import usd
+from services.optimizer.domain.packing.classes import columns_for
+from services.optimizer.domain.packing.fill import resource_prices
+from services.optimizer.domain.packing.shelf import Shelf, room_of
+
+SAFETY = 1 - 1e-9
+"""For what rounding may add."""
+
+
+def lower_bound(state: FleetState, shelf: Shelf) -> float | None:
+    """Give a proven lower bound of the objective, in USD an hour; None when none is proven."""
+    pods = [p for n in state.nodes for p in n.movable]
+    columns = columns_for(pods)
+    if not pods or columns.extended or any(n.offer is None for n in state.nodes):
+        return None
+    stay = [n for n in state.nodes if n.kept_because is not None or n.node.instance_id is not None]
+    daemons = [[p for p in n.pods if p.is_daemon or p.is_mirror] for n in stay]
+    nodes = [*zip(shelf.nodes, shelf.daemons, strict=True)]
+    room = room_of(columns, [*nodes, *((n.node, tuple(d)) for n, d in zip(stay, daemons, strict=True))])
+    prices = np.array([*(o.micro_usd for o in shelf.offers), *(n.micro_usd for n in stay)], dtype=np.int64)
+    demand = np.array([columns.of_pod(p) for p in pods], dtype=np.int64).sum(axis=0)
+    worth = resource_prices(room, prices, demand)
+    return max(usd(int(float(demand @ worth) * SAFETY)), 0.0)

@@ -1,0 +1,71 @@
+"""Say a move in a sentence."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from services.optimizer.domain.fleet_state import StandingNode
+from services.optimizer.domain.offers import Offer, usd
+
+NAMED_KINDS = 3
+
+
+def kinds(nodes: Sequence[StandingNode]) -> str:
+    """Give a list such as `3 m5.large on-demand, 1 c6i.xlarge spot`."""
+    counts = Counter(_kind(n) for n in nodes)
+    parts = [f"{number} {kind}" for kind, number in sorted(counts.items(), key=lambda i: (-i[1], i[0]))]
+    more = len(parts) - NAMED_KINDS
+    return ", ".join(parts[:NAMED_KINDS]) + (f" and {more} other kinds" if more > 0 else "")
+
+
+def _kind(node: StandingNode) -> str:
+    name = node.node.instance_type or "node"
+    return f"{name} {node.offer.pool.capacity_type.value}" if node.offer else name
+
+
+def sentence(drained: Sequence[StandingNode], launched: Sequence[StandingNode], pods: int) -> str:
+    """Tell what goes, what comes, and what it costs before and after."""
+    before, after = sum(n.micro_usd for n in drained), sum(n.micro_usd for n in launched)
+    if not drained:
+        return f"Launch {kinds(launched)} at {usd(after):.4g} USD/h for pods that fit on no node."
+    moving = f"{pods} pod{'' if pods == 1 else 's'}"
+    if not launched:
+        where = f"its {moving} fit" if len(drained) == 1 else f"their {moving} fit"
+        rest = f"{where} on nodes that are there" if pods else "nothing that must move runs there"
+        return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}."
+    return (
+        f"Replace {kinds(drained)} ({usd(before):.4g} USD/h) by {kinds(launched)}"
+        f" ({usd(after):.4g} USD/h); {moving} move."
+    )
+
+
+def runner_up(offers: Sequence[Offer]) -> str | None:
+    """Name the next best offer of the first launch."""
+    if len(offers) < 2:
+        return None
+    planned, other = offers[0], offers[1]
+    extra = usd(other.micro_usd - planned.micro_usd)
+    return f"{other.pool} at {usd(other.micro_usd):.4g} USD/h, {extra:+.4g} USD/h against {planned.pool}"
+
+
+def binding_constraint(launched: Sequence[StandingNode]) -> str | None:
+    """Name the resource that the new nodes are fullest in."""
+    if not launched:
+        return None
+    used: dict[str, float] = {"CPU": 0.0, "memory": 0.0, "pod slots": 0.0}
+    room = dict(used)
+    for node in launched:
+        free = node.node.allocatable
+        amounts = {"CPU": free.cpu_millicores, "memory": free.memory_bytes, "pod slots": node.node.max_pods}
+        for name in used:
+            room[name] += amounts[name]
+        for name, amount in free.extended.items():
+            room[name] = room.get(name, 0.0) + amount
+        for pod in node.pods:
+            used["CPU"] += pod.requests.cpu_millicores
+            used["memory"] += pod.requests.memory_bytes
+            used["pod slots"] += 1
+            for name, amount in pod.requests.extended.items():
+                used[name] = used.get(name, 0.0) + amount
+    shares = {name: used.get(name, 0.0) / room[name] for name in room if room[name] > 0}
+    name, share = max(shares.items(), key=lambda i: (round(i[1], 6), i[0]))
+    return f"{name}: {share:.0%} of what the new nodes have is requested"

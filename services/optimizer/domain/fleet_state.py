@@ -1,0 +1,185 @@
+"""The cluster as planning sees it: which nodes may go, what they cost, which pods would move."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from services.optimizer.domain.offers import Market, Offer
+from services.optimizer.domain.pools import price_of
+from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from services.optimizer.domain.spot_tolerance import SpotJudge, is_frozen
+from shared.kernel.pools import PoolKey
+from shared.kernel.scheduling import can_be_moved, selects
+from shared.kernel.workload import (
+    ClusterObjects,
+    DisruptionBudget,
+    Node,
+    NodeSelectorTerm,
+    Operator,
+    Pod,
+    Requirement,
+    Volume,
+)
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+@dataclass(frozen=True, slots=True)
+class StandingNode:
+    """One node of today, or one that this plan launches."""
+
+    node: Node
+    offer: Offer | None
+    """What prices it; None when nobody knows."""
+    pods: tuple[Pod, ...]
+    """Everything on it that holds resources, daemons included."""
+    kept_because: str | None
+    """Why it stays as it is; None: it may be drained."""
+
+    @property
+    def movable(self) -> tuple[Pod, ...]:
+        """Give the pods that would have to go elsewhere."""
+        return tuple(p for p in self.pods if not (p.is_daemon or p.is_mirror or p.is_terminating))
+
+    @property
+    def micro_usd(self) -> int:
+        """Give its price; only asked of nodes whose price is known."""
+        assert self.offer is not None
+        return self.offer.micro_usd
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """All nodes in order of name, and the pods that stand on none."""
+
+    nodes: tuple[StandingNode, ...]
+    pending: tuple[Pod, ...]
+    objects: ClusterObjects
+    notes: tuple[str, ...]
+
+    @property
+    def micro_usd(self) -> int | None:
+        """Give what it costs an hour; None when a price is unknown."""
+        if any(n.offer is None for n in self.nodes):
+            return None
+        return sum(n.micro_usd for n in self.nodes)
+
+    def without(self, names: Iterable[str]) -> ClusterObjects:
+        """Give the cluster as it would be if some nodes were gone, with their pods."""
+        gone = set(names)
+        stay = [n for n in self.nodes if n.node.name not in gone]
+        return replace(
+            self.objects,
+            nodes=tuple(n.node for n in stay),
+            pods=tuple(replace(p, node_name=n.node.name) for n in stay for p in n.pods),
+        )
+
+
+def read_state(
+    objects: ClusterObjects, market: Market, rules: PlanRules, template: Template, judge: SpotJudge
+) -> FleetState:
+    """Join nodes, pods and prices; decide for each node whether it may be drained."""
+    prices = market.prices()
+    names = {n.name for n in objects.nodes}
+    on: dict[str, list[Pod]] = {}
+    pending: list[Pod] = []
+    for pod in sorted(objects.pods, key=lambda p: p.key):
+        if pod.is_finished:
+            continue
+        if pod.node_name in names:
+            on.setdefault(pod.node_name or "", []).append(pod)
+        elif (
+            pod.node_name is None
+            and not pod.is_daemon
+            and not pod.is_terminating
+            and not pod.scheduling_gated
+        ):
+            pending.append(pod)
+    blocked = blocked_pods(objects.budgets, objects.pods)
+    nodes, notes = [], []
+    for node in sorted(objects.nodes, key=lambda n: n.name):
+        offer = price_of(node, prices, template)
+        pods = tuple(on.get(node.name, ()))
+        why = _kept_because(node, offer, pods, rules, judge, blocked)
+        if why is not None:
+            notes.append(f"Node {node.name} stays as it is: {why}.")
+        nodes.append(StandingNode(node, offer, pods, why))
+    volumes, guessed = _volumes(objects)
+    if guessed:
+        notes.append(
+            f"{guessed} volumes are not in the input; their pods are planned in the zone they run in."
+        )
+    return FleetState(tuple(nodes), tuple(pending), replace(objects, volumes=volumes), tuple(notes))
+
+
+def blocked_pods(budgets: Iterable[DisruptionBudget], pods: Iterable[Pod]) -> Mapping[str, str]:
+    """Give, by pod, the budget that lets none of its pods go."""
+    frozen = [b for b in budgets if is_frozen(b)]
+    if not frozen:
+        return {}
+    return {
+        pod.key: budget.key
+        for pod in pods
+        for budget in frozen
+        if budget.namespace == pod.namespace and selects(budget.selector, pod.labels)
+    }
+
+
+def _kept_because(
+    node: Node,
+    offer: Offer | None,
+    pods: Iterable[Pod],
+    rules: PlanRules,
+    judge: SpotJudge,
+    blocked: Mapping[str, str],
+) -> str | None:
+    if node.instance_id is None:
+        return "it is not an EC2 instance"
+    if offer is None:
+        return f"no price is known for {node.instance_type or 'its type'} in its zone"
+    if node.do_not_disrupt:
+        return "it is marked do-not-disrupt"
+    if not node.is_ready:
+        return "it is not ready"
+    if node.is_unschedulable:
+        return "it is cordoned"
+    for pod in pods:
+        why = None if pod.is_terminating else _unmovable(pod, rules, judge, blocked)
+        if why is not None:
+            return f"pod {pod.key} cannot be moved, {why}"
+    return None
+
+
+def _unmovable(pod: Pod, rules: PlanRules, judge: SpotJudge, blocked: Mapping[str, str]) -> str | None:
+    if pod.is_daemon:
+        return None
+    if pod.namespace in rules.excluded_namespaces:
+        return "the policy excludes its namespace"
+    if pod.key in blocked:
+        return f"budget {blocked[pod.key]} allows no disruption"
+    why = can_be_moved(pod)
+    if why is None and rules.strategy is Strategy.SPOT:
+        tolerance = judge.refusal(pod)
+        why = None if tolerance is None else f"the policy allows spot only and {tolerance}"
+    return why
+
+
+def _volumes(objects: ClusterObjects) -> tuple[tuple[Volume, ...], int]:
+    """Pin volumes that the input does not show to the zone of the pod that uses them."""
+    if objects.volumes:
+        return objects.volumes, 0
+    zones = {n.name: n.zone for n in objects.nodes}
+    found: dict[str, Volume] = {}
+    for pod in sorted(objects.pods, key=lambda p: p.key):
+        zone = zones.get(pod.node_name or "")
+        for claim in pod.claims:
+            terms: tuple[NodeSelectorTerm, ...] = ()
+            if zone is not None:
+                terms = (NodeSelectorTerm((Requirement(ZONE_LABEL, Operator.IN, (zone,)),)),)
+            volume = Volume(pod.namespace, claim, is_bound=True, node_affinity=terms)
+            found.setdefault(volume.key, volume)
+    return tuple(found[key] for key in sorted(found)), len(found)
+
+
+def pools_by_node(state: FleetState) -> dict[str, PoolKey]:
+    """Give the pool of every node whose price is known."""
+    return {n.node.name: n.offer.pool for n in state.nodes if n.offer is not None}

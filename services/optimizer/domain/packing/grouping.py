@@ -1,0 +1,137 @@
+"""Which pods are alike, and where each kind may go."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass
+from services.optimizer.domain.rules import PlanRules, Template
+from services.optimizer.domain.spot_tolerance import SpotJudge
+from shared.kernel.resources import Resources
+from shared.kernel.scheduling import selectors, volumes
+from shared.kernel.scheduling.shapes import shape_key
+from shared.kernel.scheduling.static import static_reasons
+from shared.kernel.workload import Node, Pod, Volume
+
+ZONE_KEYS = frozenset({"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"})
+HOST_KEY = "kubernetes.io/hostname"
+
+
+@dataclass(frozen=True, slots=True)
+class Grouper:
+    """Sorts pods into classes under one set of rules."""
+
+    rules: PlanRules
+    template: Template
+    judge: SpotJudge
+
+    def classes(self, pods: Iterable[Pod]) -> list[PodClass]:
+        """Group pods that may take each other's place; larger kinds are not ordered first here."""
+        groups: dict[Hashable, list[Pod]] = {}
+        for pod in sorted(pods, key=lambda p: p.key):
+            may_use_spot = self.judge.refusal(pod) is None
+            replicas = self.judge.count(pod)
+            owner = (pod.namespace, pod.owner) if may_use_spot and replicas > 1 else None
+            groups.setdefault((shape_key(pod), owner, may_use_spot), []).append(pod)
+        return [c for group in groups.values() for c in self._split(group)]
+
+    def _split(self, pods: list[Pod]) -> list[PodClass]:
+        sample = pods[0]
+        may_use_spot = self.judge.refusal(sample) is None
+        replicas = self.judge.count(sample)
+        limit, workload = UNLIMITED, None
+        if may_use_spot and replicas > 1 and sample.owner is not None:
+            limit = -int(-(replicas * self.rules.max_pool_share_ratio) // 1)
+            workload = f"{sample.namespace}/{sample.owner.kind}/{sample.owner.name}"
+        per_node = _per_node(sample)
+        zones = self._zones(sample) if spreads_over_zones(sample) else [None]
+        shares = [pods[i :: len(zones)] for i in range(len(zones))]
+        return [
+            PodClass(tuple(share), may_use_spot, zone, per_node, limit, workload)
+            for zone, share in zip(zones, shares, strict=True)
+            if share
+        ]
+
+    def _zones(self, pod: Pod) -> list[str | None]:
+        usable: list[str | None] = []
+        for zone in self.template.zones:
+            labels = {**self.template.labels, "topology.kubernetes.io/zone": zone.name}
+            wanted = pod.node_selector.get("topology.kubernetes.io/zone", zone.name)
+            if wanted == labels["topology.kubernetes.io/zone"]:
+                usable.append(zone.zone_id)
+        return sorted(usable, key=str) or [None]
+
+
+def spreads_over_zones(pod: Pod) -> bool:
+    """Whether a pod must keep apart from, or in balance with, others over zones."""
+    hard = any(
+        s.topology_key in ZONE_KEYS and s.when_unsatisfiable == "DoNotSchedule" for s in pod.topology_spread
+    )
+    apart = any(t.topology_key in ZONE_KEYS and t.weight is None for t in pod.pod_anti_affinity)
+    return hard or apart
+
+
+def _per_node(pod: Pod) -> int:
+    if pod.host_ports:
+        return 1
+    for term in pod.pod_anti_affinity:
+        if term.weight is None and term.topology_key == HOST_KEY:
+            own = not term.namespaces or pod.namespace in term.namespaces
+            if own and selectors.selects(term.selector, pod.labels):
+                return 1
+    skews = [
+        s.max_skew
+        for s in pod.topology_spread
+        if s.topology_key == HOST_KEY
+        and s.when_unsatisfiable == "DoNotSchedule"
+        and selectors.selects(s.selector, pod.labels)
+    ]
+    return min(skews, default=UNLIMITED)
+
+
+def allowed_rows(
+    classes: Sequence[PodClass], nodes: Sequence[Node], is_spot: Bools, claims: Mapping[str, Volume] | None
+) -> Bools:
+    """Say for each node (row) and class (column) whether labels, taints, volumes and capacity type permit it."""
+    allowed = np.ones((len(nodes), len(classes)), dtype=np.bool_)
+    zone_ids = np.array([n.zone_id for n in nodes], dtype=object)
+    has_devices = np.array([bool(n.allocatable.extended) for n in nodes], dtype=np.bool_)
+    known: dict[Hashable, Bools] = {}
+    for c, kind in enumerate(classes):
+        pod = kind.sample
+        key = (
+            frozenset(pod.node_selector.items()),
+            pod.node_affinity,
+            pod.tolerations,
+            (pod.namespace, pod.claims) if pod.claims else None,
+        )
+        if key not in known:
+            known[key] = np.array([_permits(pod, n, claims) for n in nodes], dtype=np.bool_)
+        allowed[:, c] = known[key]
+        if not kind.may_use_spot:
+            allowed[:, c] &= ~is_spot
+        if kind.zone_id is not None:
+            allowed[:, c] &= zone_ids == kind.zone_id
+        if not needs_devices(pod.requests):
+            allowed[:, c] &= ~has_devices
+    return allowed
+
+
+def needs_devices(requests: Resources) -> bool:
+    """Whether a pod asks for a GPU or the like: nodes that have some are kept for such pods."""
+    return any(amount > 0 for amount in requests.extended.values())
+
+
+def _permits(pod: Pod, node: Node, claims: Mapping[str, Volume] | None) -> bool:
+    if static_reasons(pod, node):
+        return False
+    # Where no claim is known at all, claims are no constraint: the view holds it alike.
+    return claims is None or not volumes.reasons(volumes.claim_keys(pod), node, claims)
+
+
+def workload_index(classes: Sequence[PodClass]) -> tuple[Ints, list[str]]:
+    """Number the controllers that have a limit per spot pool."""
+    names = sorted({c.workload for c in classes if c.workload is not None})
+    at = {name: i for i, name in enumerate(names)}
+    return np.array([-1 if c.workload is None else at[c.workload] for c in classes], dtype=np.int64), names

@@ -1,0 +1,185 @@
+"""Plan a cluster: from what runs and what is on offer to a fleet, and the moves that lead there.
+
+The answer is never worse than no answer: a plan that saves less than the rules ask for is given as a reason
+instead of moves, and carrying out the moves and planning again gives no further ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.optimizer.domain import accounting, baseline, bounds, unplaced
+from services.optimizer.domain.consolidation import Consolidator, objective
+from services.optimizer.domain.daemons import daemon_sets
+from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
+from services.optimizer.domain.fleet_state import FleetState, blocked_pods, read_state
+from services.optimizer.domain.moving import Mover
+from services.optimizer.domain.offers import MICRO, Market, usd
+from services.optimizer.domain.packing.fleet import Packer
+from services.optimizer.domain.packing.grouping import Grouper
+from services.optimizer.domain.packing.shelf import build_shelf
+from services.optimizer.domain.rules import PlanRules, Template
+from services.optimizer.domain.spot_tolerance import spot_judge
+from shared.kernel.workload import ClusterObjects, PodPhase
+
+ROUNDS = 3
+
+
+class PlanMode(StrEnum):
+    """What is asked for."""
+
+    SAVE = "save"
+    """A cheaper fleet, and room for pods that fit nowhere."""
+    PENDING = "pending"
+    """Only room for pods that fit nowhere."""
+    GREENFIELD = "greenfield"
+    """A fleet for the same pods, as if there were no node yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    after: FleetState
+    moves: tuple[MoveDraft, ...]
+    skip_reason: str | None
+
+
+def plan(
+    objects: ClusterObjects,
+    market: Market,
+    rules: PlanRules,
+    template: Template,
+    *,
+    mode: PlanMode = PlanMode.SAVE,
+) -> PlanDraft:
+    """Give the plan; without moves it says why."""
+    blocked = blocked_pods(objects.budgets, objects.pods)
+    judge = spot_judge(objects, rules, pinned=blocked)
+    grouper = Grouper(rules, template, judge)
+    shelf = build_shelf(market, rules, template, daemon_sets(objects))
+    packer = Packer(shelf, grouper)
+    today = read_state(objects, market, rules, template, judge)
+    start = today
+    if mode is PlanMode.GREENFIELD:
+        start = read_state(_without_nodes(objects), market, rules, template, judge)
+    work = _Work(start, Consolidator(packer, judge, rules), Mover(packer, rules), rules)
+    outcome = work.save() if mode is PlanMode.SAVE else work.make_room()
+    explained = unplaced.explain_all(
+        outcome.after.pending,
+        shelf=shelf,
+        market=market,
+        grouper=grouper,
+        state=outcome.after.without(()),
+    )
+    after = outcome.after.nodes
+    cost_before = accounting.cost(today.nodes) if today.nodes else None
+    cost_after = accounting.cost(after)
+    shares = accounting.split(today.nodes, after, market.prices())
+    running = [p for n in today.nodes for p in n.movable]
+    before_usd = None if cost_before is None else usd(cost_before)
+    nothing_new = mode is not PlanMode.GREENFIELD and not outcome.moves
+    return PlanDraft(
+        moves=outcome.moves,
+        nodes=_fleet(today, outcome.after),
+        unplaced=explained,
+        nodes_before=len(today.nodes),
+        nodes_after=len(after),
+        cost_before_usd_per_hour=before_usd,
+        cost_after_usd_per_hour=None if cost_after is None else usd(cost_after),
+        objective_usd_per_hour=None if cost_after is None else usd(objective(after, rules)),
+        lower_bound_usd_per_hour=bounds.lower_bound(outcome.after, shelf),
+        savings_from_packing_usd_per_hour=None if nothing_new or not today.nodes else shares.packing_usd,
+        savings_from_capacity_type_usd_per_hour=(
+            None if nothing_new or not today.nodes else shares.capacity_type_usd
+        ),
+        expected_interruptions_per_day_before=accounting.interruptions_per_day(today.nodes),
+        expected_interruptions_per_day_after=accounting.interruptions_per_day(after),
+        baseline=baseline.baseline_rates(before_usd, running),
+        notes=start.notes,
+        skip_reason=outcome.skip_reason,
+        price_age_seconds=accounting.oldest_price_seconds((*today.nodes, *after)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    start: FleetState
+    consolidator: Consolidator
+    mover: Mover
+    rules: PlanRules
+
+    def save(self) -> _Outcome:
+        """Look for a cheaper fleet until none is found; else at least make room."""
+        room = self.make_room()
+        if not any(n.kept_because is None for n in self.start.nodes):
+            why = "No node may be changed." if self.start.nodes else "The cluster has no nodes."
+            return replace(room, skip_reason=None if room.moves else why)
+        known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
+        wanted = round(known * self.rules.min_savings_ratio)
+        state, before = room.after, objective(room.after.nodes, self.rules)
+        best_found = 0
+        for number in range(ROUNDS):
+            origin = self.start if number == 0 else state
+            option = self.consolidator.best(origin, prefix=f"new-{number + 1}-")
+            gain = 0 if option is None else before - option.micro_objective
+            if option is None or gain < max(wanted, 1):
+                best_found = max(best_found, gain) if number == 0 else best_found
+                break
+            state, before = option.after, option.micro_objective
+        if state is room.after:
+            return replace(
+                room, skip_reason=None if room.moves else _too_little(best_found, known, self.rules)
+            )
+        moved = self.mover.moves(self.start, state)
+        if moved.homeless:
+            why = f"A cheaper fleet was found, but pod {moved.homeless[0]} might fit nowhere on the way to it."
+            return replace(room, skip_reason=None if room.moves else why)
+        saved = objective(room.after.nodes, self.rules) - objective(moved.after.nodes, self.rules)
+        if saved < max(wanted, 1):
+            return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
+        return _Outcome(moved.after, moved.moves, None)
+
+    def make_room(self) -> _Outcome:
+        """Launch for pods that fit nowhere."""
+        option = self.consolidator.evaluate(self.start, frozenset(), prefix="new-0-")
+        if option is None:
+            return _Outcome(self.start, (), "No pod is waiting for room.")
+        moved = self.mover.moves(self.start, option.after)
+        why = None
+        if not moved.moves:
+            why = (
+                "No offer takes the pods that wait." if moved.after.pending else "No pod is waiting for room."
+            )
+        return _Outcome(moved.after, moved.moves, why)
+
+
+def _too_little(gain: int, known: int, rules: PlanRules) -> str:
+    if gain <= 0:
+        return "No fleet was found that is cheaper than what runs now."
+    share = gain / known if known else 0.0
+    return (
+        f"The best fleet found saves {share:.1%} ({gain / MICRO:.4g} USD/h), less than the"
+        f" {rules.min_savings_ratio:.1%} that the policy asks for."
+    )
+
+
+def _without_nodes(objects: ClusterObjects) -> ClusterObjects:
+    pods = (
+        replace(p, node_name=None, phase=PodPhase.PENDING, scheduling_gated=False)
+        for p in objects.pods
+        if not (p.is_finished or p.is_daemon or p.is_mirror or p.is_terminating)
+    )
+    return replace(objects, nodes=(), pods=tuple(pods))
+
+
+def _fleet(before: FleetState, after: FleetState) -> tuple[FleetNode, ...]:
+    existing = {n.node.name for n in before.nodes}
+    nodes: Sequence[FleetNode] = [
+        FleetNode(
+            n.node,
+            None if n.offer is None else usd(n.offer.micro_usd),
+            n.node.name if n.node.name in existing else None,
+            tuple(sorted(p.key for p in n.movable)),
+        )
+        for n in after.nodes
+    ]
+    return tuple(nodes)
