@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -181,7 +180,6 @@ class CommandRecord:
     command: AgentCommand
     fencing_token: int
     """The highest seen for this id."""
-    asked_at: datetime
     outcome: CommandOutcome
 
 

@@ -79,6 +79,27 @@ async def drain_node(
         await clock.sleep(POLL_SECONDS)
 
 
+async def release_node(*, command_id: UUID | None, node_name: str, cluster: Cluster, why: str) -> bool:
+    """Uncordon a node that this command (None: any of ours) cordoned, and say so in a Kubernetes Event.
+
+    What a person cordoned stays cordoned.
+    """
+    node = await cluster.node(node_name)
+    if node is None or node.cordoned_by is None or command_id not in (None, _uuid(node.cordoned_by)):
+        return False
+    await cluster.uncordon(node_name)
+    await cluster.note(node_name=node_name, reason="DrainUndone", message=f"uncordoned: {why}")
+    log.warning("node_released", node=node_name, why=why)
+    return True
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def _is_due(pod: Pod, retries: dict[str, Retry], clock: Clock) -> bool:
     retry = retries.get(pod.uid)
     return not pod.is_terminating and (retry is None or retry.not_before <= clock.now())
@@ -115,10 +136,8 @@ async def _give_up(
     for pod in leaving:
         progress.blocked.setdefault(pod.key, "it has not ended yet")
     detail = f"not empty at its deadline: {_reasons(progress.blocked)}"
-    node = await cluster.node(action.node_name)
-    if node is not None and node.cordoned_by is not None and not action.keep_cordoned_on_failure:
-        await cluster.uncordon(action.node_name)
-        await cluster.note(node_name=action.node_name, reason="DrainGivenUp", message=f"uncordoned; {detail}")
+    if not action.keep_cordoned_on_failure:
+        await release_node(command_id=None, node_name=action.node_name, cluster=cluster, why=detail)
     log.warning("drain_given_up", node=action.node_name, blocked_by=sorted(progress.blocked))
     return _outcome(command_id, OutcomeStatus.FAILED, detail, progress)
 

@@ -17,7 +17,7 @@ from agent import metrics
 from agent.domain import command_check
 from agent.domain.command_check import CommandFacts, Limits
 from agent.errors import KubernetesRefusedError, KubernetesUnavailableError, MalformedCommandError
-from agent.handlers.drain_node import Progress, drain_node
+from agent.handlers.drain_node import Progress, drain_node, release_node
 from agent.handlers.perform_action import perform_action
 from agent.ports import Cluster, CommandJournal, CommandRecord, Outbox
 from shared.contracts.v1.agent import (
@@ -99,9 +99,8 @@ class CommandDesk:
         if problem is not None:
             return self._refuse(command, problem)
         record = self._journal.get(command.id)
-        if record is not None and command.fencing_token >= record.fencing_token:
-            if record.command.cluster_id == command.cluster_id and self._is_settled(record):
-                return self._ask_again(record, command)
+        if record is not None and command.fencing_token >= record.fencing_token and self._is_settled(record):
+            return self._ask_again(record, command)
         problem = command_check.reason_to_refuse(
             _facts(command),
             cluster_id=self._cluster_id,
@@ -148,9 +147,7 @@ class CommandDesk:
 
     def _ask_again(self, record: CommandRecord, command: AgentCommand) -> CommandOutcome:
         if command.fencing_token > record.fencing_token:
-            self._journal.put(
-                replace(record, fencing_token=command.fencing_token, asked_at=self._clock.now())
-            )
+            self._journal.put(replace(record, fencing_token=command.fencing_token))
         return self._status(command.id)
 
     def _refuse(self, command: AgentCommand, problem: str) -> CommandOutcome:
@@ -179,7 +176,6 @@ class CommandDesk:
         record = CommandRecord(
             command=command,
             fencing_token=command.fencing_token,
-            asked_at=self._clock.now(),
             outcome=CommandOutcome(command_id=command.id, status=OutcomeStatus.RUNNING),
         )
         self._journal.put(record)
@@ -195,29 +191,36 @@ class CommandDesk:
     async def _run(self, command: AgentCommand) -> None:
         progress = self._progress.setdefault(command.id, Progress())
         last_moment = due_at(command) + self._abandoned_after
-        while True:
+        outcome: CommandOutcome | None = None
+        while outcome is None:
             try:
-                outcome = await self._carry_out(command, progress)
-                break
+                outcome = await self._try(command, progress)
             except KubernetesUnavailableError as error:
                 log.warning("command_waits", command_id=str(command.id), error=str(error))
                 if self._clock.now() >= last_moment:
-                    return  # the journal still calls it unfinished: what it began is undone when that is possible
+                    return  # the journal still calls it unfinished: it is undone as soon as that is possible
                 await self._clock.sleep(RETRY_SECONDS)
-            except KubernetesRefusedError as error:
-                outcome = CommandOutcome(
-                    command_id=command.id, status=OutcomeStatus.FAILED, detail=str(error)
-                )
-                break
-            except Exception as error:
-                log.exception("command_failed", command_id=str(command.id))
-                outcome = CommandOutcome(
-                    command_id=command.id, status=OutcomeStatus.FAILED, detail=f"the agent erred: {error!r}"
-                )
-                break
         record = self._journal.get(command.id)
         if record is not None:
             self.finish(record, outcome)
+
+    async def _try(self, command: AgentCommand, progress: Progress) -> CommandOutcome:
+        try:
+            return await self._carry_out(command, progress)
+        except KubernetesUnavailableError:
+            raise
+        except Exception as error:
+            if not isinstance(error, KubernetesRefusedError):
+                log.exception("command_failed", command_id=str(command.id))
+            if isinstance(command.action, DrainNode) and not command.action.keep_cordoned_on_failure:
+                await release_node(
+                    command_id=command.id,
+                    node_name=command.action.node_name,
+                    cluster=self._cluster,
+                    why=str(error),
+                )
+            detail = str(error) or repr(error)
+            return CommandOutcome(command_id=command.id, status=OutcomeStatus.FAILED, detail=detail)
 
     async def _carry_out(self, command: AgentCommand, progress: Progress) -> CommandOutcome:
         action = command.action

@@ -2,14 +2,11 @@
 
 from datetime import timedelta
 
-import structlog
-
+from agent.handlers.drain_node import release_node
 from agent.handlers.execute_command import CommandDesk, due_at
-from agent.ports import Cluster, CommandJournal, CommandRecord
+from agent.ports import Cluster, CommandJournal
 from shared.contracts.v1.agent import CommandOutcome, DrainNode, OutcomeStatus
 from shared.kernel.clock import Clock
-
-log = structlog.get_logger(__name__)
 
 
 async def release_nodes(
@@ -30,7 +27,10 @@ async def release_nodes(
         command = record.command
         if desk.is_running(command.id) or clock.now() < due_at(command) + abandoned_after:
             continue
-        await _undo(record, cluster)
+        action = command.action
+        if isinstance(action, DrainNode) and not action.keep_cordoned_on_failure:
+            why = f"the drain {command.id} was begun and never finished"
+            await release_node(command_id=command.id, node_name=action.node_name, cluster=cluster, why=why)
         outcome = CommandOutcome(
             command_id=command.id,
             status=OutcomeStatus.FAILED,
@@ -39,16 +39,3 @@ async def release_nodes(
         desk.finish(record, outcome)
         released += 1
     return released
-
-
-async def _undo(record: CommandRecord, cluster: Cluster) -> None:
-    action = record.command.action
-    if not isinstance(action, DrainNode) or action.keep_cordoned_on_failure:
-        return
-    node = await cluster.node(action.node_name)
-    if node is None or node.cordoned_by != str(record.command.id):
-        return
-    await cluster.uncordon(action.node_name)
-    message = f"uncordoned: the drain {record.command.id} was begun and never finished"
-    await cluster.note(node_name=action.node_name, reason="DrainAbandoned", message=message)
-    log.warning("node_released", node=action.node_name, command_id=str(record.command.id))

@@ -1,0 +1,175 @@
+"""NATS, with what nats-py leaves open.
+
+A connection whose lease ran out, or that was refused while reconnecting, closes for good and silently: here it is made
+anew. A bus whose auth callout (the gateway) is away refuses everybody, so a refusal proves nothing by itself.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+
+from agent.domain.buffering import Parcel
+from agent.errors import BusUnavailableError
+from shared.kernel.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 5
+PUBLISH_SECONDS = 5.0
+RECONNECT_EVERY_SECONDS = 2.0
+LOG_EVERY_ATTEMPTS = 15
+
+Answer = Callable[[Msg], Awaitable[None]]
+
+
+def inbox_prefix(cluster_id: str) -> bytes:
+    """Give the prefix of the only inboxes that this cluster's credential may hear."""
+    return f"_INBOX_{cluster_id}".encode()
+
+
+class BusRefusedError(BusUnavailableError):
+    """The bus refuses this token."""
+
+
+async def connect_once(
+    *, url: str, cluster_id: str, token: str, closed: Callable[[], Awaitable[None]] | None = None
+) -> Client:
+    """Connect, or say why not.
+
+    Raises:
+        BusRefusedError: the token was refused.
+        BusUnavailableError: nobody is there.
+    """
+    client = Client()
+    refused = False
+
+    async def note(error: Exception) -> None:
+        nonlocal refused
+        text = str(error) or type(error).__name__
+        refused = refused or "uthorization" in text or "uthentication" in text
+        log.debug("bus_error", error=text)
+        if client.is_connected:
+            log.warning("bus_error", error=text)
+
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.connect(
+                url.split(","),
+                token=token or None,
+                name=f"spot-agent-{cluster_id}",
+                inbox_prefix=inbox_prefix(cluster_id),
+                error_cb=note,
+                closed_cb=closed,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=1,
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=20,
+            )
+    except (NatsError, OSError, TimeoutError) as error:
+        refused = refused or "uthorization" in str(error)
+        with contextlib.suppress(Exception):
+            await client.close()
+        if refused:
+            raise BusRefusedError(f"{url} refuses the token of cluster {cluster_id}") from error
+        raise BusUnavailableError(f"{url} does not answer") from error
+    return client
+
+
+class Bus:
+    """The agent's connection: publishes to streams, answers requests, and comes back whatever happens."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        cluster_id: str,
+        token: str,
+        clock: Clock,
+        refresh: timedelta,
+        report: Callable[[str, str | None], None],
+    ) -> None:
+        self._url = url
+        self._cluster_id = cluster_id
+        self._token = token
+        self._clock = clock
+        self._refresh = refresh
+        self._report = report
+        self._subscriptions: list[tuple[str, Answer]] = []
+        self._client: Client | None = None
+
+    def subscribe(self, subject: str, answer: Answer) -> None:
+        """Hear this subject on every connection to come."""
+        self._subscriptions.append((subject, answer))
+
+    async def stay_connected(self) -> None:
+        """Connect again whenever the connection is closed for good, and renew it before its lease ends."""
+        attempt = 0
+        while True:
+            closed = asyncio.Event()
+
+            async def on_closed(event: asyncio.Event = closed) -> None:
+                event.set()
+
+            try:
+                client = await connect_once(
+                    url=self._url, cluster_id=self._cluster_id, token=self._token, closed=on_closed
+                )
+                for subject, answer in self._subscriptions:
+                    await client.subscribe(subject, cb=answer)
+            except (BusUnavailableError, NatsError) as error:
+                if attempt % LOG_EVERY_ATTEMPTS == 0:
+                    log.warning("bus_waits", error=str(error))
+                attempt += 1
+                self._report("bus", str(error))
+                await self._clock.sleep(RECONNECT_EVERY_SECONDS)
+                continue
+            attempt = 0
+            self._client = client
+            self._report("bus", None)
+            log.info("bus_connected", url=self._url)
+            await self._renew_until(closed, client)
+            self._client = None
+            log.warning("bus_connection_closed")
+            self._report("bus", "the connection was closed")
+            await self._clock.sleep(RECONNECT_EVERY_SECONDS)
+
+    async def send(self, parcel: Parcel) -> None:
+        """Publish to a stream; on return it is stored.
+
+        Raises:
+            BusUnavailableError: it is not certain that it is stored: send it again, its id makes that harmless.
+        """
+        client = self._client
+        if client is None or not client.is_connected:
+            raise BusUnavailableError("not connected")
+        try:
+            await client.jetstream().publish(
+                parcel.subject,
+                parcel.body,
+                timeout=PUBLISH_SECONDS,
+                headers={"Nats-Msg-Id": parcel.message_id},
+            )
+        except (NatsError, JetStreamError, OSError, TimeoutError) as error:
+            raise BusUnavailableError(f"{parcel.subject}: {error!r}") from error
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._client is not None:
+            with contextlib.suppress(NatsError, OSError, TimeoutError):
+                await self._client.close()
+
+    async def _renew_until(self, closed: asyncio.Event, client: Client) -> None:
+        while not closed.is_set():
+            try:
+                async with asyncio.timeout(self._refresh.total_seconds()):
+                    await closed.wait()
+            except TimeoutError:
+                log.info("bus_connection_renewed")
+                await client.force_reconnect()
