@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
+from shared.kernel.resources import Resources
 
 NAMED_KINDS = 3
 
@@ -51,21 +52,22 @@ def binding_constraint(launched: Sequence[StandingNode]) -> str | None:
     """Name the resource that the new nodes are fullest in."""
     if not launched:
         return None
-    used: dict[str, float] = {"CPU": 0.0, "memory": 0.0, "pod slots": 0.0}
-    room = dict(used)
+    used: Counter[str] = Counter()
+    room: Counter[str] = Counter()
     for node in launched:
         free = node.node.allocatable
-        amounts = {"CPU": free.cpu_millicores, "memory": free.memory_bytes, "pod slots": node.node.max_pods}
-        for name in used:
-            room[name] += amounts[name]
-        for name, amount in free.extended.items():
-            room[name] = room.get(name, 0.0) + amount
+        room.update(_amounts(free, node.node.max_pods))
         for pod in node.pods:
-            used["CPU"] += pod.requests.cpu_millicores
-            used["memory"] += pod.requests.memory_bytes
-            used["pod slots"] += 1
-            for name, amount in pod.requests.extended.items():
-                used[name] = used.get(name, 0.0) + amount
-    shares = {name: used.get(name, 0.0) / room[name] for name in room if room[name] > 0}
+            used.update(_amounts(pod.requests, 1))
+    shares = {name: used[name] / room[name] for name in room if room[name] > 0}
     name, share = max(shares.items(), key=lambda i: (round(i[1], 6), i[0]))
     return f"{name}: {share:.0%} of what the new nodes have is requested"
+
+
+def _amounts(resources: Resources, pods: int) -> dict[str, int]:
+    return {
+        "CPU": resources.cpu_millicores,
+        "memory": resources.memory_bytes,
+        "pod slots": pods,
+        **resources.extended,
+    }

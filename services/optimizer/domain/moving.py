@@ -15,6 +15,7 @@ from shared.kernel.workload import Pod
 
 SAME_SIZE_RATIO = 0.9
 """Launched cores against drained ones: from there on a move changes the offer, not the size."""
+SPARE_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Mover:
         drafts = [_draft(number, move, old, new, offers) for number, move in enumerate(cuts, start=1)]
         return Moved(tuple(drafts), after, homeless)
 
-    def _rehearse(self, before: FleetState, after: FleetState, cuts: Sequence[Cut]) -> tuple[FleetState, tuple[str, ...]]:
+    def _rehearse(
+        self, before: FleetState, after: FleetState, cuts: Sequence[Cut]
+    ) -> tuple[FleetState, tuple[str, ...]]:
         """Play the moves; where pods come out homeless, add nodes for them to the move."""
         closed = [n.node.name for n in before.nodes if n.node.is_unschedulable or not n.node.is_ready]
         stage = Rehearsal(before.without(()), closed)
@@ -60,20 +63,26 @@ class Mover:
             for name in move.launches:
                 stage.launch(new[name].node, (p for p in new[name].pods if p.is_daemon))
             waiting = stage.schedule(waiting)
-            tight = stage.tight(move.drains)
-            for spare in self._spare(tight, before, f"spare-{number}a-"):
-                spares.append(spare)
-                move.launches.append(spare.node.name)
-                stage.launch(spare.node, (p for p in spare.pods if p.is_daemon))
+            spares += self._add_spares(stage.tight(move.drains), move, stage, before, f"spare-{number}-0-")
             homeless = stage.drain(move.drains)
-            for spare in self._spare(homeless, before, f"spare-{number}b-"):
-                spares.append(spare)
-                move.launches.append(spare.node.name)
-                stage.launch(spare.node, (p for p in spare.pods if p.is_daemon))
-            waiting += stage.schedule(homeless)
+            for attempt in range(1, SPARE_ATTEMPTS + 1):
+                if not homeless:
+                    break
+                spares += self._add_spares(homeless, move, stage, before, f"spare-{number}-{attempt}-")
+                homeless = stage.schedule(homeless)
+            waiting += homeless
         was_waiting = {p.key for p in before.pending}
         lost = tuple(sorted(p.key for p in waiting if p.key not in was_waiting))
         return (_with_spares(after, spares) if spares else after), lost
+
+    def _add_spares(
+        self, pods: Sequence[Pod], move: Cut, stage: Rehearsal, before: FleetState, prefix: str
+    ) -> list[StandingNode]:
+        added = self._spare(pods, before, prefix)
+        for spare in added:
+            move.launches.append(spare.node.name)
+            stage.launch(spare.node, (p for p in spare.pods if p.is_daemon))
+        return added
 
     def _spare(self, pods: Iterable[Pod], before: FleetState, prefix: str) -> list[StandingNode]:
         homeless = [replace(p, node_name=None) for p in pods]

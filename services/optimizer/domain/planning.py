@@ -116,22 +116,27 @@ class _Work:
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         wanted = round(known * self.rules.min_savings_ratio)
         state, before = room.after, objective(room.after.nodes, self.rules)
+        least = max(wanted, 1)
         best_found = 0
         for number in range(ROUNDS):
             origin = self.start if number == 0 else state
             option = self.consolidator.best(origin, prefix=f"new-{number + 1}-")
             gain = 0 if option is None else before - option.micro_objective
-            if option is None or gain < max(wanted, 1):
+            if option is None or gain < least:
                 best_found = max(best_found, gain) if number == 0 else best_found
                 break
             state, before = option.after, option.micro_objective
+            # Planning again would measure against the new fleet's cost, so the search ends where that would.
+            least = max(round(before * self.rules.min_savings_ratio), 1)
         if state is room.after:
             return replace(
                 room, skip_reason=None if room.moves else _too_little(best_found, known, self.rules)
             )
         moved = self.mover.moves(self.start, state)
         if moved.homeless:
-            why = f"A cheaper fleet was found, but pod {moved.homeless[0]} might fit nowhere on the way to it."
+            why = (
+                f"A cheaper fleet was found, but pod {moved.homeless[0]} might fit nowhere on the way to it."
+            )
             return replace(room, skip_reason=None if room.moves else why)
         saved = objective(room.after.nodes, self.rules) - objective(moved.after.nodes, self.rules)
         if saved < max(wanted, 1):

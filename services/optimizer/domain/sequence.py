@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 
 DRAINS_PER_MOVE = 5
+DRAINED_SHARE = 20
+"""A move drains at most five nodes, or one in twenty of a large cluster."""
 
 
 @dataclass(slots=True)
@@ -37,16 +39,17 @@ def cut(before: FleetState, after: FleetState, *, min_savings_micro_usd: int) ->
         if name not in staying
     }
     prices = {name: node.micro_usd for name, node in {**old, **new}.items() if node.offer is not None}
+    most = max(DRAINS_PER_MOVE, len(old) // DRAINED_SHARE)
     launched: set[str] = set()
     cuts: list[Cut] = []
     pending = sorted({target[p.key] for p in before.pending if target.get(p.key) in new})
     if pending:
         cuts.append(Cut(launches=pending, is_for_pending=True))
         launched.update(pending)
-    cuts += _deletes(needs, launched, prices)
+    cuts += _deletes(needs, launched, prices, most)
     while needs:
-        cuts.append(_replace(needs, launched, prices, min_savings_micro_usd))
-        cuts += _deletes(needs, launched, prices)
+        cuts.append(_replace(needs, launched, prices, min_savings_micro_usd, most))
+        cuts += _deletes(needs, launched, prices, most)
     return _worthwhile(cuts, prices, min_savings_micro_usd)
 
 
@@ -60,15 +63,17 @@ def _ready(needs: Mapping[str, Sequence[str]], launched: set[str], prices: Mappi
     return sorted(found, key=lambda n: (-prices[n], n))
 
 
-def _deletes(needs: dict[str, list[str]], launched: set[str], prices: Mapping[str, int]) -> list[Cut]:
+def _deletes(
+    needs: dict[str, list[str]], launched: set[str], prices: Mapping[str, int], most: int
+) -> list[Cut]:
     ready = _ready(needs, launched, prices)
     for name in ready:
         del needs[name]
-    return [Cut(drains=ready[i : i + DRAINS_PER_MOVE]) for i in range(0, len(ready), DRAINS_PER_MOVE)]
+    return [Cut(drains=ready[i : i + most]) for i in range(0, len(ready), most)]
 
 
 def _replace(
-    needs: dict[str, list[str]], launched: set[str], prices: Mapping[str, int], min_savings: int
+    needs: dict[str, list[str]], launched: set[str], prices: Mapping[str, int], min_savings: int, most: int
 ) -> Cut:
     move = Cut()
     while needs:
@@ -81,10 +86,10 @@ def _replace(
         launched.update(needs.pop(name))
         move.drains.append(name)
         for other in _ready(needs, launched, prices):
-            if len(move.drains) < DRAINS_PER_MOVE or savings(move, prices) < min_savings:
+            if len(move.drains) < most or savings(move, prices) < min_savings:
                 move.drains.append(other)
                 del needs[other]
-        if savings(move, prices) >= min_savings:
+        if len(move.drains) >= most and savings(move, prices) >= min_savings:
             break
     return move
 
