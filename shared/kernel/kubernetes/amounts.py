@@ -86,7 +86,6 @@ def _over_containers(spec: Fields, amounts_of: Callable[[Fields], Mapping[str, i
             amounts = amounts_of(container)
             _add(total, amounts)
             _add(sidecars, amounts)
-            _raise_to(peak, sidecars)
         else:
             running = dict(amounts_of(container))
             _add(running, sidecars)

@@ -58,6 +58,7 @@ def test_the_first_of_a_group_may_go_anywhere_that_has_the_label_and_the_next_mu
 def test_anti_affinity_keeps_away_both_ways() -> None:
     view = ClusterView(three_zones(), [make_pod(node="a1")])
     lonely: dict[str, Any] = {"app": "db", "pod_anti_affinity": (near("web"),)}
+    assert allowed(view) == {"a1", "b1", "c1"}
     assert allowed(view, **lonely) == {"b1", "c1"}
     view.place(make_pod("db", **lonely), "b1")
     assert allowed(view) == {"a1", "c1"}
@@ -162,3 +163,17 @@ def test_nodes_that_come_and_go_are_domains() -> None:
     assert [pod.key for pod in view.remove_node("a1")] == ["shop/web-0"]
     view.add_node(three_zones()[2])
     assert allowed(view, topology_spread=spread) == {"b1", "c1"}
+    view.place(make_pod("b", topology_spread=spread), "b1")
+    view.place(make_pod("c", topology_spread=spread), "c1")
+    assert allowed(view, topology_spread=spread) == {"b1", "c1"}
+
+
+def test_a_node_without_one_of_the_labels_counts_for_no_constraint() -> None:
+    rackless = make_node("c1", zone="us-east-1c")
+    racked = [make_node(f"{z}1", zone=f"us-east-1{z}", labels={"rack": z}) for z in "ab"]
+    view = ClusterView([*racked, rackless], [make_pod("1", node="a1"), make_pod("2", node="b1")])
+    both = (evenly(), evenly(topology_key="rack"))
+    assert allowed(view, topology_spread=both) == {"a1", "b1"}
+    assert view.reasons_against(make_pod("x", topology_spread=both), "c1") == (
+        f"{SKEWED} (missing required label)",
+    )

@@ -11,6 +11,7 @@ from shared.kernel.scheduling.taints import tolerates
 from shared.kernel.workload import (
     HostPort,
     LabelSelector,
+    Node,
     NodeSelectorTerm,
     Operator,
     Requirement,
@@ -96,6 +97,7 @@ TAINT = Taint("team", TaintEffect.NO_SCHEDULE, "ml")
         (Toleration("team", "Exists"), True),
         (Toleration("other", "Exists"), False),
         (Toleration("", "Exists"), True),
+        (Toleration("", value="ml"), False),
         (Toleration("team", "Exists", effect=TaintEffect.NO_SCHEDULE), True),
         (Toleration("team", "Exists", effect=TaintEffect.NO_EXECUTE), False),
         (Toleration("", "Exists", effect=TaintEffect.NO_EXECUTE), False),
@@ -220,3 +222,19 @@ def test_requests_of_every_kind_are_free_again_after_removal() -> None:
     assert view.free("node-1") == make_resources(cpu=3500, gib=15, gpu=1)
     view.remove("shop/web-0")
     assert view.free("node-1") == make_node(gpu=2).allocatable
+
+
+def test_a_node_that_comes_back_changed_is_looked_at_again() -> None:
+    view = ClusterView([make_node()])
+    assert view.fits(make_pod(), "node-1")
+    for changed in (make_node(is_unschedulable=True), make_node(is_ready=False), make_node(taints=(TAINT,))):
+        view.remove_node("node-1")
+        view.add_node(changed)
+        assert not view.fits(make_pod(), "node-1")
+
+
+def test_nodes_that_differ_by_name_alone_are_told_apart() -> None:
+    only = (NodeSelectorTerm(fields=(Requirement("metadata.name", Operator.IN, ("b",)),)),)
+    size = make_node().allocatable
+    view = ClusterView([Node("a", size, 10), Node("b", size, 10)])
+    assert [name for name in view.node_names if view.fits(make_pod(node_affinity=only), name)] == ["b"]
