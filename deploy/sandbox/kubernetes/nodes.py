@@ -26,7 +26,9 @@ def allocatable_millicores(facts: Facts) -> int:
 
 def capacity_bytes(facts: Facts) -> int:
     """Return the memory that the kernel sees."""
-    return int(facts.memory_mib * _MIB * (1 - _VM_OVERHEAD)) // 1024 * 1024
+    # Graviton's firmware keeps 64 MiB for itself before anything else.
+    seen = facts.memory_mib - (64 if facts.architectures[0] == "arm64" else 0)
+    return int(seen * _MIB * (1 - _VM_OVERHEAD)) // 1024 * 1024
 
 
 def allocatable_bytes(facts: Facts) -> int:

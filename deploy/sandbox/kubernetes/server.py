@@ -150,6 +150,9 @@ class ApiServer:
         raw = await request.read()
         if not raw:
             return None
+        if request.content_type == "application/vnd.kubernetes.protobuf":
+            msg = "this server reads JSON and YAML, not protobuf"
+            raise ApiError(415, "UnsupportedMediaType", msg)
         try:
             if request.content_type.endswith("yaml"):
                 return yaml.safe_load(raw)

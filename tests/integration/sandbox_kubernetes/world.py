@@ -87,11 +87,11 @@ class Lab:
     api: client.ApiClient
 
     @property
-    def core(self) -> client.CoreV1Api:
+    def core(self) -> Any:
         return client.CoreV1Api(self.api)
 
     @property
-    def apps(self) -> client.AppsV1Api:
+    def apps(self) -> Any:
         return client.AppsV1Api(self.api)
 
     def ready_nodes(self, count: int, **kind: Any) -> list[str]:
