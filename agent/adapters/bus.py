@@ -13,11 +13,13 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js.errors import Error as JetStreamError
 
 from agent.domain.buffering import Parcel
 from agent.errors import BusUnavailableError
 from shared.kernel.clock import Clock
+from shared.kernel.errors import PermanentError
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +28,30 @@ PUBLISH_SECONDS = 5.0
 RECONNECT_EVERY_SECONDS = 2.0
 LOG_EVERY_ATTEMPTS = 15
 
-Answer = Callable[[Msg], Awaitable[None]]
+
+class BusMessage:
+    """A message that came in, and the way back."""
+
+    def __init__(self, client: Client, raw: Msg) -> None:
+        self._client = client
+        self._reply = raw.reply
+        self.data = raw.data
+
+    async def answer(self, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send the answer, if one is waited for; an asker that is gone asks again."""
+        if not self._reply:
+            return
+        try:
+            await self._client.publish(self._reply, body, headers=headers)
+        except (NatsError, OSError) as error:
+            log.warning("answer_lost", error=repr(error))
+
+
+Answer = Callable[[BusMessage], Awaitable[None]]
+
+
+class MessageTooLargeError(PermanentError):
+    """The bus takes no message of this size."""
 
 
 def inbox_prefix(cluster_id: str) -> bytes:
@@ -103,6 +128,7 @@ class Bus:
         self._report = report
         self._subscriptions: list[tuple[str, Answer]] = []
         self._client: Client | None = None
+        self._answering: set[asyncio.Task[None]] = set()
 
     def subscribe(self, subject: str, answer: Answer) -> None:
         """Hear this subject on every connection to come."""
@@ -122,7 +148,7 @@ class Bus:
                     url=self._url, cluster_id=self._cluster_id, token=self._token, closed=on_closed
                 )
                 for subject, answer in self._subscriptions:
-                    await client.subscribe(subject, cb=answer)
+                    await client.subscribe(subject, cb=self._concurrently(client, answer))
             except (BusUnavailableError, NatsError) as error:
                 if attempt % LOG_EVERY_ATTEMPTS == 0:
                     log.warning("bus_waits", error=str(error))
@@ -144,6 +170,7 @@ class Bus:
         """Publish to a stream; on return it is stored.
 
         Raises:
+            MessageTooLargeError: the bus will never take it.
             BusUnavailableError: it is not certain that it is stored: send it again, its id makes that harmless.
         """
         client = self._client
@@ -156,6 +183,8 @@ class Bus:
                 timeout=PUBLISH_SECONDS,
                 headers={"Nats-Msg-Id": parcel.message_id},
             )
+        except MaxPayloadError as error:
+            raise MessageTooLargeError(f"{parcel.subject}: {len(parcel.body)} bytes") from error
         except (NatsError, JetStreamError, OSError, TimeoutError) as error:
             raise BusUnavailableError(f"{parcel.subject}: {error!r}") from error
 
@@ -165,6 +194,16 @@ class Bus:
             with contextlib.suppress(NatsError, OSError, TimeoutError):
                 await self._client.close()
 
+    def _concurrently(self, client: Client, answer: Answer) -> Callable[[Msg], Awaitable[None]]:
+        """Answer each message in a task: nats-py hands the next one over only when the last is done."""
+
+        async def take(raw: Msg) -> None:
+            task = asyncio.create_task(_complete(answer(BusMessage(client, raw))))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+        return take
+
     async def _renew_until(self, closed: asyncio.Event, client: Client) -> None:
         while not closed.is_set():
             try:
@@ -173,3 +212,7 @@ class Bus:
             except TimeoutError:
                 log.info("bus_connection_renewed")
                 await client.force_reconnect()
+
+
+async def _complete(answering: Awaitable[None]) -> None:
+    await answering

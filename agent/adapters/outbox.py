@@ -8,7 +8,7 @@ import asyncio
 import structlog
 
 from agent import metrics
-from agent.adapters.bus import Bus
+from agent.adapters.bus import Bus, MessageTooLargeError
 from agent.domain.buffering import Buffer, Parcel, Weight
 from agent.errors import BusUnavailableError
 from shared.contracts.base import Event
@@ -84,6 +84,9 @@ class BufferedOutbox:
                 log.debug("send_waits", error=str(error))
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
+            except MessageTooLargeError as error:
+                metrics.messages_dropped.inc()
+                log.error("message_dropped", error=str(error))
             self._buffer.done(parcel)
             metrics.messages_sent.inc()
             metrics.buffer_bytes.set(self._buffer.size_bytes)

@@ -23,7 +23,6 @@ class Incoming(Protocol):
     """A message and its answer, as the bus has them."""
 
     data: bytes
-    reply: str
 
     async def answer(self, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Send the answer, if one is waited for."""

@@ -182,9 +182,11 @@ class CommandDesk:
         log.info("command_started", command_id=str(command.id), action=command.action.kind)
         task = asyncio.create_task(self._run(command), name=f"command-{command.id}")
         self._tasks[command.id] = task
-        task.add_done_callback(lambda _: self._ended(command.id))
+        task.add_done_callback(lambda done: self._ended(command.id, done))
 
-    def _ended(self, command_id: UUID) -> None:
+    def _ended(self, command_id: UUID, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("outcome_not_kept", command_id=str(command_id), error=repr(task.exception()))
         self._tasks.pop(command_id, None)
         self._progress.pop(command_id, None)
 

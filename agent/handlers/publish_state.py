@@ -46,6 +46,11 @@ class StatePublisher:
         self._snapshot_at: datetime | None = None
         self._asked_because: str | None = "start"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a first snapshot was published."""
+        return self._snapshot_at is not None
+
     def ask_snapshot(self, reason: str) -> None:
         """Publish a snapshot at one of the next turns."""
         self._asked_because = self._asked_because or reason
