@@ -72,6 +72,8 @@ def candidate_node(
         "karpenter.sh/nodepool": template.node_pool,
         "kubernetes.io/arch": architecture,
         "kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": architecture,
+        "beta.kubernetes.io/os": "linux",
         "kubernetes.io/hostname": name,
     }
     return Node(

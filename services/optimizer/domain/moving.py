@@ -41,6 +41,9 @@ class Mover:
         cuts = sequence.cut(before, after, min_savings_micro_usd=least)
         after, homeless = self._rehearse(before, after, cuts)
         old, new = sequence.standing(before), sequence.standing(after)
+        # What the rehearsal added may have cost a move its worth.
+        prices = {n: s.micro_usd for n, s in {**new, **old}.items() if s.offer is not None}
+        cuts = sequence.worthwhile(cuts, prices, least)
         launched = [new[name] for move in cuts for name in move.launches]
         claims = {v.key: v for v in before.objects.volumes} or None
         offers: Mapping[str, tuple[Offer, ...]] = {}

@@ -50,7 +50,7 @@ def cut(before: FleetState, after: FleetState, *, min_savings_micro_usd: int) ->
     while needs:
         cuts.append(_replace(needs, launched, prices, min_savings_micro_usd, most))
         cuts += _deletes(needs, launched, prices, most)
-    return _worthwhile(cuts, prices, min_savings_micro_usd)
+    return worthwhile(cuts, prices, min_savings_micro_usd)
 
 
 def savings(move: Cut, prices: Mapping[str, int]) -> int:
@@ -94,7 +94,7 @@ def _replace(
     return move
 
 
-def _worthwhile(cuts: Sequence[Cut], prices: Mapping[str, int], min_savings: int) -> list[Cut]:
+def worthwhile(cuts: Sequence[Cut], prices: Mapping[str, int], min_savings: int) -> list[Cut]:
     """Join moves that save too little by themselves to the one before (the first: to the one after)."""
     found: list[Cut] = []
     carried = Cut()

@@ -1,0 +1,1 @@
+"""The `spotopt` command: one module a command."""

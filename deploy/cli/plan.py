@@ -1,0 +1,100 @@
+"""`spotopt plan`: a plan from files, without any server."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli import plan_output
+from deploy.cli.plan_output import OutputFormat
+
+BAD_INPUT = 2
+SOME_UNPLACED = 3
+
+EXAMPLES = """
+Examples:
+
+\b
+  kubectl get nodes,pods,deployments,replicasets,statefulsets,daemonsets,pdb,pvc,pv -A -o json > cluster.json
+  spotopt plan --cluster cluster.json --region us-east-1
+
+\b
+  aws ec2 describe-spot-price-history --product-descriptions Linux/UNIX > spot.json
+  spotopt plan --cluster cluster.json --region us-east-1 --spot-prices spot.json -o json
+
+\b
+  spotopt plan --cluster pods.json --greenfield --region eu-west-1 --policy policy.yaml
+
+Exit status: 0 a plan, or the reason why there is nothing to do; 3 some pods find no place; 2 bad input.
+"""
+
+
+def plan(
+    cluster: Annotated[
+        list[Path],
+        typer.Option(help="kubectl's JSON: a file, a folder of files, or - for standard input; repeatable."),
+    ],
+    region: Annotated[str, typer.Option(help="AWS region, such as us-east-1.")],
+    zones: Annotated[
+        list[str] | None, typer.Option(help="Zones to launch in, separated by commas; default: all.")
+    ] = None,
+    instance_types: Annotated[
+        Path | None, typer.Option(help="Output of `aws ec2 describe-instance-types`.")
+    ] = None,
+    on_demand_prices: Annotated[
+        Path | None,
+        typer.Option(help="Output of `aws pricing get-products`, or CSV: region,instance_type,usd_per_hour."),
+    ] = None,
+    spot_prices: Annotated[
+        Path | None,
+        typer.Option(
+            help="Output of `aws ec2 describe-spot-price-history`, or CSV: region,instance_type,zone,usd_per_hour."
+        ),
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy as JSON or YAML.")] = None,
+    greenfield: Annotated[  # noqa: FBT002 - typer makes a flag of it
+        bool, typer.Option("--greenfield", help="Plan a new fleet for the pods, as if there were no node.")
+    ] = False,
+    output: Annotated[
+        OutputFormat, typer.Option("-o", "--output", help="How to print the plan.")
+    ] = OutputFormat.TABLE,
+) -> None:
+    """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
+    # Nothing above needs these, so that --help and a wrong option answer at once.
+    from deploy.planfiles.markets import MarketFiles
+    from shared.kernel.errors import PermanentError
+
+    names = tuple(name.strip() for given in zones or () for name in given.split(",") if name.strip())
+    files = MarketFiles(region, names, instance_types, on_demand_prices, spot_prices)
+    try:
+        result = _solve(cluster, files, policy, greenfield=greenfield)
+    except PermanentError as error:
+        typer.echo(f"spotopt plan: {error}", err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    plan_output.show(result, output)
+    if result["unplaced"]:
+        raise typer.Exit(SOME_UNPLACED)
+
+
+plan.__doc__ = f"{plan.__doc__}\n{EXAMPLES}"
+
+
+def _solve(cluster: list[Path], files: Any, policy: Path | None, *, greenfield: bool) -> dict[str, Any]:
+    from deploy.planfiles.clusters import read_cluster
+    from deploy.planfiles.documents import PlanFileError
+    from deploy.planfiles.markets import read_market
+    from deploy.planfiles.policies import read_rules
+    from services.optimizer.domain import planning
+
+    rules = read_rules(policy)
+    objects = read_cluster(cluster)
+    if not objects.nodes and not greenfield:
+        raise PlanFileError(
+            "The input has no node: add `nodes` to kubectl get, or plan a new fleet with --greenfield."
+        )
+    read = read_market(files, objects.nodes)
+    mode = planning.PlanMode.GREENFIELD if greenfield else planning.PlanMode.SAVE
+    start = time.perf_counter()
+    draft = planning.plan(objects, read.market, rules, read.template, mode=mode)
+    return plan_output.as_document(draft, read.notes, solve_seconds=time.perf_counter() - start)

@@ -1,0 +1,143 @@
+"""Print a plan for people and for programs."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
+
+SHOWN_MOVES = 15
+SHOWN_UNPLACED = 10
+
+
+class OutputFormat(StrEnum):
+    """For people, or for programs."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def as_document(draft: "PlanDraft", notes: Sequence[str], *, solve_seconds: float) -> dict[str, Any]:
+    """Give the plan as plain values."""
+    return {
+        "nodes": [
+            {
+                "instance_type": n.node.instance_type,
+                "zone": n.node.zone,
+                "capacity_type": (n.node.capacity_type or "on-demand"),
+                "usd_per_hour": n.usd_per_hour,
+                "existing": n.existing,
+                "pods": list(n.pods),
+            }
+            for n in draft.nodes
+        ],
+        "cost_usd_per_hour": draft.cost_after_usd_per_hour,
+        "objective_usd_per_hour": draft.objective_usd_per_hour,
+        "baseline_usd_per_hour": draft.cost_before_usd_per_hour,
+        "lower_bound_usd_per_hour": draft.lower_bound_usd_per_hour,
+        "gap_ratio": draft.gap_ratio,
+        "savings_from_packing_usd_per_hour": draft.savings_from_packing_usd_per_hour,
+        "savings_from_capacity_type_usd_per_hour": draft.savings_from_capacity_type_usd_per_hour,
+        "moves": [_move(m) for m in draft.moves],
+        "unplaced": [{"pod": u.pod, "reasons": list(u.reasons)} for u in draft.unplaced],
+        "skip_reason": draft.skip_reason,
+        "notes": [*notes, *draft.notes],
+        "solve_seconds": round(solve_seconds, 3),
+    }
+
+
+def _move(move: "MoveDraft") -> dict[str, Any]:
+    return {
+        "id": move.id,
+        "kind": move.kind.value,
+        "reason": move.reason.value,
+        "launches": [_launch(launch) for launch in move.launches],
+        "drains": list(move.drains),
+        "savings_usd_per_hour": move.savings_usd_per_hour,
+        "disruption_pods": move.disruption_pods,
+        "explanation": move.explanation,
+        "runner_up": move.runner_up,
+        "binding_constraint": move.binding_constraint,
+    }
+
+
+def _launch(launch: "LaunchDraft") -> dict[str, Any]:
+    return {
+        "id": launch.id,
+        "offerings": [
+            {
+                "instance_type": o.pool.instance_type,
+                "zone_id": o.pool.zone_id,
+                "capacity_type": o.pool.capacity_type.value,
+                "usd_per_hour": o.usd_per_hour,
+            }
+            for o in launch.offers
+        ],
+        "pods": list(launch.pods),
+    }
+
+
+def show(document: dict[str, Any], output: OutputFormat) -> None:
+    """Print it on standard output."""
+    if output is OutputFormat.JSON:
+        print(json.dumps(document, indent=2, default=str))  # noqa: T201 - this is what the command is for
+    elif output is OutputFormat.YAML:
+        import yaml
+
+        plain = json.loads(json.dumps(document, default=str))
+        print(yaml.safe_dump(plain, sort_keys=False), end="")  # noqa: T201
+    else:
+        _tables(document)
+
+
+def _tables(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    fleet = Table(title="Fleet", title_justify="left")
+    for column in ("nodes", "instance type", "capacity", "zone", "USD/h each", "pods", ""):
+        fleet.add_column(column, justify="right" if column in ("nodes", "USD/h each", "pods") else "left")
+    counts: Counter[tuple[str, ...]] = Counter()
+    pods: Counter[tuple[str, ...]] = Counter()
+    for node in document["nodes"]:
+        kind: tuple[str, ...] = (
+            str(node["instance_type"] or "unknown"),
+            str(node["capacity_type"]),
+            str(node["zone"] or ""),
+            _usd(node["usd_per_hour"]),
+            "stays" if node["existing"] else "new",
+        )
+        counts[kind] += 1
+        pods[kind] += len(node["pods"])
+    for key in sorted(counts):
+        fleet.add_row(str(counts[key]), *key[:4], str(pods[key]), key[4])
+    console.print(fleet)
+    _summary(console, document)
+
+
+def _summary(console: Any, document: dict[str, Any]) -> None:
+    before, after = document["baseline_usd_per_hour"], document["cost_usd_per_hour"]
+    saved = f", {1 - after / before:.1%} less" if before and after is not None and after < before else ""
+    today = "" if before is None else f" (today {_usd(before)}{saved})"
+    console.print(f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']} s.")
+    if document["skip_reason"]:
+        console.print(document["skip_reason"], markup=False)
+    for number, move in enumerate(document["moves"][:SHOWN_MOVES], start=1):
+        console.print(f"{number:3}. {move['explanation']}", markup=False, highlight=False)
+    if len(document["moves"]) > SHOWN_MOVES:
+        console.print(f"     and {len(document['moves']) - SHOWN_MOVES} more moves (-o json shows all)")
+    for item in document["unplaced"][:SHOWN_UNPLACED]:
+        console.print(f"Unplaced: {item['pod']}: {'; '.join(item['reasons'])}", markup=False)
+    if len(document["unplaced"]) > SHOWN_UNPLACED:
+        console.print(f"and {len(document['unplaced']) - SHOWN_UNPLACED} more unplaced pods")
+    for note in document["notes"][:SHOWN_UNPLACED]:
+        console.print(f"Note: {note}", markup=False)
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.4f}"

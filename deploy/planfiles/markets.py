@@ -1,0 +1,146 @@
+"""Types, zones and prices make a market: from files where they are given, else from the bundled catalogue."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.planfiles import catalogue, prices
+from deploy.planfiles.catalogue import RegionOfferings
+from deploy.planfiles.documents import PlanFileError
+from services.optimizer.domain.offers import Market, Offer
+from services.optimizer.domain.rules import Template, Zone
+from shared.kernel.capacity import InstanceType
+from shared.kernel.pools import CapacityType, PoolKey
+from shared.kernel.workload import Node
+
+
+@dataclass(frozen=True, slots=True)
+class MarketFiles:
+    """What was given on the command line; None: the bundled catalogue."""
+
+    region: str
+    zones: tuple[str, ...] = ()
+    instance_types: Path | None = None
+    on_demand_prices: Path | None = None
+    spot_prices: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMarket:
+    """A market, where it may be used, and what a reader must know about it."""
+
+    market: Market
+    template: Template
+    notes: tuple[str, ...]
+
+
+def read_market(files: MarketFiles, nodes: Iterable[Node]) -> ReadMarket:
+    """Read everything.
+
+    Raises:
+        PlanFileError: a file is broken, or region or zones are unknown.
+    """
+    known = catalogue.bundled_offerings(files.region)
+    on_demand = _on_demand(files, known)
+    zones = _zone_ids(files.region, known, nodes)
+    template = Template(tuple(Zone(name, zones[name]) for name in _chosen(files, zones)))
+    types = (
+        catalogue.described_types(files.instance_types)
+        if files.instance_types is not None
+        else catalogue.bundled_types()
+    )
+    notes: list[str] = []
+    if files.on_demand_prices is None:
+        notes.append("On-demand prices are those of the bundled catalogue (February 2024).")
+    offers = [
+        Offer(PoolKey(files.region, name, zones[zone], CapacityType.ON_DEMAND), price)
+        for name, price in sorted(on_demand.items())
+        for zone in _zones_of(name, known, zones)
+        if name in types
+    ]
+    if files.spot_prices is None:
+        notes.append("No spot prices were given (--spot-prices): only on-demand is offered.")
+    else:
+        offers += _spot(files, zones, types)
+        notes.append("No interruption risk is known from files: spot is judged by its price alone.")
+    undescribed = sorted({n for n in on_demand if n not in types})
+    if undescribed and files.on_demand_prices is not None:
+        notes.append(
+            f"{len(undescribed)} priced types are not described and are left out: {_some(undescribed)}."
+        )
+    if not offers:
+        raise PlanFileError(f"Nothing is on offer in {files.region}: no priced type is described.")
+    return ReadMarket(Market(types, tuple(offers)), template, tuple(notes))
+
+
+def _on_demand(files: MarketFiles, known: RegionOfferings | None) -> Mapping[str, float]:
+    if files.on_demand_prices is not None:
+        if known is None and not files.region.replace("-", "").isalnum():
+            raise PlanFileError(f"Region {files.region!r} is not known.")
+        return prices.on_demand_prices(files.on_demand_prices, files.region)
+    found = catalogue.bundled_on_demand_prices(files.region)
+    if known is None and not found:
+        raise PlanFileError(f"Region {files.region!r} is not known; regions are named like us-east-1.")
+    if not found and files.spot_prices is None:
+        raise PlanFileError(
+            f"The bundled catalogue has no prices in dollars for {files.region}; give --on-demand-prices."
+        )
+    return found
+
+
+def _zone_ids(region: str, known: RegionOfferings | None, nodes: Iterable[Node]) -> dict[str, str]:
+    """Give zone ids by name; what the nodes' labels say counts first."""
+    seen = {n.zone: n.zone_id for n in nodes if n.zone and n.zone_id and n.zone.startswith(region)}
+    bundled = dict(known.zones) if known is not None else {n.zone: n.zone for n in nodes if n.zone}
+    free = [i for i in sorted(bundled.values()) if i not in seen.values()]
+    found: dict[str, str] = dict(seen)
+    for name in sorted(bundled):
+        if name not in found:
+            wanted = bundled[name]
+            found[name] = wanted if wanted in free else (free[0] if free else name)
+            free = [i for i in free if i != found[name]]
+    return found
+
+
+def _chosen(files: MarketFiles, zones: dict[str, str]) -> Sequence[str]:
+    if not files.zones:
+        if not zones:
+            raise PlanFileError(f"The zones of {files.region} are not known; give --zones.")
+        return sorted(zones)
+    by_id = {zone_id: name for name, zone_id in zones.items()}
+    found = []
+    for wanted in files.zones:
+        name = by_id.get(wanted, wanted)
+        if name not in zones:
+            if zones or not wanted.startswith(files.region):
+                has = ", ".join(sorted(zones)) or f"zones named {files.region}a and so on"
+                raise PlanFileError(f"Zone {wanted!r} is not in {files.region}, which has {has}.")
+            zones[name] = name
+            by_id[name] = name
+        found.append(name)
+    return sorted(set(found))
+
+
+def _zones_of(name: str, known: RegionOfferings | None, zones: Mapping[str, str]) -> list[str]:
+    # A type that the catalogue does not list in this region is newer than it: then it is taken to be everywhere.
+    offering = known.types.get(name) if known is not None else None
+    return sorted(z for z in zones if offering is None or z in offering)
+
+
+def _spot(files: MarketFiles, zones: Mapping[str, str], types: Mapping[str, InstanceType]) -> list[Offer]:
+    assert files.spot_prices is not None
+    ids = set(zones.values())
+    found: list[Offer] = []
+    rows = prices.spot_prices(files.spot_prices, files.region)
+    for row in rows:
+        zone_id = row.zone if row.zone in ids else zones.get(row.zone)
+        if zone_id is not None and row.instance_type in types:
+            pool = PoolKey(files.region, row.instance_type, zone_id, CapacityType.SPOT)
+            found.append(Offer(pool, row.usd_per_hour))
+    if not found:
+        raise PlanFileError(f"{files.spot_prices} prices no described type in a zone of {files.region}.")
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ("" if len(names) <= 3 else " and others")
