@@ -17,6 +17,10 @@ class InvalidInputError(PermanentError):
         self.fields = dict(fields or {})
 
 
+class MalformedBodyError(PermanentError):
+    """The body is no JSON object."""
+
+
 class NotAuthenticatedError(PermanentError):
     """Log in first: the access token is missing, expired or not ours."""
 

@@ -35,11 +35,10 @@ async def set_safe_mode(
     """
     async with unit_of_work() as uow:
         await uow.act_for(caller.organization_id)
-        match scope:
-            case SafeModeScope.CLUSTER:
-                is_own = await uow.clusters.get(target_id) is not None
-            case SafeModeScope.ORGANIZATION:
-                is_own = target_id == caller.organization_id
+        if scope is SafeModeScope.CLUSTER:
+            is_own = await uow.clusters.get(target_id) is not None
+        else:
+            is_own = target_id == caller.organization_id
         if not is_own:
             raise NotFoundError(f"There is no such {scope.value}.")
         await record_audit(

@@ -9,16 +9,16 @@ from services.gateway.ports import CloudAccess, UnitOfWorkFactory, Vault
 
 
 @dataclass(frozen=True, slots=True)
-class AccountTest:
+class AccountTrial:
     """What came of it."""
 
     is_ok: bool
     detail: str
 
 
-async def test_account(
+async def try_account(
     *, caller: Caller, account_id: str, unit_of_work: UnitOfWorkFactory, vault: Vault, cloud: CloudAccess
-) -> AccountTest:
+) -> AccountTrial:
     """Assume the account's role, for reading.
 
     Raises:
@@ -34,7 +34,7 @@ async def test_account(
     try:
         session = await cloud.assume(account, external_id=external_id, purpose=Purpose.READ)
     except RoleRefusedError as error:
-        return AccountTest(is_ok=False, detail=str(error))
+        return AccountTrial(is_ok=False, detail=str(error))
     if session.assumed_account_number != account.account_number:
-        return AccountTest(is_ok=False, detail=f"The role is in account {session.assumed_account_number}.")
-    return AccountTest(is_ok=True, detail="The role can be assumed.")
+        return AccountTrial(is_ok=False, detail=f"The role is in account {session.assumed_account_number}.")
+    return AccountTrial(is_ok=True, detail="The role can be assumed.")
