@@ -80,7 +80,7 @@ def config_text(
         "listen": f"127.0.0.1:{port}",
         "jetstream": {
             "store_dir": str(store),
-            "max_file_store": 8 * 1024**3,
+            "max_file_store": 16 * 1024**3,
             "max_memory_store": 256 * 1024**2,
         },
         "accounts": {ACCOUNT: {"jetstream": "enabled", "users": users}},

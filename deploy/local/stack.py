@@ -93,7 +93,7 @@ async def unready_reason(http: aiohttp.ClientSession, port: int) -> str | None:
 
 
 async def start(home: Home, options: Options, told: Told) -> Stack:
-    """Start everything; on failure stop what was started.
+    """Start everything, ready or not yet; on failure stop what was started.
 
     Raises:
         StackError: something cannot run; the message says what, and what to do.
@@ -119,8 +119,6 @@ async def start(home: Home, options: Options, told: Told) -> Stack:
             }
             stack.children[name] = Child(name, _spawner(name, env, home.logs / f"{name}.log"))
             stack.children[name].start(told)
-        _write_state(stack)
-        await stack.wait_ready(told)
         _write_state(stack)
     except BaseException:
         await stack.stop()
