@@ -196,11 +196,11 @@ def _node_span(region: str, row: Any) -> NodeSpan:
     return NodeSpan(
         row["node_name"],
         pool,
-        is_assumed,
         row["cpu_millicores"],
         row["memory_bytes"],
         row["since"],
         row["until"],
+        is_capacity_assumed=is_assumed,
     )
 
 

@@ -33,12 +33,12 @@ class NodeSpan:
 
     name: str
     pool: PoolKey | None
-    is_capacity_assumed: bool
-    """No label said how it is bought, so it is priced as on-demand."""
     cpu_millicores: int
     memory_bytes: int
     since: datetime
     until: datetime | None
+    is_capacity_assumed: bool = False
+    """No label said how it is bought, so it is priced as on-demand."""
 
 
 @dataclass(frozen=True, slots=True)
