@@ -140,8 +140,12 @@ class ExecutionRepository(Protocol):
         """
         ...
 
-    async def save(self, execution: Execution) -> None:
-        """Store an execution's new state."""
+    async def finish(self, execution: Execution) -> None:
+        """Store how an execution ended."""
+        ...
+
+    async def request_stop(self, execution_id: UUID) -> None:
+        """Note that no further move shall begin."""
         ...
 
     async def find(self, execution_id: UUID) -> Execution | None:

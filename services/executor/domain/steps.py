@@ -61,6 +61,9 @@ class Errand(StrEnum):
 INTERRUPTED = "interrupted"
 """The trigger of an execution that a notice started."""
 
+TAKEN_OVER = "an interruption has taken the node over"
+"""Why a step of another execution was skipped; the replacement it launched serves the interruption."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offering:

@@ -43,7 +43,14 @@ async def relaunch(wait: Step, reason: str, *, scene: Scene, tools: Tools) -> No
         for before in (wait, launch):
             await record_step(
                 before,
-                replace(before, status=StepStatus.PENDING, instance_id=None, deadline_at=None, detail=reason),
+                replace(
+                    before,
+                    status=StepStatus.PENDING,
+                    instance_id=None,
+                    deadline_at=None,
+                    finished_at=None,
+                    detail=reason,
+                ),
                 uow=uow,
                 execution=scene.execution,
                 clock=tools.clock,

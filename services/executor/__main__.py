@@ -1,0 +1,9 @@
+"""Run the executor: `python -m services.executor`."""
+
+from services.executor import app
+from services.executor.settings import ExecutorSettings
+from shared.runtime import service
+
+if __name__ == "__main__":
+    settings = ExecutorSettings()
+    service.main("executor", settings, app.wiring(settings))

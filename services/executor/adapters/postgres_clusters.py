@@ -1,0 +1,156 @@
+"""Clusters, their configuration and our copy of them, in the executor's own schema."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from services.executor.ports import Cluster, ClusterConfig, Picture
+from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
+from shared.contracts.v1.gateway import ClusterConfigured, ClusterRegistered
+from shared.contracts.v1.policy import NodeTemplate, Policy
+from shared.kernel.workload import ClusterObjects, Node
+from shared.runtime.cluster_store import ClusterStore, decode_chunk
+
+Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+
+SILENCE_UNTIL_RESYNC = timedelta(seconds=60)
+"""A copy that nothing has confirmed for so long is behind, or its agent is away."""
+RESYNC_AT_MOST_EVERY = timedelta(seconds=60)
+
+
+class PictureCache:
+    """The newest decoded copy of each cluster: decoding thousands of pods twice a second would be the main load.
+
+    It is keyed by the copy's position, so a replica that holds an old one finds out by itself.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[tuple[int, int], ClusterObjects]] = {}
+
+
+class PostgresClusterRepository:
+    """See ports.ClusterRepository."""
+
+    def __init__(self, connection: Connection, cache: PictureCache) -> None:
+        self._connection = connection
+        self._store = ClusterStore(connection)
+        self._cache = cache
+
+    async def register(self, event: ClusterRegistered) -> None:
+        """See the port."""
+        await self._store.register(event)
+
+    async def configure(self, event: ClusterConfigured) -> None:
+        """See the port."""
+        await self._connection.execute(
+            """
+            insert into configs as held (cluster_id, organization_id, revision, policy, node_template)
+            values ($1, $2, $3, $4, $5)
+            on conflict (cluster_id) do update
+            set organization_id = excluded.organization_id, revision = excluded.revision,
+                policy = excluded.policy, node_template = excluded.node_template
+            where excluded.revision > held.revision
+            """,
+            event.scope,
+            event.organization_id,
+            event.revision,
+            event.policy.model_dump_json(),
+            event.node_template.model_dump_json(),
+        )
+
+    async def cluster(self, cluster_id: str) -> Cluster | None:
+        """See the port."""
+        record = await self._store.cluster(cluster_id)
+        if record is None:
+            return None
+        account = record.account
+        return Cluster(
+            record.cluster_id, record.organization_id, record.name, account.account_number, account.region
+        )
+
+    async def config(self, cluster_id: str) -> ClusterConfig | None:
+        """See the port."""
+        row = await self._connection.fetchrow("select * from configs where cluster_id = $1", cluster_id)
+        if row is None:
+            return None
+        return ClusterConfig(
+            row["revision"],
+            Policy.model_validate_json(row["policy"]),
+            NodeTemplate.model_validate_json(row["node_template"]),
+        )
+
+    async def add_chunk(self, event: SnapshotChunkPublished) -> None:
+        """See the port."""
+        await self._store.add_chunk(event)
+        await self._note_instances(event.scope, decode_chunk(event.body).nodes)
+
+    async def apply(self, event: ClusterChanged) -> None:
+        """See the port."""
+        await self._store.apply(event)
+        await self._note_instances(event.scope, event.upserts.nodes)
+
+    async def note_heartbeat(self, event: HeartbeatSent) -> None:
+        """See the port."""
+        await self._store.note_heartbeat(event)
+
+    async def picture(self, cluster_id: str) -> Picture | None:
+        """See the port."""
+        mark = await self._connection.fetchrow(
+            "select epoch, sequence, as_of from cluster_marks where cluster_id = $1", cluster_id
+        )
+        if mark is None or mark["as_of"] is None:
+            return None
+        position = (mark["epoch"], mark["sequence"])
+        held = self._cache.held.get(cluster_id)
+        if held is not None and held[0] == position:
+            return Picture(held[1], mark["as_of"])
+        copy = await self._store.copy(cluster_id)
+        if copy is None:
+            return None
+        # Objects are read after the mark: they are at least as new as `position`, never older.
+        self._cache.held[cluster_id] = (position, copy.objects)
+        return Picture(copy.objects, mark["as_of"])
+
+    async def gaps(self, *, now: datetime) -> Sequence[str]:
+        """See the port; a copy that nothing confirms any more is a gap too."""
+        found = await self._store.gaps(now=now)
+        await self._connection.execute(
+            "insert into cluster_marks (cluster_id) select cluster_id from clusters on conflict do nothing"
+        )
+        rows = await self._connection.fetch(
+            """
+            update cluster_marks set resync_asked_at = $1
+            where (resync_asked_at is null or resync_asked_at < $2) and (as_of is null or as_of < $3)
+            returning cluster_id
+            """,
+            now,
+            now - RESYNC_AT_MOST_EVERY,
+            now - SILENCE_UNTIL_RESYNC,
+        )
+        return [*found, *(row["cluster_id"] for row in rows)]
+
+    async def clusters_of_instance(self, instance_id: str, *, account: str) -> Sequence[tuple[str, str]]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            """
+            select n.cluster_id, n.node_name from node_instances n join clusters c using (cluster_id)
+            where n.instance_id = $1 and c.account_number = $2
+            """,
+            instance_id,
+            account,
+        )
+        return [(row["cluster_id"], row["node_name"]) for row in rows]
+
+    async def _note_instances(self, cluster_id: str, nodes: Sequence[Node]) -> None:
+        known = [(node.instance_id, node.name) for node in nodes if node.instance_id is not None]
+        if known:
+            await self._connection.execute(
+                "insert into node_instances (instance_id, cluster_id, node_name)"
+                " select i, $1, n from unnest($2::text[], $3::text[]) as t (i, n)"
+                " on conflict (instance_id, cluster_id) do update set node_name = excluded.node_name",
+                cluster_id,
+                [instance_id for instance_id, _ in known],
+                [name for _, name in known],
+            )

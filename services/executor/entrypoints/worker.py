@@ -1,0 +1,69 @@
+"""The worker: every execution under way gets a turn, each under its own lease, none waiting for another."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from services.executor.errors import LeaseLostError
+from services.executor.handlers.advance_execution import advance_execution
+from services.executor.ports import Tools
+from shared.contracts.v1.agent import RequestResync
+from shared.kernel.errors import UnavailableError
+from shared.runtime.leases import Leases
+from shared.runtime.messaging import Bus
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Starts a turn for each execution that has none running."""
+
+    def __init__(self, *, tools: Tools, leases: Leases, lifetime: timedelta) -> None:
+        self._tools = tools
+        self._leases = leases
+        self._lifetime = lifetime
+        self._turns: dict[UUID, asyncio.Task[None]] = {}
+
+    async def tick(self) -> None:
+        """Look which executions are under way, and give each a turn."""
+        async with self._tools.unit_of_work() as uow:
+            running = await uow.executions.running()
+        for execution in running:
+            if execution.id not in self._turns:
+                task = asyncio.create_task(self._turn(execution.id), name=f"execution {execution.id}")
+                self._turns[execution.id] = task
+                task.add_done_callback(lambda _, key=execution.id: self._turns.pop(key, None))
+
+    async def close(self) -> None:
+        """Stop at once: whatever a turn was at is repeated by whoever comes next."""
+        turns = list(self._turns.values())
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+    async def _turn(self, execution_id: UUID) -> None:
+        try:
+            lease = await self._leases.acquire(f"execution:{execution_id}", lifetime=self._lifetime)
+            if lease is not None:
+                await advance_execution(execution_id, token=lease.token, tools=self._tools)
+        except LeaseLostError:
+            log.warning("lease_lost", execution_id=str(execution_id))
+        except UnavailableError as error:
+            log.warning("execution_waits", execution_id=str(execution_id), error=str(error))
+        except Exception:
+            log.exception("turn_failed", execution_id=str(execution_id))
+
+
+async def ask_for_gaps(bus: Bus, *, tools: Tools) -> None:
+    """Ask agents for a snapshot where our copy is behind."""
+    async with tools.unit_of_work() as uow:
+        behind = await uow.clusters.gaps(now=tools.clock.now())
+    for cluster_id in behind:
+        await bus.tell(
+            RequestResync.make(
+                scope=cluster_id, clock=tools.clock, ids=tools.ids, reason="the executor's copy is behind"
+            )
+        )
+        log.info("resync_requested", cluster_id=cluster_id)
