@@ -177,3 +177,14 @@ def test_a_node_without_one_of_the_labels_counts_for_no_constraint() -> None:
     assert view.reasons_against(make_pod("x", topology_spread=both), "c1") == (
         f"{SKEWED} (missing required label)",
     )
+
+
+def test_a_domain_lasts_as_long_as_one_of_its_nodes_in_each_copy_for_itself() -> None:
+    view = ClusterView(three_zones(per_zone=2)[:4], [make_pod(node="b1")])
+    spread = (evenly(),)
+    assert allowed(view, topology_spread=spread) == {"a1", "a2"}
+    twin = view.copy()
+    twin.remove_node("a1")
+    view.remove_node("a2")
+    assert allowed(view, topology_spread=spread) == {"a1"}
+    assert allowed(twin, topology_spread=spread) == {"a2"}
