@@ -6,6 +6,9 @@ from services.optimizer.domain.offers import Market, Offer, valid
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from shared.kernel.capacity import InstanceType
 
+OLDEST_GENERATION = 5
+"""Counts as current whatever EC2 says: the first generation that is Nitro throughout."""
+
 
 def refusal(
     offer: Offer, instance_type: InstanceType | None, rules: PlanRules, template: Template
@@ -25,7 +28,7 @@ def type_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
     if rules.instance_families:
         if instance_type.family not in rules.instance_families:
             return f"the policy does not list family {instance_type.family}"
-    elif not instance_type.is_current_generation:
+    elif not _is_current(instance_type):
         return f"{instance_type.family} is of a previous generation"
     if not rules.architectures.intersection(instance_type.architectures):
         return f"the policy does not allow architecture {'/'.join(instance_type.architectures)}"
@@ -36,6 +39,12 @@ def type_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
     if rules.max_vcpus is not None and instance_type.vcpus > rules.max_vcpus:
         return f"the policy allows at most {rules.max_vcpus} vCPU"
     return None
+
+
+def _is_current(instance_type: InstanceType) -> bool:
+    # EC2 calls m5 and its like previous already, while they are sold everywhere and often the cheapest.
+    generation = next((int(c) for c in instance_type.family if c.isdigit()), 0)
+    return instance_type.is_current_generation or generation >= OLDEST_GENERATION
 
 
 def _offer_refusal(offer: Offer, instance_type: InstanceType, rules: PlanRules) -> str | None:

@@ -23,8 +23,9 @@ def explain(pod: Pod, *, shelf: Shelf, market: Market, grouper: Grouper, state: 
     usable = list(range(len(shelf.offers)))
     tolerance = grouper.judge.refusal(pod)
     if tolerance is not None and rules.strategy is not Strategy.ON_DEMAND:
+        spot = [i for i in usable if shelf.offers[i].is_spot]
         usable = [i for i in usable if not shelf.offers[i].is_spot]
-        if not usable:
+        if spot and not usable:
             reasons.append(f"it may not run on spot, since {tolerance}, and nothing else is allowed")
     if not usable:
         reasons += _no_offer(market, rules, template)
