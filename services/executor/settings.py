@@ -25,8 +25,12 @@ class ExecutorSettings(ServiceSettings):
     copy_max_age: timedelta = timedelta(seconds=120)
     """A copy of a cluster that is older is no ground to disrupt a node on: the step waits."""
 
-    lease_lifetime: timedelta = timedelta(seconds=60)
-    """How long a replica that died keeps others from its executions; longer than any single call."""
+    lease_lifetime: timedelta = timedelta(seconds=10)
+    """How long a replica that died keeps others from its executions.
+
+    A call may take longer: whoever lost the lease meanwhile writes nothing more (the fencing token), and what
+    it asked of AWS is the same request that its successor repeats.
+    """
 
     command_lifetime: timedelta = timedelta(seconds=30)
     """How long a signed command is valid; it is signed anew as long as it is repeated."""

@@ -63,7 +63,7 @@ CLIENT_CONFIG = Config(
 """Few retries: steps are repeated anyway, and a ClientToken makes repeating a launch safe."""
 
 CALL_SECONDS = 40
-"""Shorter than a lease lives: who has lost it must not still be calling."""
+"""A call that hangs must not hang its execution."""
 
 
 class Ec2Cloud:

@@ -1,6 +1,7 @@
 """The worker: every execution under way gets a turn, each under its own lease, none waiting for another."""
 
 import asyncio
+import functools
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from services.executor.handlers.advance_execution import advance_execution
 from services.executor.ports import Tools
 from shared.contracts.v1.agent import RequestResync
 from shared.kernel.errors import UnavailableError
-from shared.runtime.leases import Leases
+from shared.runtime.leases import Lease, Leases
 from shared.runtime.messaging import Bus
 
 log = structlog.get_logger(__name__)
@@ -25,16 +26,19 @@ class Worker:
         self._leases = leases
         self._lifetime = lifetime
         self._turns: dict[UUID, asyncio.Task[None]] = {}
+        self._held: dict[UUID, Lease] = {}
 
     async def tick(self) -> None:
         """Look which executions are under way, and give each a turn."""
         async with self._tools.unit_of_work() as uow:
             running = await uow.executions.running()
+        ids = {execution.id for execution in running}
+        self._held = {key: lease for key, lease in self._held.items() if key in ids}
         for execution in running:
             if execution.id not in self._turns:
                 task = asyncio.create_task(self._turn(execution.id), name=f"execution {execution.id}")
                 self._turns[execution.id] = task
-                task.add_done_callback(lambda _, key=execution.id: self._turns.pop(key, None))
+                task.add_done_callback(functools.partial(self._end, execution.id))
 
     async def close(self) -> None:
         """Stop at once: whatever a turn was at is repeated by whoever comes next."""
@@ -42,11 +46,17 @@ class Worker:
         for turn in turns:
             turn.cancel()
         await asyncio.gather(*turns, return_exceptions=True)
+        for lease in self._held.values():
+            await self._leases.release(lease)
+
+    def _end(self, execution_id: UUID, _task: "asyncio.Task[None]") -> None:
+        self._turns.pop(execution_id, None)
 
     async def _turn(self, execution_id: UUID) -> None:
         try:
             lease = await self._leases.acquire(f"execution:{execution_id}", lifetime=self._lifetime)
             if lease is not None:
+                self._held[execution_id] = lease
                 await advance_execution(execution_id, token=lease.token, tools=self._tools)
         except LeaseLostError:
             log.warning("lease_lost", execution_id=str(execution_id))
