@@ -1,0 +1,127 @@
+"""`spotopt dlq`: messages that a consumer gave up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.cli.output import Form, fail, show, table
+
+if TYPE_CHECKING:
+    from nats.js import JetStreamContext
+
+app = typer.Typer(help="Dead letters: list, replay or drop them.", no_args_is_help=True)
+
+Url = Annotated[str | None, typer.Option("--nats-url", help="A bus elsewhere.", envvar="SPOTOPT_NATS_URL")]
+Sequences = Annotated[list[int], typer.Argument(help="Numbers, as `spotopt dlq list` shows them.")]
+
+
+@app.command("list")
+def list_(
+    nats_url: Url = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How to print.")] = Form.TABLE,
+) -> None:
+    """List dead letters, oldest first.
+
+    Examples:
+      spotopt dlq list
+
+      spotopt dlq list -o json | jq '.[].error'
+    """
+
+    async def work(js: "JetStreamContext") -> list[dict[str, Any]]:
+        from shared.runtime import dead_letters
+
+        return [
+            {
+                "number": letter.sequence,
+                "subject": letter.subject,
+                "consumer": letter.consumer,
+                "attempts": letter.attempts,
+                "error": letter.error,
+                "body": letter.body.decode(errors="replace"),
+            }
+            async for letter in dead_letters.listed(js)
+        ]
+
+    letters = _with_bus(nats_url, work)
+    if output is not Form.TABLE:
+        show(letters, output)
+    elif letters:
+        keys = ("number", "subject", "consumer", "attempts", "error")
+        table(keys, [[letter[key] for key in keys] for letter in letters])
+    else:
+        typer.echo("There are no dead letters.")
+
+
+@app.command("replay")
+def replay(numbers: Sequences, nats_url: Url = None) -> None:
+    """Send dead letters to where they came from, once more.
+
+    Example:
+      spotopt dlq replay 17 18
+    """
+    from shared.runtime import dead_letters
+
+    _with_bus(nats_url, lambda js: _each(js, numbers, lambda letter: dead_letters.replay(js, letter)))
+    typer.echo(f"Replayed {len(numbers)}.")
+
+
+@app.command("drop")
+def drop(
+    numbers: Sequences,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    nats_url: Url = None,
+) -> None:
+    """Forget dead letters for good.
+
+    Example:
+      spotopt dlq drop 17 --yes
+    """
+    from shared.runtime import dead_letters
+
+    if not yes:
+        typer.confirm(f"Forget {len(numbers)} dead letters for good?", abort=True)
+    _with_bus(nats_url, lambda js: _each(js, numbers, lambda letter: dead_letters.drop(js, letter.sequence)))
+    typer.echo(f"Dropped {len(numbers)}.")
+
+
+async def _each(js: "JetStreamContext", numbers: list[int], do: Callable[[Any], Awaitable[None]]) -> None:
+    from shared.runtime import dead_letters
+
+    for number in numbers:
+        letter = await dead_letters.get(js, number)
+        if letter is None:
+            fail(f"there is no dead letter {number}; see `spotopt dlq list`.", code=2)
+        await do(letter)
+
+
+def _with_bus(nats_url: str | None, work: Callable[["JetStreamContext"], Awaitable[Any]]) -> Any:
+    """Connect as administrator, work, disconnect; a bus that is away is one sentence."""
+    import os
+
+    from nats.errors import Error as NatsError
+
+    from deploy.local import nats_server
+    from deploy.local.home import Home, default_home
+    from shared.runtime import streams
+
+    home = Home(default_home())
+    state = home.state()
+    url = nats_url or (state or {}).get("nats_url")
+    if url is None:
+        fail("no stack runs here; start it with `spotopt up`, or give --nats-url.")
+    password = os.environ.get("SPOTOPT_NATS_PASSWORD") or home.secrets().bus[nats_server.ADMIN]
+
+    async def run() -> Any:
+        client = await streams.connect(url, user=nats_server.ADMIN, password=password, name="spotopt-dlq")
+        try:
+            return await work(client.jetstream())
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(run())
+    except (OSError, NatsError) as error:
+        fail(f"nats-server at {url} does not answer: {error!r}.")

@@ -1,0 +1,99 @@
+"""What may be wrong with an installation, each with what to do."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+import aiohttp
+import asyncpg
+
+from deploy.local import nats_server, postgres
+from deploy.local.errors import StackError
+from deploy.local.home import Home
+from deploy.local.stack import unready_reason
+from shared.runtime import streams
+
+LEAST_FREE_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    check: str
+    ok: bool
+    advice: str = ""
+
+
+async def examine(home: Home) -> list[Finding]:
+    """Check the machine first, then what runs on it."""
+    found = [_binaries(), _folder(home), _disk(home), _credentials()]
+    state = home.state()
+    if state is None:
+        return [*found, Finding("stack", ok=True, advice="nothing runs; `spotopt up` starts it")]
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http:
+        for name, port in state["health_ports"].items():
+            reason = await unready_reason(http, port)
+            found.append(
+                Finding(
+                    f"{name} is ready",
+                    reason is None,
+                    f"{reason}; see {home.logs}/{name}.log" if reason else "",
+                )
+            )
+    found.append(await _dead_letters(home, state["nats_url"]))
+    return found
+
+
+def _binaries() -> Finding:
+    try:
+        postgres.binaries()
+        nats_server.binary()
+    except (StackError, OSError) as error:
+        return Finding("servers are installed", ok=False, advice=str(error))
+    return Finding("servers are installed", ok=True)
+
+
+def _folder(home: Home) -> Finding:
+    try:
+        home.open()
+    except StackError as error:
+        return Finding("state folder", ok=False, advice=str(error))
+    mode = home.path.stat().st_mode & 0o077
+    return Finding("state folder is private", not mode, f"chmod 700 {home.path}" if mode else "")
+
+
+def _disk(home: Home) -> Finding:
+    free = shutil.disk_usage(home.path).free
+    advice = f"{free // 2**20} MiB are free at {home.path}; make room or set SPOTOPT_HOME to another disk"
+    return Finding(
+        "2 GiB of disk are free", free >= LEAST_FREE_BYTES, "" if free >= LEAST_FREE_BYTES else advice
+    )
+
+
+def _credentials() -> Finding:
+    names = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    )
+    given = any(os.environ.get(name) for name in names)
+    advice = "no AWS_* in this environment: pricing must find an instance role, or has no prices"
+    return Finding("AWS credentials", ok=True, advice="" if given else advice)
+
+
+async def _dead_letters(home: Home, nats_url: str) -> Finding:
+    try:
+        client = await streams.connect(
+            nats_url, user=nats_server.ADMIN, password=home.secrets().bus[nats_server.ADMIN], name="doctor"
+        )
+        try:
+            count = (await client.jetstream().stream_info(streams.DLQ_STREAM)).state.messages
+        finally:
+            await client.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        return Finding("bus", ok=False, advice=f"nats-server at {nats_url} does not answer: {error}")
+    return Finding(
+        "no dead letters", count == 0, f"{count} dead letters; see `spotopt dlq list`" if count else ""
+    )
