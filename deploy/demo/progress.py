@@ -32,7 +32,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Print a sentence that stays."""
-        self._console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {sentence}", highlight=False)
+        self._console.print(f"[dim]{self.seconds:6.1f} s[/dim]  {sentence}", highlight=False, soft_wrap=True)
 
     def doing(self, what: str) -> None:
         """Say what is under way from now on."""

@@ -367,7 +367,11 @@ def _agent(home: Home, agent_env: dict[str, str], kubeconfig: str) -> Child:
 
 
 async def run_demo(
-    options: DemoOptions, *, home: Home, console: Console, until_stopped: Callable[[Access, Result], Awaitable[None]]
+    options: DemoOptions,
+    *,
+    home: Home,
+    console: Console,
+    until_stopped: Callable[[Access, Result], Awaitable[None]],
 ) -> Result:
     """Run a demo from nothing; with `keep`, hand over how to go on and wait.
 

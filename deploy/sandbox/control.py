@@ -104,6 +104,7 @@ class Control:
                 },
             }
             for facts in (known[name] for name in (asked or sorted(known)) if name in known)
+            if facts.architectures
         ]
         return web.json_response({"types": types, "zones": zones})
 
