@@ -42,19 +42,28 @@ def interruptions_per_day(nodes: Iterable[StandingNode]) -> float | None:
 
 
 def split(
-    before: Iterable[StandingNode], after: Iterable[StandingNode], prices: Mapping[PoolKey, Offer]
+    before: Iterable[StandingNode],
+    after: Iterable[StandingNode],
+    prices: Mapping[PoolKey, Offer],
+    cheapest_holder: Mapping[str, int],
 ) -> Split:
-    """Split what is saved: packing is what would be saved were both fleets bought on-demand."""
+    """Split what is saved: packing is what on-demand prices alone would save, the rest is how it is bought.
+
+    `cheapest_holder` gives, by name of a new node, the micro-dollars of the cheapest on-demand offer that would
+    hold its pods: a node that is chosen since its spot price is low says nothing against the packing.
+    """
     before, after = tuple(before), tuple(after)
     costs = cost(before), cost(after)
-    on_demand = _on_demand(before, prices), _on_demand(after, prices)
+    on_demand = _on_demand(before, prices, {}), _on_demand(after, prices, cheapest_holder)
     if costs[0] is None or costs[1] is None or on_demand[0] is None or on_demand[1] is None:
         return Split(None, None)
     packing = on_demand[0] - on_demand[1]
     return Split(usd(packing), usd(costs[0] - costs[1] - packing))
 
 
-def _on_demand(nodes: Iterable[StandingNode], prices: Mapping[PoolKey, Offer]) -> int | None:
+def _on_demand(
+    nodes: Iterable[StandingNode], prices: Mapping[PoolKey, Offer], cheapest_holder: Mapping[str, int]
+) -> int | None:
     cheapest: dict[tuple[str, str], int] = {}
     for pool, offer in prices.items():
         if pool.capacity_type is CapacityType.ON_DEMAND:
@@ -64,7 +73,9 @@ def _on_demand(nodes: Iterable[StandingNode], prices: Mapping[PoolKey, Offer]) -
     for node in nodes:
         if node.offer is None:
             return None
-        price = cheapest.get((node.offer.pool.region, node.offer.pool.instance_type))
+        price = cheapest_holder.get(
+            node.node.name, cheapest.get((node.offer.pool.region, node.offer.pool.instance_type))
+        )
         if price is None:
             return None
         total += price

@@ -24,6 +24,35 @@ def offers_for(
     claims: Mapping[str, Volume] | None,
 ) -> dict[str, tuple[Offer, ...]]:
     """Give, by name of a node to launch, the offers that would hold the same pods, in the order to try."""
+    found: dict[str, tuple[Offer, ...]] = {}
+    for name, holders in _holders(loads, shelf, grouper, claims).items():
+        planned = loads[name][0]
+        able = [o for o in holders if o != planned]
+        found[name] = (planned, *_varied(planned, able, grouper.rules.strategy))
+    return found
+
+
+def cheapest_on_demand(
+    loads: Mapping[str, tuple[Offer, Sequence[Pod]]],
+    shelf: Shelf,
+    grouper: Grouper,
+    claims: Mapping[str, Volume] | None,
+) -> dict[str, int]:
+    """Give, by name of a node to launch, the least that its pods' room would cost on-demand, in micro-dollars."""
+    found: dict[str, int] = {}
+    for name, holders in _holders(loads, shelf, grouper, claims).items():
+        price = next((o.micro_usd for o in holders if not o.is_spot), None)
+        if price is not None:
+            found[name] = price
+    return found
+
+
+def _holders(
+    loads: Mapping[str, tuple[Offer, Sequence[Pod]]],
+    shelf: Shelf,
+    grouper: Grouper,
+    claims: Mapping[str, Volume] | None,
+) -> dict[str, list[Offer]]:
     everything = [p for _, pods in loads.values() for p in pods]
     columns = columns_for(everything)
     supply = shelf.supply(columns, range(len(shelf.offers)), grouper.rules)
@@ -31,15 +60,17 @@ def offers_for(
     allowed = grouping.allowed_rows(classes, shelf.nodes, supply.is_spot, claims)
     class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
     zones = np.array([o.pool.zone_id for o in shelf.offers], dtype=object)
-    found: dict[str, tuple[Offer, ...]] = {}
+    found: dict[str, list[Offer]] = {}
     for name, (planned, pods) in loads.items():
+        if not pods:
+            found[name] = [planned]
+            continue
         total = np.array([columns.of_pod(p) for p in pods], dtype=np.int64).sum(axis=0)
         kinds = sorted({class_of[p.key] for p in pods})
         holds = (supply.room >= total).all(axis=1) & allowed[:, kinds].all(axis=1)
         if any(grouping.spreads_over_zones(p) for p in pods):
             holds &= zones == planned.pool.zone_id
-        able = [shelf.offers[int(i)] for i in np.flatnonzero(holds) if shelf.offers[int(i)] != planned]
-        found[name] = (planned, *_varied(planned, able, grouper.rules.strategy))
+        found[name] = [shelf.offers[int(i)] for i in np.flatnonzero(holds)]
     return found
 
 

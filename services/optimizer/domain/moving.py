@@ -108,9 +108,13 @@ class Mover:
 
 
 def _with_spares(after: FleetState, spares: Sequence[StandingNode]) -> FleetState:
-    taken = {p.key for n in spares for p in n.movable}
-    nodes = [replace(n, pods=tuple(p for p in n.pods if p.key not in taken)) for n in after.nodes]
-    return replace(after, nodes=tuple(sorted((*nodes, *spares), key=lambda n: n.node.name)))
+    # A pod that several spares were launched for belongs to the last of them.
+    where = {p.key: n.node.name for n in spares for p in n.movable}
+    nodes = [
+        replace(n, pods=tuple(p for p in n.pods if where.get(p.key, n.node.name) == n.node.name))
+        for n in (*after.nodes, *spares)
+    ]
+    return replace(after, nodes=tuple(sorted(nodes, key=lambda n: n.node.name)))
 
 
 def _draft(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.optimizer.domain import accounting, baseline, bounds, unplaced
+from services.optimizer.domain import accounting, alternatives, baseline, bounds, unplaced
 from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
@@ -73,7 +73,11 @@ def plan(
     after = outcome.after.nodes
     cost_before = accounting.cost(today.nodes) if today.nodes else None
     cost_after = accounting.cost(after)
-    shares = accounting.split(today.nodes, after, market.prices())
+    here = {n.node.name for n in today.nodes}
+    loads = {n.node.name: (n.offer, n.movable) for n in after if n.offer and n.node.name not in here}
+    claims = {v.key: v for v in start.objects.volumes} or None
+    holders = alternatives.cheapest_on_demand(loads, shelf, grouper, claims) if loads else {}
+    shares = accounting.split(today.nodes, after, market.prices(), holders)
     running = [p for n in today.nodes for p in n.movable]
     before_usd = None if cost_before is None else usd(cost_before)
     nothing_new = mode is not PlanMode.GREENFIELD and not outcome.moves

@@ -51,7 +51,8 @@ def make_workload(name: str, replicas: int, *, cpu: int = 500, gib: float = 1, *
 
 def make_cluster(pods: Iterable[Pod], *, per_node: int = 2, **fields: object) -> ClusterObjects:
     """Put so many pods on each of as many m5.2xlarge on-demand nodes as that takes."""
-    placed, nodes = [], []
+    placed: list[Pod] = []
+    nodes: list[Node] = []
     for number, pod in enumerate(pods):
         if number % per_node == 0:
             zone, zone_id = ZONES[len(nodes) % len(ZONES)]
