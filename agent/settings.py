@@ -53,7 +53,7 @@ class AgentSettings(ProcessSettings):
     A bus whose gateway is still starting refuses everybody, so the first refusal proves nothing.
     """
 
-    buffer_max_bytes: int = Field(default=64 * 1024**2, ge=1024**2)
+    buffer_max_bytes: int = Field(default=64 * 1024**2, ge=64 * 1024)
     """What waits for the bus at most; then deltas are dropped and a snapshot follows."""
 
     dry_run: bool = False

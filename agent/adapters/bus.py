@@ -1,12 +1,14 @@
 """NATS, with what nats-py leaves open.
 
 A connection whose lease ran out, or that was refused while reconnecting, closes for good and silently: here it is made
-anew. A bus whose auth callout (the gateway) is away refuses everybody, so a refusal proves nothing by itself.
+anew, and a new connection stands before the old one goes. A bus whose auth callout (the gateway) is away refuses
+everybody, so a refusal proves nothing by itself.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -24,8 +26,14 @@ from shared.kernel.errors import PermanentError
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5
-PUBLISH_SECONDS = 5.0
+PUBLISH_SECONDS = 3.0
+FLUSH_SECONDS = 5
+RETIRE_SECONDS = 5.0
+"""Longer than any answer takes: it may only leave through the connection that brought the question."""
+LOOK_EVERY_SECONDS = 1.0
+"""nats-py does not always say that it closed."""
 RECONNECT_EVERY_SECONDS = 2.0
+RENEWAL_RETRY = timedelta(minutes=1)
 LOG_EVERY_ATTEMPTS = 15
 
 
@@ -107,6 +115,25 @@ async def connect_once(
     return client
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A connection, and whether it is closed for good."""
+
+    client: Client
+    closed: asyncio.Event
+
+    async def is_closed_within(self, time: timedelta) -> bool:
+        try:
+            async with asyncio.timeout(time.total_seconds()):
+                while not self.client.is_closed:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                            await self.closed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
 class Bus:
     """The agent's connection: publishes to streams, answers requests, and comes back whatever happens."""
 
@@ -136,35 +163,33 @@ class Bus:
 
     async def stay_connected(self) -> None:
         """Connect again whenever the connection is closed for good, and renew it before its lease ends."""
+        link: _Link | None = None
         attempt = 0
         while True:
-            closed = asyncio.Event()
-
-            async def on_closed(event: asyncio.Event = closed) -> None:
-                event.set()
-
             try:
-                client = await connect_once(
-                    url=self._url, cluster_id=self._cluster_id, token=self._token, closed=on_closed
-                )
-                for subject, answer in self._subscriptions:
-                    await client.subscribe(subject, cb=self._concurrently(client, answer))
+                new = await self._link()
             except (BusUnavailableError, NatsError) as error:
                 if attempt % LOG_EVERY_ATTEMPTS == 0:
-                    log.warning("bus_waits", error=str(error))
+                    log.warning("bus_waits", error=str(error), is_connected=link is not None)
                 attempt += 1
-                self._report("bus", str(error))
+                if link is None:
+                    self._report("bus", str(error))
+                    await self._clock.sleep(RECONNECT_EVERY_SECONDS)
+                    continue
+                wait = RENEWAL_RETRY  # the old connection is still good
+            else:
+                old, link, attempt = link, new, 0
+                self._client = link.client
+                self._report("bus", None)
+                log.info("bus_connected", url=self._url)
+                if old is not None:
+                    await self._retire(old)
+                wait = self._refresh
+            if await link.is_closed_within(wait):
+                link, self._client = None, None
+                log.warning("bus_connection_closed")
+                self._report("bus", "the connection was closed")
                 await self._clock.sleep(RECONNECT_EVERY_SECONDS)
-                continue
-            attempt = 0
-            self._client = client
-            self._report("bus", None)
-            log.info("bus_connected", url=self._url)
-            await self._renew_until(closed, client)
-            self._client = None
-            log.warning("bus_connection_closed")
-            self._report("bus", "the connection was closed")
-            await self._clock.sleep(RECONNECT_EVERY_SECONDS)
 
     async def send(self, parcel: Parcel) -> None:
         """Publish to a stream; on return it is stored.
@@ -204,14 +229,27 @@ class Bus:
 
         return take
 
-    async def _renew_until(self, closed: asyncio.Event, client: Client) -> None:
-        while not closed.is_set():
-            try:
-                async with asyncio.timeout(self._refresh.total_seconds()):
-                    await closed.wait()
-            except TimeoutError:
-                log.info("bus_connection_renewed")
-                await client.force_reconnect()
+    async def _link(self) -> "_Link":
+        closed = asyncio.Event()
+
+        async def on_closed() -> None:
+            closed.set()
+
+        client = await connect_once(
+            url=self._url, cluster_id=self._cluster_id, token=self._token, closed=on_closed
+        )
+        for subject, answer in self._subscriptions:
+            await client.subscribe(subject, cb=self._concurrently(client, answer))
+        await client.flush(FLUSH_SECONDS)
+        return _Link(client, closed)
+
+    async def _retire(self, old: "_Link") -> None:
+        """Close a connection once what was sent through it is answered; both hear commands for so long."""
+        try:
+            await self._clock.sleep(RETIRE_SECONDS)
+        finally:
+            with contextlib.suppress(NatsError, OSError, TimeoutError):
+                await old.client.close()
 
 
 async def _complete(answering: Awaitable[None]) -> None:

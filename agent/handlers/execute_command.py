@@ -100,7 +100,9 @@ class CommandDesk:
             return self._refuse(command, problem)
         record = self._journal.get(command.id)
         if record is not None and command.fencing_token >= record.fencing_token and self._is_settled(record):
-            return self._ask_again(record, command)
+            if command.fencing_token > record.fencing_token:
+                self._journal.put(replace(record, fencing_token=command.fencing_token))
+            return await self._status_soon(command.id)
         problem = command_check.reason_to_refuse(
             _facts(command),
             cluster_id=self._cluster_id,
@@ -111,8 +113,7 @@ class CommandDesk:
         if problem is not None:
             return self._refuse(command, problem)
         self._start(command)
-        await asyncio.wait({self._tasks[command.id]}, timeout=self._answer_within)
-        return self._status(command.id)
+        return await self._status_soon(command.id)
 
     def is_running(self, command_id: UUID) -> bool:
         """Whether a task is at it."""
@@ -145,10 +146,12 @@ class CommandDesk:
     def _is_settled(self, record: CommandRecord) -> bool:
         return record.outcome.status is not OutcomeStatus.RUNNING or self.is_running(record.command.id)
 
-    def _ask_again(self, record: CommandRecord, command: AgentCommand) -> CommandOutcome:
-        if command.fencing_token > record.fencing_token:
-            self._journal.put(replace(record, fencing_token=command.fencing_token))
-        return self._status(command.id)
+    async def _status_soon(self, command_id: UUID) -> CommandOutcome:
+        """Give the outcome, or how far it is when the asker should not wait any longer."""
+        task = self._tasks.get(command_id)
+        if task is not None:
+            await asyncio.wait({task}, timeout=self._answer_within)
+        return self._status(command_id)
 
     def _refuse(self, command: AgentCommand, problem: str) -> CommandOutcome:
         metrics.commands_answered.labels(command.action.kind, OutcomeStatus.REFUSED.value).inc()

@@ -64,7 +64,8 @@ class Platform:
     refuse_enrolment: bool = False
 
     async def listen(self) -> None:
-        await self.client.subscribe("agent.evt.v1.*.*", cb=self._hear)
+        # From the stream, not from the air: a new listener hears everything from the beginning.
+        await self.client.jetstream().subscribe("agent.evt.v1.*.*", cb=self._hear)
         await self.client.subscribe(f"{EnrollAgent.type}.*", cb=self._enrol)
         await self.client.flush()
 

@@ -1,14 +1,21 @@
 """The whole agent between a real nats-server and the sandbox's Kubernetes API."""
 
+import asyncio
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import nats
 import pytest
 
 from agent.errors import EnrolmentRefusedError, MisconfiguredError
+from deploy.local import nats_server
 from deploy.sandbox.kubernetes.kinds import NODE, POD
 from shared.contracts.v1.agent import (
     CordonNode,
@@ -19,6 +26,7 @@ from shared.contracts.v1.agent import (
     ScaleWorkload,
 )
 from shared.kernel.workload import ObjectKind, Owner
+from shared.runtime import streams
 from tests.integration.agent.platform import Platform, platform, running_agent, settled
 from tests.integration.sandbox_kubernetes.world import Lab, budget, lab, workload
 from tests.waiting import until
@@ -139,6 +147,7 @@ async def test_a_drain_that_a_budget_blocks_leaves_the_node_as_it_was(nats_url: 
         async with running_agent(
             nats_url=nats_url, kubeconfig=world.cluster.kubeconfig, state_dir=tmp_path / "state"
         ):
+            await until(lambda: told.heartbeats)
             drain = DrainNode(node_name=node, deadline_at=soon(1.2))
             outcome = await told.command(drain, step=step(1))
             assert outcome.status is OutcomeStatus.FAILED
@@ -147,12 +156,10 @@ async def test_a_drain_that_a_budget_blocks_leaves_the_node_as_it_was(nats_url: 
             assert not found["spec"].get("unschedulable")
             assert "spot-optimizer/cordoned-by" not in (found["metadata"].get("annotations") or {})
             assert len(pods_on(world, node)) == 1
-        # The answer outlives the process.
+        told.heartbeats.clear()  # the answer outlives the process
         async with running_agent(
             nats_url=nats_url, kubeconfig=world.cluster.kubeconfig, state_dir=tmp_path / "state"
         ):
-            await until(lambda: told.heartbeats)
-            told.heartbeats.clear()
             await until(lambda: told.heartbeats)
             assert await told.command(drain, step=step(1)) == outcome
 
@@ -187,6 +194,26 @@ async def test_the_credential_can_be_kept_in_a_secret(nats_url: str, tmp_path: P
         assert len(told.enrolments) == 1
 
 
+async def test_a_connection_is_renewed_without_losing_a_change(nats_url: str, tmp_path: Path) -> None:
+    async with lab(tmp_path / "k8s") as world, platform(nats_url) as told:
+        world.ready_nodes(2)
+        async with running_agent(
+            nats_url=nats_url,
+            kubeconfig=world.cluster.kubeconfig,
+            state_dir=tmp_path / "state",
+            credential_refresh=timedelta(milliseconds=200),
+        ):
+            await until(lambda: told.snapshots == 1)
+            for number in range(3):
+                world.cluster.apply(workload("Deployment", f"web-{number}", replicas=3))
+                told.heartbeats.clear()
+                await until(lambda: len(told.heartbeats) > 3)
+            await until(lambda: same_pods(world, told))
+            assert told.gaps == 0
+            outcome = await told.command(CordonNode(node_name="nowhere"), step=step(1))
+            assert outcome.detail == "there is no node nowhere"
+
+
 async def test_a_refused_token_ends_the_agent_with_a_sentence(nats_url: str, tmp_path: Path) -> None:
     async with lab(tmp_path / "k8s") as world, platform(nats_url) as told:
         told.refuse_enrolment = True
@@ -212,3 +239,62 @@ async def test_without_a_token_or_a_cluster_there_is_a_sentence(nats_url: str, t
         ) as task:
             with pytest.raises(MisconfiguredError, match="is no credential"):
                 await task
+
+
+@pytest.mark.parametrize(("room", "snapshots"), [(64 * 2**20, 1), (64 * 2**10, 2)], ids=["fits", "too much"])
+async def test_a_bus_that_was_away_is_told_what_it_missed(tmp_path: Path, room: int, snapshots: int) -> None:
+    port = nats_server.free_port()
+    config = tmp_path / "nats.json"
+    config.write_text(nats_server.bare_config_text(port=port, store=tmp_path / "store"))
+    server = await nats_server.start(config, port=port, log=tmp_path / "nats.log")
+    setup = await nats.connect(server.url)
+    await streams.ensure(setup.jetstream())
+    await setup.close()
+    try:
+        async with lab(tmp_path / "k8s") as world, platform(server.url) as before:
+            world.ready_nodes(4)
+            async with running_agent(
+                nats_url=server.url,
+                kubeconfig=world.cluster.kubeconfig,
+                state_dir=tmp_path / "state",
+                buffer_max_bytes=room,
+            ):
+                await until(lambda: before.heartbeats)
+                server.stop()
+                for number in range(15):
+                    world.cluster.apply(workload("Deployment", f"web-{number}", replicas=10))
+                await settled(world)
+                server = await nats_server.start(config, port=port, log=tmp_path / "nats.log")
+                async with platform(server.url) as told:
+                    await until(lambda: same_pods(world, told))
+                    assert len(told.of(ObjectKind.POD)) == 150
+                    assert told.snapshots == snapshots
+                    assert told.gaps == 0
+    finally:
+        server.stop()
+
+
+async def test_the_process_stops_on_sigterm_and_goes_on_after_sigkill(nats_url: str, tmp_path: Path) -> None:
+    async with lab(tmp_path / "k8s") as world, platform(nats_url) as told:
+        world.ready_nodes(1)
+        environment = os.environ | {
+            "AGENT_NATS_URL": nats_url,
+            "AGENT_CLUSTER_ID": "c1",
+            "AGENT_INSTALL_TOKEN": "install",
+            "AGENT_STATE_DIR": str(tmp_path / "state"),
+            "AGENT_HEARTBEAT_PERIOD": "PT0.1S",
+            "KUBECONFIG": str(world.cluster.kubeconfig),
+        }
+        errors = b""
+        for number, expected in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
+            told.heartbeats.clear()
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "agent", env=environment, stderr=subprocess.PIPE
+            )
+            await until(lambda: told.heartbeats)
+            process.send_signal(number)
+            _, errors = await asyncio.wait_for(process.communicate(), 10)
+            assert process.returncode == expected, errors.decode()[-2000:]
+        assert b"agent_stopped" in errors
+        assert b"Traceback" not in errors
+        assert len(told.enrolments) == 1
