@@ -192,10 +192,6 @@ class ExecutionRepository(Protocol):
         """Store an attempt's state."""
         ...
 
-    async def launched_by(self, instance_id: str) -> tuple[Attempt, Step, Execution] | None:
-        """Return what launched an instance, if we did."""
-        ...
-
     async def was_terminated(self, instance_id: str) -> bool:
         """Whether we terminated an instance, or are about to."""
         ...

@@ -3,10 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-import asyncpg
 
 from services.executor.adapters.postgres_clusters import PictureCache, PostgresClusterRepository
 from services.executor.adapters.postgres_executions import PostgresExecutionRepository
@@ -14,9 +11,7 @@ from services.executor.domain.offering_choice import Flag
 from services.executor.ports import KeptPlan
 from shared.contracts.v1.plan import Plan
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.runtime.postgres import Database, Transaction
-
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+from shared.runtime.postgres import Connection, Database, Transaction
 
 
 class PostgresPlanRepository:

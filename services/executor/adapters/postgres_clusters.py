@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
-
-import asyncpg
 
 from services.executor.ports import Cluster, ClusterConfig, Picture
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
@@ -12,8 +9,7 @@ from shared.contracts.v1.gateway import ClusterConfigured, ClusterRegistered
 from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.kernel.workload import ClusterObjects, Node
 from shared.runtime.cluster_store import ClusterStore, decode_chunk
-
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+from shared.runtime.postgres import Connection
 
 SILENCE_UNTIL_RESYNC = timedelta(seconds=60)
 """A copy that nothing has confirmed for so long is behind, or its agent is away."""

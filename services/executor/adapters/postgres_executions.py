@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from pydantic import TypeAdapter
 
 from services.executor.domain.steps import (
@@ -21,8 +20,8 @@ from services.executor.domain.steps import (
 )
 from services.executor.errors import LeaseLostError
 from shared.kernel.pools import CapacityType, PoolKey
+from shared.runtime.postgres import Connection
 
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
 Row = Mapping[str, Any]
 
 OFFERINGS = TypeAdapter(tuple[Offering, ...])
@@ -232,19 +231,6 @@ class PostgresExecutionRepository:
             attempt.error,
             attempt.release.value,
         )
-
-    async def launched_by(self, instance_id: str) -> tuple[Attempt, Step, Execution] | None:
-        """See the port."""
-        row = await self._connection.fetchrow(
-            "select * from attempts where instance_id = $1 limit 1", instance_id
-        )
-        if row is None:
-            return None
-        step = await self.step(row["step_id"])
-        assert step is not None
-        execution = await self.find(step.execution_id)
-        assert execution is not None
-        return _attempt(row), step, execution
 
     async def was_terminated(self, instance_id: str) -> bool:
         """See the port."""

@@ -2,9 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
-import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -12,9 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from services.executor.errors import SecretsKeyError
 from shared.contracts.v1.gateway import SigningKey
 from shared.kernel.clock import Clock
-from shared.runtime.postgres import Database
-
-Connection = asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]
+from shared.runtime.postgres import Connection, Database
 
 NONCE_BYTES = 12
 KEY_ID_LENGTH = 16
