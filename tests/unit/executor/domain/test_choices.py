@@ -1,0 +1,164 @@
+"""Steps, tokens, offerings and replacements: values in, values out."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.executor.domain import interruption, tokens
+from services.executor.domain.offering_choice import next_offering
+from services.executor.domain.replacement import Quoted, Wanted, replacements, unquoted
+from services.executor.domain.steps import Launch, Move, Offering, StepKind, by_move, steps_of
+from shared.kernel.interruption import InterruptionKind
+from shared.kernel.pools import CapacityType, PoolKey
+from tests.builders import make_instance_type, make_node, make_pool
+
+EXECUTION = UUID(int=5)
+SPOT = make_pool(capacity_type=CapacityType.SPOT)
+ZONES = frozenset({"use1-az1", "use1-az2"})
+
+pools = st.builds(
+    PoolKey,
+    st.just("us-east-1"),
+    st.sampled_from(["m5.large", "m5.xlarge", "c5.large"]),
+    st.sampled_from(["use1-az1", "use1-az2", "use1-az3"]),
+    st.sampled_from([CapacityType.SPOT, CapacityType.ON_DEMAND]),
+)
+names = st.lists(st.text("abc", min_size=1, max_size=3), max_size=4, unique=True)
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> list[Move]:
+    drains = draw(names)
+    launches = draw(names)
+    cut = draw(st.integers(0, 4))
+    return [
+        Move("m1", tuple(Launch(n, ()) for n in launches[:cut]), tuple(drains[:cut])),
+        Move("m2", tuple(Launch(n, ()) for n in launches[cut:]), tuple(drains[cut:])),
+    ]
+
+
+@given(moves())
+def test_each_launch_is_two_steps_and_each_drain_four(planned: list[Move]) -> None:
+    steps = steps_of(EXECUTION, planned)
+    launches = sum(len(m.launches) for m in planned)
+    drains = sum(len(m.drains) for m in planned)
+    assert len(steps) == 2 * launches + 4 * drains
+    assert len({s.id for s in steps}) == len(steps)
+    assert steps == steps_of(EXECUTION, planned), "turning twice gives the same steps"
+    assert steps_of(UUID(int=6), planned) == () or steps[0].id != steps_of(UUID(int=6), planned)[0].id
+
+
+@given(moves())
+def test_every_cordon_of_a_move_stands_before_its_first_drain(planned: list[Move]) -> None:
+    for move in by_move(steps_of(EXECUTION, planned)):
+        order = [s.position for s in move.of(StepKind.LAUNCH, StepKind.WAIT_READY)]
+        order += [s.position for s in move.of(StepKind.CORDON)]
+        order += [s.position for s in move.of(StepKind.DRAIN, StepKind.TERMINATE, StepKind.VERIFY)]
+        assert order == sorted(order)
+
+
+@given(st.uuids(), st.integers(1, 100), st.integers(1, 100))
+def test_a_token_is_one_of_a_kind_for_each_attempt(step_id: UUID, one: int, other: int) -> None:
+    token = tokens.client_token(step_id, one)
+    assert len(token) == 64
+    assert (token == tokens.client_token(step_id, other)) is (one == other)
+    assert tokens.uncordon_id(step_id) != step_id
+
+
+@given(st.lists(pools, unique=True), st.sets(pools), st.sets(pools))
+def test_offerings_are_tried_in_order_the_flagged_ones_last(
+    order: list[PoolKey], tried: set[PoolKey], flagged: set[PoolKey]
+) -> None:
+    offerings = [Offering(pool, Decimal(1)) for pool in order]
+    chosen = next_offering(offerings, tried=tried, flagged=flagged, zone_ids=ZONES)
+    left = [o for o in offerings if o.pool not in tried and o.pool.zone_id in ZONES]
+    if chosen is None:
+        assert left == []
+    elif chosen.pool in flagged:
+        assert all(o.pool in flagged for o in left)
+    else:
+        before = left[: left.index(chosen)]
+        assert all(o.pool in flagged for o in before)
+
+
+@pytest.mark.parametrize("kind", InterruptionKind)
+@pytest.mark.parametrize("raised", [True, False])
+def test_more_risk_never_means_less_action(kind: InterruptionKind, raised: bool) -> None:  # noqa: FBT001
+    action = interruption.action_for(kind, risk_is_raised=raised)
+    assert (
+        action is interruption.Action.NO_ACTION
+        or interruption.action_for(kind, risk_is_raised=True) is interruption.Action.CORDON_AND_DRAIN
+    )
+
+
+def test_a_two_minute_notice_leaves_110_seconds() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    until = interruption.evict_by(InterruptionKind.SPOT_INTERRUPTION, notice_at=now)
+    assert (until - now).total_seconds() == 110
+
+
+TYPES = {
+    t.name: t
+    for t in (
+        make_instance_type(),
+        make_instance_type("m5.large", vcpus=2, gib=8),
+        make_instance_type("m5.2xlarge", vcpus=8, gib=32),
+        make_instance_type("t3.xlarge", is_burstable=True),
+        make_instance_type("m6g.xlarge", architectures=("arm64",)),
+        make_instance_type("m3.xlarge", is_current_generation=False),
+    )
+}
+WANTED = Wanted(
+    node=make_node(capacity_type=CapacityType.SPOT),
+    zone_ids=ZONES,
+    may_be_spot=True,
+    may_be_on_demand=True,
+)
+
+
+def quotes() -> list[Quoted]:
+    return [
+        Quoted(make_pool(name, capacity_type=kind), Decimal(price), is_flagged=False)
+        for price, name in enumerate(sorted(TYPES), start=1)
+        for kind in (CapacityType.SPOT, CapacityType.ON_DEMAND)
+    ]
+
+
+def chosen(wanted: Wanted = WANTED, avoided: frozenset[PoolKey] = frozenset()) -> list[str]:
+    found = replacements(wanted, quotes=quotes(), types=TYPES, avoided=avoided)
+    return [f"{o.pool.capacity_type}:{o.pool.instance_type}" for o in found]
+
+
+def test_spot_by_price_then_on_demand_and_nothing_smaller() -> None:
+    assert chosen() == ["spot:m5.2xlarge", "spot:m5.xlarge", "on-demand:m5.2xlarge", "on-demand:m5.xlarge"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"may_be_spot": False}, ["on-demand:m5.2xlarge", "on-demand:m5.xlarge"]),
+        ({"may_be_on_demand": False, "max_vcpus": 4}, ["spot:m5.xlarge"]),
+        ({"zone_ids": frozenset({"use1-az2"})}, []),
+        ({"excluded_types": ("m5.2xlarge", "m5.xlarge")}, []),
+        ({"families": ("t3",), "allow_burstable": True}, ["spot:t3.xlarge", "on-demand:t3.xlarge"]),
+        ({"max_usd_per_hour": 3.0, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
+    ],
+)
+def test_the_policy_holds_for_replacements_too(changes: dict[str, object], expected: list[str]) -> None:
+    assert chosen(replace(WANTED, **changes)) == expected  # type: ignore[arg-type]
+
+
+def test_the_pool_that_is_reclaimed_is_avoided() -> None:
+    assert "spot:m5.xlarge" not in chosen(avoided=frozenset({SPOT}))
+
+
+def test_without_prices_its_own_zone_comes_first() -> None:
+    node = make_node(capacity_type=CapacityType.SPOT, zone_id="use1-az2")
+    found = unquoted(replace(WANTED, node=node), region="us-east-1")
+    assert [o.pool.zone_id for o in found] == ["use1-az2", "use1-az1"]
+    assert {o.pool.capacity_type for o in found} == {CapacityType.ON_DEMAND}
