@@ -66,16 +66,13 @@ def config_text(
     users: list[dict[str, object]] = [{"user": ADMIN, "password": passwords[ADMIN]}]
     for service in services:
         allowed = streams.service_permissions(service)
-        users.append(
-            {
-                "user": service,
-                "password": passwords[service],
-                "permissions": {
-                    "publish": {"allow": list(allowed.publish)},
-                    "subscribe": {"allow": list(allowed.subscribe)},
-                },
-            }
-        )
+        permissions: dict[str, object] = {
+            "publish": {"allow": list(allowed.publish)},
+            "subscribe": {"allow": list(allowed.subscribe)},
+        }
+        if allowed.may_respond:
+            permissions["allow_responses"] = {"max": 1, "expires": "1m"}
+        users.append({"user": service, "password": passwords[service], "permissions": permissions})
     config: dict[str, object] = {
         "listen": f"127.0.0.1:{port}",
         "jetstream": {

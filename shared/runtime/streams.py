@@ -33,6 +33,9 @@ ACK_WAIT_SECONDS = 60
 MAX_DELIVER = 1_000
 """Well above the retry schedule: messaging.py decides when a message is dead, not the server."""
 
+STREAM_BYTES = 1024**3
+"""Of each stream at most: the server reserves it, so that a flood in one cannot starve another."""
+
 DEDUPLICATION_SECONDS = 120
 DLQ_SECONDS = 30 * 86400
 PAYLOAD_SECONDS = 7 * 86400
@@ -65,7 +68,7 @@ def stream_configs() -> list[StreamConfig]:
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             max_age=kept * 3600,
-            max_bytes=4 * 1024**3,
+            max_bytes=STREAM_BYTES,
             duplicate_window=DEDUPLICATION_SECONDS,
             allow_direct=True,
         )
@@ -76,7 +79,7 @@ def stream_configs() -> list[StreamConfig]:
         subjects=["dlq.>"],
         storage=StorageType.FILE,
         max_age=DLQ_SECONDS,
-        max_bytes=1024**3,
+        max_bytes=STREAM_BYTES,
         allow_direct=True,
     )
     return [*streams, dead]
@@ -154,6 +157,8 @@ class Permissions:
 
     publish: Sequence[str]
     subscribe: Sequence[str]
+    may_respond: bool = False
+    """Whether it may publish once to the inbox of whoever sent it a message, whatever that inbox is called."""
 
 
 def service_permissions(service: str) -> Permissions:
@@ -197,10 +202,9 @@ def service_permissions(service: str) -> Permissions:
             publish.add(subject.pattern)
     if service == "gateway":
         subscribe.add("$SYS.REQ.USER.AUTH")
-        # agents' inboxes: enrolment is answered there
-        publish.add("_INBOX_*.>")
         publish.add(f"$KV.{SAFE_MODE_BUCKET}.>")
-    return Permissions(sorted(publish), sorted(subscribe))
+    # Agents' inboxes and the server's own, where the auth callout is answered, have names no pattern covers.
+    return Permissions(sorted(publish), sorted(subscribe), may_respond=service == "gateway")
 
 
 RESYNC_ASKERS = frozenset({"optimizer", "executor", "reporting"})
