@@ -1,0 +1,95 @@
+"""A plan arrives: kept, and approved when nobody has to be asked."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.gateway.errors import PlanMismatchError, UnknownClusterError
+from services.gateway.handlers.receive_plan import receive_plan
+from services.gateway.ports import Cluster, Configuration
+from shared.contracts.v1.gateway import AuditRecorded, PlanApproved
+from shared.contracts.v1.plan import MoveKind, Plan, PlanTrigger
+from shared.contracts.v1.policy import Approval, CapacityStrategy, NodeTemplate, Policy, SubnetRef
+from tests.fakes.gateway import START, InMemoryGateway, SetClock, SteadyIds
+from tests.fakes.gateway_plans import PLAN_ID, make_move, make_plan, proposed
+
+CLOCK = SetClock()
+SUBNET = SubnetRef(subnet_id="s", zone="us-east-1a", zone_id="use1-az1")
+
+
+def gateway_with(**policy: Any) -> InMemoryGateway:
+    gateway = InMemoryGateway()
+    gateway.state.clusters["c1"] = Cluster(
+        id="c1",
+        organization_id="org",
+        account_id="a",
+        name="shop",
+        created_at=START,
+        configuration=Configuration(
+            revision=1,
+            policy=Policy(**policy),
+            node_template=NodeTemplate(launch_template_id="lt", subnets=(SUBNET,)),
+        ),
+    )
+    return gateway
+
+
+async def receive(gateway: InMemoryGateway, plan: Plan, **fields: Any) -> None:
+    ids = SteadyIds()
+    async with gateway() as uow:
+        await receive_plan(proposed(plan, clock=CLOCK, ids=ids, **fields), uow=uow, clock=CLOCK, ids=ids)
+
+
+def plan_of(**fields: Any) -> Plan:
+    return make_plan(**{"organization_id": "org", "cluster_id": "c1", "now": START, **fields})
+
+
+async def test_a_person_is_asked_by_default() -> None:
+    gateway = gateway_with()
+    await receive(gateway, plan_of())
+    assert gateway.state.plans[PLAN_ID].approved_by is None
+    assert gateway.state.sent == []
+
+
+async def test_autopilot_approves_exactly_this_plan_and_says_so() -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    await receive(gateway, plan_of())
+    (approval,) = gateway.sent(PlanApproved)
+    assert approval.plan_sha256 == gateway.state.plans[PLAN_ID].sha256
+    assert (approval.plan_id, approval.approved_by) == (PLAN_ID, "autopilot")
+    (audit,) = gateway.sent(AuditRecorded)
+    assert (audit.actor, audit.action, audit.scope) == ("autopilot", "approve_plan", "org")
+
+
+async def test_nodes_for_pending_pods_need_nobody() -> None:
+    gateway = gateway_with()
+    move = make_move(MoveKind.LAUNCH, savings=Decimal("-0.05"))
+    await receive(gateway, plan_of(trigger=PlanTrigger.PENDING_PODS, moves=(move,)))
+    assert len(gateway.sent(PlanApproved)) == 1
+
+
+async def test_spot_is_not_launched_against_the_policy() -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT, strategy=CapacityStrategy.ON_DEMAND)
+    await receive(gateway, plan_of())
+    assert gateway.sent(PlanApproved) == []
+    assert "spot" in gateway.state.plans[PLAN_ID].decision_note
+
+
+@pytest.mark.parametrize(
+    ("plan", "fields", "error"),
+    [
+        pytest.param({"cluster_id": "c2"}, {}, UnknownClusterError, id="unknown cluster"),
+        pytest.param({"cluster_id": "c2"}, {"scope": "c1"}, PlanMismatchError, id="another cluster's"),
+        pytest.param({"organization_id": "eve"}, {}, PlanMismatchError, id="another organization's"),
+        pytest.param({}, {"sha256": "0" * 64}, PlanMismatchError, id="another digest"),
+    ],
+)
+async def test_a_plan_that_is_not_what_it_says_is_refused(
+    plan: dict[str, Any], fields: dict[str, Any], error: type[Exception]
+) -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    with pytest.raises(error):
+        await receive(gateway, plan_of(**plan), **fields)
+    assert gateway.state.plans == {}
+    assert gateway.state.sent == []
