@@ -35,7 +35,8 @@ class ReportingSettings(ServiceSettings):
     """Silence of an agent after which the gap is told in the activity feed; slices wait in any case."""
 
     price_refresh_period: Positive = timedelta(minutes=10)
-    """How often pricing is asked for the prices of our clusters' regions, in case its events are gone."""
+    """How often pricing is asked for the prices of our clusters' regions, in case its events are gone; new
+    regions are asked for at once."""
 
     @property
     def settle_for(self) -> timedelta:

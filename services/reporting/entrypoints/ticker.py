@@ -1,7 +1,7 @@
 """Time in: slices that are over, agents to ask again, prices to learn."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.reporting.handlers.close_slices import close_slices
 from services.reporting.handlers.keep_prices import ask_prices
@@ -13,7 +13,11 @@ from shared.runtime.service import Runtime
 LEASE = "close_slices"
 LEASE_LIFETIME = timedelta(seconds=60)
 GAPS_PERIOD = timedelta(seconds=2)
+FORGET_PERIOD = timedelta(hours=6)
 PRICES_FORGOTTEN_AFTER = timedelta(days=35)
+
+PRICES_PERIOD = timedelta(seconds=5)
+"""How soon a new region's prices are asked for, and a pricing that did not answer is asked again."""
 
 
 def start(
@@ -46,11 +50,22 @@ def start(
             )
             await runtime.bus.tell(request)
 
+    asked_at: dict[str, datetime] = {}
+
     async def learn_prices() -> None:
-        await ask_prices(unit_of_work=unit_of_work, quotes=quotes, clock=runtime.clock)
+        await ask_prices(
+            unit_of_work=unit_of_work,
+            quotes=quotes,
+            clock=runtime.clock,
+            asked_at=asked_at,
+            ask_again_after=settings.price_refresh_period,
+        )
+
+    async def forget_prices() -> None:
         async with unit_of_work() as uow:
             await uow.prices.forget(before=runtime.clock.now() - PRICES_FORGOTTEN_AFTER)
 
     runtime.every("slices", settings.tick_period, close)
     runtime.every("gaps", GAPS_PERIOD, ask_for_snapshots)
-    runtime.every("prices", settings.price_refresh_period, learn_prices)
+    runtime.every("prices", PRICES_PERIOD, learn_prices)
+    runtime.every("forget_prices", FORGET_PERIOD, forget_prices, first=False)

@@ -1,5 +1,8 @@
 """Keep what pools cost by when it took effect."""
 
+from collections.abc import MutableMapping
+from datetime import datetime, timedelta
+
 import structlog
 
 from services.reporting.domain.ledger import PricePoint, price_at
@@ -17,29 +20,41 @@ async def keep_prices(message: OfferingPricesChanged, *, uow: UnitOfWork) -> Non
     await uow.prices.add(points)
 
 
-async def ask_prices(*, unit_of_work: UnitOfWorkFactory, quotes: QuoteSource, clock: Clock) -> int:
+async def ask_prices(
+    *,
+    unit_of_work: UnitOfWorkFactory,
+    quotes: QuoteSource,
+    clock: Clock,
+    asked_at: MutableMapping[str, datetime],
+    ask_again_after: timedelta,
+) -> int:
     """Ask pricing what our clusters' regions cost now; return how many prices were new to us.
 
     Events older than their stream are gone, so a service that starts late learns the prices in force this way.
+    A region that answered is asked again after a while; one that is new, or did not answer, at the next turn.
     """
     async with unit_of_work() as uow:
         regions = sorted({cluster.region for cluster in await uow.clusters.clusters()})
     added = 0
     for region in regions:
+        if region in asked_at and clock.now() - asked_at[region] < ask_again_after:
+            continue
         try:
             points = await quotes.quotes(region)
         except UnavailableError as error:
             log.warning("prices_not_learned", region=region, error=str(error))
             continue
+        asked_at[region] = clock.now()
         async with unit_of_work() as uow:
             now = clock.now()
             known = await uow.prices.between({pool for pool, _ in points}, now, now)
-            added += await uow.prices.add(
+            new = await uow.prices.add(
                 [
                     (pool, point)
                     for pool, point in points
                     if price_at(known.get(pool, ()), now) != point.usd_per_hour
                 ]
             )
-    log.info("prices_asked", regions=regions, added=added)
+        added += new
+        log.info("prices_asked", region=region, added=new)
     return added

@@ -281,13 +281,29 @@ async def test_a_node_that_does_not_say_is_known_by_its_launch_or_priced_as_on_d
 
 async def test_pricing_is_asked_for_what_its_events_no_longer_say(world: World) -> None:
     quotes = FakeQuoteSource({"us-east-1": [(SPOT, NOON, Decimal("0.07"))]})
-    ask = {"unit_of_work": world.unit_of_work, "clock": world.clock}
-    assert await ask_prices(quotes=quotes, **ask) == 1  # type: ignore[arg-type]
+    asked_at: dict[str, datetime] = {}
+
+    async def ask() -> int:
+        return await ask_prices(
+            unit_of_work=world.unit_of_work,
+            quotes=quotes,
+            clock=world.clock,
+            asked_at=asked_at,
+            ask_again_after=SLICE,
+        )
+
+    quotes.is_away = True
+    assert await ask() == 0
+    quotes.is_away = False
+    assert await ask() == 1
+    quotes.set("us-east-1", [(SPOT, NOON, Decimal("0.08"))])
+    assert await ask() == 0
     quotes.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.07"))])
     world.clock.move(SLICE)
-    assert await ask_prices(quotes=quotes, **ask) == 0  # type: ignore[arg-type]
-    quotes.is_away = True
-    assert await ask_prices(quotes=quotes, **ask) == 0  # type: ignore[arg-type]
+    assert await ask() == 0
+    quotes.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.08"))])
+    world.clock.move(SLICE)
+    assert await ask() == 1
 
 
 async def test_old_prices_go_and_the_one_in_force_stays(world: World) -> None:

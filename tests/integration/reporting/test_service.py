@@ -68,7 +68,7 @@ async def test_from_messages_to_answers(runtime: Runtime, bus_for: BusFor) -> No
     settings = ReportingSettings(slice=timedelta(milliseconds=200), settle=timedelta(0))
     await app.wiring(settings)(runtime)
     work = dict(runtime._loops)
-    assert sorted(work) == ["gaps", "prices", "slices"]
+    assert sorted(work) == ["forget_prices", "gaps", "prices", "slices"]
     await runtime.bus.broker.start()
     others = await bus_for("gateway", None)
     await others.broker.start()
