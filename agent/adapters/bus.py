@@ -81,38 +81,49 @@ async def connect_once(
         BusUnavailableError: nobody is there.
     """
     client = Client()
-    refused = False
+    refused = asyncio.Event()
 
     async def note(error: Exception) -> None:
-        nonlocal refused
         text = str(error) or type(error).__name__
-        refused = refused or "uthorization" in text or "uthentication" in text
-        log.debug("bus_error", error=text)
         if client.is_connected:
             log.warning("bus_error", error=text)
+        elif "uthorization" in text or "uthentication" in text:
+            refused.set()
 
+    connecting = asyncio.create_task(
+        client.connect(
+            url.split(","),
+            token=token or None,
+            name=f"spot-agent-{cluster_id}",
+            inbox_prefix=inbox_prefix(cluster_id),
+            error_cb=note,
+            closed_cb=closed,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            connect_timeout=CONNECT_SECONDS,
+            ping_interval=20,
+        )
+    )
+    refusal = asyncio.create_task(refused.wait())
+    problem: Exception | None = None
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await client.connect(
-                url.split(","),
-                token=token or None,
-                name=f"spot-agent-{cluster_id}",
-                inbox_prefix=inbox_prefix(cluster_id),
-                error_cb=note,
-                closed_cb=closed,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=1,
-                connect_timeout=CONNECT_SECONDS,
-                ping_interval=20,
-            )
+        await asyncio.wait(
+            {connecting, refusal}, timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if connecting.done() and not refused.is_set():
+            connecting.result()
+            return client
     except (NatsError, OSError, TimeoutError) as error:
-        refused = refused or "uthorization" in str(error)
-        with contextlib.suppress(Exception):
-            await client.close()
-        if refused:
-            raise BusRefusedError(f"{url} refuses the token of cluster {cluster_id}") from error
-        raise BusUnavailableError(f"{url} does not answer") from error
-    return client
+        problem = error
+    finally:
+        connecting.cancel()
+        refusal.cancel()
+        await asyncio.gather(connecting, refusal, return_exceptions=True)
+    with contextlib.suppress(Exception):
+        await client.close()
+    if refused.is_set() or "uthorization" in str(problem):
+        raise BusRefusedError(f"{url} refuses the token of cluster {cluster_id}") from problem
+    raise BusUnavailableError(f"{url} does not answer") from problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 CORDONED_BY = "spot-optimizer/cordoned-by"
 """Annotation on nodes that a command of ours cordoned: what a person cordoned is never uncordoned by us."""
-TOO_MANY_REQUESTS = 429
+BLOCKED = frozenset({429, 500})
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 EVENT_NAMESPACE = "default"
 PAGE_SIZE = "500"
@@ -82,13 +82,13 @@ class KubeActions:
         }
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
         try:
-            # Here 429 is no overload but a PodDisruptionBudget's no.
-            await self._client.send("POST", path, body=body, busy=BUSY - {TOO_MANY_REQUESTS})
+            # Here 429 is no overload but a PodDisruptionBudget's no, and 500 says that two budgets select the pod.
+            await self._client.send("POST", path, body=body, busy=BUSY - BLOCKED)
         except KubernetesRefusedError as error:
             if error.status in (404, 409):
                 return Eviction(EvictionResult.GONE)
-            if error.status == TOO_MANY_REQUESTS:
-                return Eviction(EvictionResult.BLOCKED, str(error).partition("429 ")[2])
+            if error.status in BLOCKED:
+                return Eviction(EvictionResult.BLOCKED, str(error).partition(f"{error.status} ")[2])
             raise
         return Eviction(EvictionResult.ACCEPTED)
 

@@ -13,7 +13,8 @@ from agent import metrics
 from agent.domain import drains
 from agent.domain.command_check import Limits
 from agent.domain.drains import DrainRules, Retry
-from agent.ports import Cluster, EvictionResult
+from agent.errors import KubernetesUnavailableError
+from agent.ports import Cluster, Eviction, EvictionResult
 from shared.contracts.v1.agent import CommandOutcome, DrainNode, OutcomeStatus
 from shared.kernel.clock import Clock
 from shared.kernel.workload import Pod
@@ -32,6 +33,8 @@ class Progress:
     pods_remaining: int = 0
     blocked: dict[str, str] = field(default_factory=dict)
     """By namespace/name of the pod, why it could not be evicted."""
+    is_overtaken: bool = False
+    """A later command is about the same node: stop, and leave the node to it."""
 
 
 async def drain_node(
@@ -56,10 +59,12 @@ async def drain_node(
         progress.blocked = forbidden
         progress.pods_remaining = len(drains.pods_to_move(pods, rules))
         return _outcome(command_id, OutcomeStatus.REFUSED, _reasons(forbidden), progress)
-    if not node.is_unschedulable and clock.now() < action.deadline_at:
+    # What a person cordoned keeps no mark of ours; a cordon of ours now belongs to this command.
+    is_ours = not node.is_unschedulable or node.cordoned_by is not None
+    if is_ours and node.cordoned_by != str(command_id) and clock.now() < action.deadline_at:
         await cluster.cordon(action.node_name, command_id=str(command_id))
     retries: dict[str, Retry] = {}
-    while True:
+    while not progress.is_overtaken:
         pods = await cluster.pods_on(action.node_name)
         leaving = drains.pods_to_move(pods, rules)
         progress.pods_remaining = len(leaving)
@@ -77,6 +82,7 @@ async def drain_node(
             if any(pod.key == key for pod in leaving)
         }
         await clock.sleep(POLL_SECONDS)
+    return _outcome(command_id, OutcomeStatus.FAILED, "a later command is about the same node", progress)
 
 
 async def release_node(*, command_id: UUID | None, node_name: str, cluster: Cluster, why: str) -> bool:
@@ -111,8 +117,11 @@ async def _evict_all(
     gate = asyncio.Semaphore(EVICTIONS_AT_ONCE)
 
     async def evict(pod: Pod) -> None:
-        async with gate:
-            answer = await cluster.evict(namespace=pod.namespace, name=pod.name, uid=pod.uid)
+        try:
+            async with gate:
+                answer = await cluster.evict(namespace=pod.namespace, name=pod.name, uid=pod.uid)
+        except KubernetesUnavailableError as error:  # one pod's trouble must not keep the others
+            answer = Eviction(EvictionResult.BLOCKED, str(error))
         if answer.result is EvictionResult.BLOCKED:
             retries[pod.uid] = drains.next_retry(retries.get(pod.uid), now=clock.now())
             progress.blocked[pod.key] = answer.reason

@@ -30,6 +30,7 @@ from shared.contracts.v1.agent import (
     OutcomeStatus,
     PatchRequests,
     ScaleWorkload,
+    UncordonNode,
 )
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
@@ -182,10 +183,21 @@ class CommandDesk:
             outcome=CommandOutcome(command_id=command.id, status=OutcomeStatus.RUNNING),
         )
         self._journal.put(record)
+        if isinstance(command.action, DrainNode | UncordonNode):
+            self._overtake(command.action.node_name)
         log.info("command_started", command_id=str(command.id), action=command.action.kind)
+        self._progress[command.id] = Progress()
         task = asyncio.create_task(self._run(command), name=f"command-{command.id}")
         self._tasks[command.id] = task
         task.add_done_callback(lambda done: self._ended(command.id, done))
+
+    def _overtake(self, node_name: str) -> None:
+        """Stop drains of a node that a later command is about."""
+        for command_id, progress in self._progress.items():
+            record = self._journal.get(command_id)
+            action = None if record is None else record.command.action
+            if isinstance(action, DrainNode) and action.node_name == node_name:
+                progress.is_overtaken = True
 
     def _ended(self, command_id: UUID, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -194,7 +206,7 @@ class CommandDesk:
         self._progress.pop(command_id, None)
 
     async def _run(self, command: AgentCommand) -> None:
-        progress = self._progress.setdefault(command.id, Progress())
+        progress = self._progress[command.id]
         last_moment = due_at(command) + self._abandoned_after
         outcome: CommandOutcome | None = None
         while outcome is None:

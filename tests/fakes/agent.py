@@ -53,6 +53,8 @@ class FakeCluster:
     pods: dict[str, Pod] = field(default_factory=dict)
     workloads: dict[str, WorkloadState] = field(default_factory=dict)
     budget: dict[str, int] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    """Pods whose eviction is never answered."""
     next_errors: list[Exception] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -92,6 +94,8 @@ class FakeCluster:
         self._fail()
         key = f"{namespace}/{name}"
         self.calls.append(("evict", key))
+        if key in self.broken:
+            raise KubernetesUnavailableError(f"POST {key}: 503")
         pod = self.pods.get(key)
         if pod is None or pod.uid != uid:
             return Eviction(EvictionResult.GONE)

@@ -225,6 +225,27 @@ async def test_a_refused_token_ends_the_agent_with_a_sentence(nats_url: str, tmp
         assert not (tmp_path / "state" / "credential.json").exists()
 
 
+async def test_a_bus_that_refuses_the_token_is_believed_after_a_while(tmp_path: Path) -> None:
+    port = nats_server.free_port()
+    config = tmp_path / "nats.json"
+    config.write_text(json.dumps({"listen": f"127.0.0.1:{port}", "authorization": {"token": "another"}}))
+    server = await nats_server.start(config, port=port, log=tmp_path / "nats.log")
+    try:
+        async with (
+            lab(tmp_path / "k8s") as world,
+            running_agent(
+                nats_url=f"nats://127.0.0.1:{port}",
+                kubeconfig=world.cluster.kubeconfig,
+                state_dir=tmp_path / "state",
+                refusal_patience=timedelta(seconds=2),
+            ) as task,
+        ):
+            with pytest.raises(EnrolmentRefusedError, match="wrong, used or expired"):
+                await task
+    finally:
+        server.stop()
+
+
 async def test_without_a_token_or_a_cluster_there_is_a_sentence(nats_url: str, tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     async with running_agent(nats_url=nats_url, kubeconfig=missing, state_dir=tmp_path / "state") as task:

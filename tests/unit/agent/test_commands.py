@@ -258,6 +258,27 @@ async def test_a_long_drain_answers_running_and_goes_on() -> None:
     assert world.cluster.calls.count(("cordon", "n1")) == 1
 
 
+@pytest.mark.parametrize("later", ["uncordon", "interruption"])
+async def test_a_later_command_about_the_same_node_ends_a_drain(later: str) -> None:
+    world = World()
+    hanging = HangingClock()
+    world.clock = hanging
+    world.desk = world.new_desk()
+    world.cluster.add_pod(make_pod("web-1", node="n1"))
+    world.cluster.budget["shop/web-1"] = 1000
+    assert (await world.send(drain(30))).status is OutcomeStatus.RUNNING
+    forced = drain(60, keep_cordoned_on_failure=True)
+    await world.send(UncordonNode(node_name="n1") if later == "uncordon" else forced, step=UUID(int=5))
+    hanging.go_on.set()
+    await until(lambda: not world.desk.is_running(STEP) and not world.desk.is_running(UUID(int=5)))
+    first = await world.send(drain(30))
+    assert (first.status, first.detail) == (OutcomeStatus.FAILED, "a later command is about the same node")
+    assert world.cluster.nodes["n1"].is_unschedulable is (later == "interruption")
+    world.clock.at += timedelta(hours=1)
+    await world.release()
+    assert world.cluster.nodes["n1"].is_unschedulable is (later == "interruption")
+
+
 async def interrupted_drain() -> World:
     """A drain that the agent's stop cut short."""
     world = World()
@@ -277,6 +298,16 @@ async def test_after_a_restart_a_drain_is_taken_up_when_asked_again() -> None:
     assert world.cluster.nodes["n1"].is_unschedulable
     assert (await world.send(drain())).status is OutcomeStatus.SUCCEEDED
     assert world.cluster.calls.count(("cordon", "n1")) == 1
+
+
+async def test_one_pod_whose_eviction_fails_does_not_keep_the_others() -> None:
+    world = World()
+    for number in range(20):
+        world.cluster.add_pod(make_pod(f"web-{number}", node="n1"))
+    world.cluster.broken.add("shop/web-3")
+    outcome = await world.send(drain(30))
+    assert outcome.blocked_by == ("shop/web-3",)
+    assert outcome.pods_evicted == 19
 
 
 async def test_a_drain_that_nobody_asks_for_any_more_is_undone() -> None:
