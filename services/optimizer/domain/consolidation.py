@@ -33,6 +33,11 @@ class Option:
     micro_objective: int
     """Of the nodes whose price is known."""
 
+    @property
+    def rank(self) -> tuple[int, int, list[str]]:
+        """Order options: the cheapest, of these the one that drains least."""
+        return self.micro_objective, len(self.drained), sorted(self.drained)
+
 
 @dataclass(frozen=True, slots=True)
 class Consolidator:
@@ -42,23 +47,29 @@ class Consolidator:
     judge: SpotJudge
     rules: PlanRules
 
-    def best(self, state: FleetState, *, prefix: str) -> Option | None:
-        """Give the cheapest option that places every pod that runs now; None when no node may go."""
+    def fresh(self, state: FleetState, *, prefix: str) -> Option | None:
+        """Give up every node that may go."""
+        names = frozenset(n.node.name for n in state.nodes if n.kept_because is None)
+        return self.evaluate(state, names, prefix=prefix) if names else None
+
+    def best(self, state: FleetState, fresh: Option | None, *, prefix: str) -> Option | None:
+        """Give the cheapest option that places every pod that runs now.
+
+        `fresh` is what giving up all nodes leads to: for the same pods it is the same from whatever fleet.
+        """
         movable = [n for n in state.nodes if n.kept_because is None]
         if not movable:
             return None
-        names = frozenset(n.node.name for n in movable)
-        fresh = self.evaluate(state, names, prefix=prefix)
         sets = [self._fits_elsewhere(state)]
         if fresh is not None:
             sets += self._inefficient(movable, fresh)
             sets.append(_without_twin(movable, fresh))
-        tried: dict[frozenset[str], Option | None] = {names: fresh}
+        tried: dict[frozenset[str], Option | None] = {frozenset(n.node.name for n in movable): None}
         for drained in sets:
             if drained and drained not in tried:
                 tried[drained] = self.evaluate(state, drained, prefix=prefix)
         found = [o for o in tried.values() if o is not None]
-        return min(found, key=lambda o: (o.micro_objective, len(o.drained), sorted(o.drained)), default=None)
+        return min(found, key=lambda o: o.rank, default=None)
 
     def evaluate(self, state: FleetState, drained: frozenset[str], *, prefix: str) -> Option | None:
         """Give up these nodes; nodes whose pods find no place stay after all."""

@@ -122,9 +122,12 @@ class _Work:
         state, before = room.after, objective(room.after.nodes, self.rules)
         least = max(wanted, 1)
         best_found = 0
+        fresh = self.consolidator.fresh(self.start, prefix="new-1-")
         for number in range(ROUNDS):
             origin = self.start if number == 0 else state
-            option = self.consolidator.best(origin, prefix=f"new-{number + 1}-")
+            option = self.consolidator.best(origin, fresh, prefix=f"new-{number + 1}-")
+            if number == 0:
+                option = min((o for o in (fresh, option) if o), key=lambda o: o.rank, default=None)
             gain = 0 if option is None else before - option.micro_objective
             if option is None or gain < least:
                 best_found = max(best_found, gain) if number == 0 else best_found

@@ -112,7 +112,6 @@ def orders(demand: Demand, worth: Floats) -> list[Ints]:
         np.lexsort((index, -value)),
         np.lexsort((index, -value, -np.round(lean, 6))),
         np.lexsort((index, -value, np.round(lean, 6))),
-        np.lexsort((index, -np.maximum(cpu, memory), -np.abs(np.round(lean - 0.5, 3)))),
     ]
 
 

@@ -32,7 +32,6 @@ KEPT_PER_GROUP = 100
 """Offers worth a look beside those that some pod needs."""
 HOLDERS_PER_CLASS = 3
 ZONES_PER_SPOT_TYPE = 2
-TRIED_FOR_ONE_POD = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,8 @@ class _Attempt:
         groups: dict[object, int] = {}
         zones_seen: dict[object, int] = {}
         chosen: set[int] = set()
-        for i in (int(i) for i in np.lexsort((np.arange(len(score)), supply.micro_usd, -score))):
+        order = np.lexsort((np.arange(len(score)), supply.micro_usd, -score))
+        for i in order.tolist():
             offer = offers[i]
             group: tuple[object, ...] = (
                 offer.is_spot,

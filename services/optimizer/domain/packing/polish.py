@@ -8,6 +8,8 @@ from services.optimizer.domain.packing.classes import Bools, Ints
 from services.optimizer.domain.packing.fill import Demand, Load, Supply
 
 ROUNDS = 3
+EMPTIED_AT_MOST = 80
+"""Nodes, the least used ones, that are tried to be given up in a round."""
 JOINED_AT_MOST = 24
 """Nodes, the worst used ones, of which pairs are tried as one."""
 
@@ -101,7 +103,7 @@ def _emptied(loads: list[Load], supply: Supply, demand: Demand, pools: _Pools) -
     )
     alive = dict(enumerate(loads))
     free = {i: supply.room[x.offer] - x.counts @ demand.requests for i, x in alive.items()}
-    for i in order:
+    for i in order[:EMPTIED_AT_MOST]:
         spread = _spread(alive[i], i, alive, free, supply, demand)
         if spread is None:
             continue
@@ -122,27 +124,29 @@ def _emptied(loads: list[Load], supply: Supply, demand: Demand, pools: _Pools) -
 def _spread(
     load: Load, own: int, alive: dict[int, Load], free: dict[int, Ints], supply: Supply, demand: Demand
 ) -> dict[int, Ints] | None:
-    left = load.counts.copy()
-    found: dict[int, Ints] = {}
-    classes = sorted(np.flatnonzero(left), key=lambda c: (-int(demand.requests[c].max()), int(c)))
-    room = {j: free[j].copy() for j in alive if j != own}
+    others = [j for j in alive if j != own]
+    if not others:
+        return None
+    room = np.array([free[j] for j in others], dtype=np.int64)
+    if (room.sum(axis=0) < load.counts @ demand.requests).any():
+        return None
+    allowed = demand.allowed[[alive[j].offer for j in others]]
+    held = np.array([alive[j].counts for j in others], dtype=np.int64)
+    added = np.zeros_like(held)
+    classes = sorted(np.flatnonzero(load.counts), key=lambda c: (-int(demand.requests[c].max()), int(c)))
     for c in classes:
         request = demand.requests[c]
         asked = np.flatnonzero(request)
-        for j, space in room.items():
-            if left[c] == 0:
-                break
-            if not demand.allowed[alive[j].offer, c]:
-                continue
-            fits = int((space[asked] // request[asked]).min())
-            fits = min(fits, int(left[c]), int(demand.per_node[c] - alive[j].counts[c]))
-            if fits > 0:
-                found.setdefault(j, np.zeros_like(left))[c] += fits
-                space -= request * fits
-                left[c] -= fits
-        if left[c] > 0:
+        fits = (room[:, asked] // request[asked]).min(axis=1)
+        fits = np.where(allowed[:, c], np.minimum(fits, demand.per_node[c] - held[:, c]), 0)
+        # As many on each as fit, in order, until none is left.
+        before = np.concatenate([[0], np.cumsum(fits)[:-1]])
+        taken = np.clip(int(load.counts[c]) - before, 0, fits)
+        if int(taken.sum()) < int(load.counts[c]):
             return None
-    return found
+        room -= taken[:, None] * request
+        added[:, c] = taken
+    return {j: added[at] for at, j in enumerate(others) if added[at].any()}
 
 
 def _joined(loads: list[Load], supply: Supply, demand: Demand, pools: _Pools) -> list[Load]:
