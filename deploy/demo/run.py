@@ -28,6 +28,7 @@ POLL_SECONDS = 0.3
 PLANNING_SECONDS = 180
 EXECUTION_SECONDS = 1200
 SETTLING_SECONDS = 120
+STUCK_SECONDS = 2
 BOOKING_SECONDS = 90
 MOST_ROUNDS = 4
 """Plans carried out before the interruption: each starts from what the one before left."""
@@ -127,10 +128,10 @@ class Demo:
         await self.world.post("/manifests", {"manifests": ordered})
         zones = catalogue["zones"]
         await self.world.post("/nodes", {"instances": starting_cluster.placed(nodes, zones), "instant": True})
-        extra = 0
-        while (state := await self._settled(allow_pending=True))["pending"]:
-            if extra > len(nodes) + 20:
-                raise DemoError(f"{state['pending']} pods of the workload cannot be scheduled on any node.")
+        extra, most = 0, len(nodes) + 20
+        while pending := await self._stuck():
+            if extra > most:
+                raise DemoError(f"{pending} pods of the workload cannot be scheduled on any node.")
             more = nodes[: max(1, len(nodes) // 20)]
             extra += len(more)
             nodes = [*nodes, *more]
@@ -311,15 +312,30 @@ class Demo:
             seconds=EXECUTION_SECONDS,
         )
 
-    async def _settled(self, *, allow_pending: bool = False) -> dict[str, Any]:
-        """Wait until every pod that can run does and every node is Ready."""
-        answer: dict[str, Any] = await self._until(
+    async def _settled(self) -> None:
+        """Wait until every pod runs and every node is Ready."""
+        await self._until(
             lambda: self.world.get("/settled"),
-            lambda now: now["settled"] or (allow_pending and now["pending"] and not now["nodes_not_ready"]),
+            lambda now: now["settled"],
             "the cluster to settle",
             seconds=SETTLING_SECONDS,
         )
-        return answer
+
+    async def _stuck(self) -> int:
+        """Wait until every pod runs (0), or the number of those that do not has stopped falling."""
+        loop = asyncio.get_running_loop()
+        fewest, since = -1, loop.time()
+        while True:
+            now = await self.world.get("/settled")
+            if now["settled"]:
+                return 0
+            if now["pending"] != fewest:
+                fewest, since = now["pending"], loop.time()
+            elif fewest and loop.time() - since > STUCK_SECONDS:
+                return int(fewest)
+            elif loop.time() - since > SETTLING_SECONDS:
+                raise DemoError("the starting cluster does not become Ready.")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _until(
         self,

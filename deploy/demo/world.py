@@ -60,23 +60,8 @@ class World:
             DemoInputError: a price file cannot be used.
             DemoError: it does not start.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         ready = folder / "sandbox.json"
-        ready.unlink(missing_ok=True)
-        config = folder / "config.json"
-        config.write_text(
-            json.dumps(
-                {
-                    "state_dir": str(folder),
-                    "prices_file": str(options.prices_file.absolute()) if options.prices_file else None,
-                    "on_demand_file": str(options.on_demand_file.absolute())
-                    if options.on_demand_file
-                    else None,
-                    "clock_factor": options.clock_factor,
-                    "seed": options.seed,
-                }
-            )
-        )
+        config = _write_config(folder, options)
         process = processes.spawn([sys.executable, "-m", "deploy.sandbox", "--config", config], log=log)
         for _ in range(int(START_SECONDS / POLL_SECONDS)):
             if process.poll() is not None:
