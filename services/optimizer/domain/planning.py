@@ -56,7 +56,7 @@ def plan(
     judge = spot_judge(objects, rules, pinned=blocked)
     grouper = Grouper(rules, template, judge)
     shelf = build_shelf(market, rules, template, daemon_sets(objects))
-    packer = Packer(shelf, grouper)
+    packer = Packer(shelf, grouper, taken=frozenset(n.name for n in objects.nodes))
     today = read_state(objects, market, rules, template, judge)
     start = today
     if mode is PlanMode.GREENFIELD:

@@ -15,7 +15,7 @@ DIRECTIONS = 48
 REFINEMENTS = 3
 CANDIDATES = 8
 """Loads looked at in each round and order of filling."""
-NEARLY_AS_GOOD = 0.985
+NEARLY_AS_GOOD = 0.95
 """Scores from there on count as equal: then the larger load is taken, since fewer nodes are less to run."""
 SLOT_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
 

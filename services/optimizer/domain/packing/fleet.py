@@ -66,6 +66,8 @@ class Packer:
 
     shelf: Shelf
     grouper: Grouper
+    taken: frozenset[str] = frozenset()
+    """Names that no new node may have."""
 
     def pack(self, pods: Iterable[Pod], kept: ClusterObjects, *, prefix: str) -> Packing:
         """Place `pods` beside the cluster that stays; new nodes are named by `prefix` and a number."""
@@ -94,7 +96,7 @@ class _Attempt:
         self._classes = _by_size(classes, self._columns)
         self._left: dict[int, list[Pod]] = {i: list(c.pods) for i, c in enumerate(self._classes)}
         self._onto_kept: dict[str, str] = {}
-        self._taken = {n.name for n in kept.nodes}
+        self._taken = {n.name for n in kept.nodes} | packer.taken
         self._new: dict[str, tuple[Node, int]] = {}
         self._held: dict[str, list[Pod]] = {}
 
