@@ -1,18 +1,19 @@
 """Remember that an agent lives."""
 
-from services.gateway.errors import UnknownClusterError
+import structlog
+
 from services.gateway.ports import UnitOfWork
 from shared.contracts.v1.agent import HeartbeatSent
 
+log = structlog.get_logger(__name__)
+
 
 async def note_heartbeat(event: HeartbeatSent, *, uow: UnitOfWork) -> None:
-    """Keep the newest heartbeat of the cluster.
-
-    Raises:
-        UnknownClusterError: no organization has the cluster.
-    """
+    """Keep the newest heartbeat of the cluster."""
     if await uow.act_for_cluster(event.scope) is None:
-        raise UnknownClusterError(f"no organization has cluster {event.scope}")
+        # An old heartbeat of a cluster that is gone is worth no dead letter, which enough of would stop the consumer.
+        log.warning("heartbeat_of_nobody", cluster_id=event.scope)
+        return
     await uow.clusters.note_heartbeat(
         event.scope,
         at=event.occurred_at,

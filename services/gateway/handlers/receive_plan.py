@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 async def receive_plan(event: PlanProposed, *, uow: UnitOfWork, clock: Clock, ids: Ids) -> None:
-    """Keep the plan's digest; approve it if the policy's autopilot does.
+    """Keep the plan's digest; approve it if the policy's autopilot does. A plan that is known stays as it is.
 
     Raises:
         UnknownClusterError: no organization has the cluster.
@@ -35,6 +35,8 @@ async def receive_plan(event: PlanProposed, *, uow: UnitOfWork, clock: Clock, id
         )
     if plan_sha256(plan) != event.plan_sha256:
         raise PlanMismatchError(f"plan {plan.id} does not have the digest it came with")
+    if await uow.plans.locked(event.scope, plan.id) is not None:
+        return  # proposed again: what was decided stands
     now = clock.now()
     decision = approvals.decide(plan_facts(plan), policy_facts(cluster.configuration), now=now)
     await uow.plans.add(

@@ -62,6 +62,13 @@ async def test_autopilot_approves_exactly_this_plan_and_says_so() -> None:
     assert (audit.actor, audit.action, audit.scope) == ("autopilot", "approve_plan", "org")
 
 
+async def test_a_plan_that_is_proposed_again_is_not_approved_again() -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    await receive(gateway, plan_of())
+    await receive(gateway, plan_of())
+    assert len(gateway.sent(PlanApproved)) == 1
+
+
 async def test_nodes_for_pending_pods_need_nobody() -> None:
     gateway = gateway_with()
     move = make_move(MoveKind.LAUNCH, savings=Decimal("-0.05"))
