@@ -39,8 +39,7 @@ async def _perform(command_id: UUID, action: ShortAction, cluster: Cluster) -> C
         case CordonNode():
             return await _cordon(command_id, action, cluster)
         case UncordonNode():
-            await cluster.uncordon(action.node_name)
-            return None
+            return await _uncordon(command_id, action, cluster)
         case EvictPod():
             return await _evict(command_id, action, cluster)
         case DeleteNode():
@@ -57,6 +56,17 @@ async def _cordon(command_id: UUID, action: CordonNode, cluster: Cluster) -> str
         return f"there is no node {action.node_name}"
     if not node.is_unschedulable:
         await cluster.cordon(action.node_name, command_id=str(command_id))
+    return None
+
+
+async def _uncordon(command_id: UUID, action: UncordonNode, cluster: Cluster) -> CommandOutcome | None:
+    node = await cluster.node(action.node_name)
+    if node is None or not node.is_unschedulable:
+        return None
+    if node.cordoned_by is None:
+        detail = f"node {action.node_name} stays cordoned: somebody else cordoned it"
+        return CommandOutcome(command_id=command_id, status=OutcomeStatus.SUCCEEDED, detail=detail)
+    await cluster.uncordon(action.node_name)
     return None
 
 

@@ -68,7 +68,7 @@ class World:
             clock=self.clock,
             ids=self.ids,
             abandoned_after=ABANDONED,
-            answer_within_seconds=0.2,
+            answer_within_seconds=0.1,
         )
 
     def request(self, action: Action, *, token: int = 1, step: UUID = STEP, **changes: Any) -> ExecuteCommand:
@@ -211,6 +211,9 @@ async def test_what_a_person_cordoned_stays_cordoned() -> None:
     world.cluster.add_pod(make_pod("web-1", node="n1"))
     world.cluster.budget["shop/web-1"] = 1000
     assert (await world.send(drain(10))).status is OutcomeStatus.FAILED
+    assert world.cluster.nodes["n1"].is_unschedulable
+    uncordon = await world.send(UncordonNode(node_name="n1"), step=UUID(int=5))
+    assert "somebody else" in uncordon.detail
     assert world.cluster.nodes["n1"].is_unschedulable
 
 
