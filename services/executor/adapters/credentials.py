@@ -11,7 +11,7 @@ import aioboto3
 from services.executor.errors import CredentialsUnavailableError
 from shared.contracts.v1.gateway import LendCredentials, LentCredentials
 from shared.kernel.clock import Clock
-from shared.kernel.errors import UnavailableError
+from shared.kernel.errors import PermanentError, UnavailableError
 from shared.kernel.ids import Ids
 from shared.runtime.messaging import Bus
 
@@ -43,7 +43,8 @@ class LentSessions:
         """Return a session that is valid for some minutes yet.
 
         Raises:
-            CredentialsUnavailableError: the gateway does not answer and the last session has ended.
+            CredentialsUnavailableError: the gateway does not answer, or AWS refuses it the role, and the last
+                session has ended.
         """
         async with self._asking[cluster_id]:
             held = self._held.get(cluster_id)
@@ -55,7 +56,7 @@ class LentSessions:
             )
             try:
                 reply = await self._bus.ask(request, LentCredentials, timeout_seconds=TIMEOUT_SECONDS)
-            except UnavailableError as error:
+            except (UnavailableError, PermanentError) as error:
                 if held is not None and now < held.expires_at:
                     return held
                 raise CredentialsUnavailableError(str(error)) from error

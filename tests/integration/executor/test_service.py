@@ -1,0 +1,222 @@
+"""The wired executor on a real bus, a real Postgres and the sandbox's EC2: an approved plan, then an interruption."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from deploy.sandbox.aws.world import AwsConfig, AwsWorld
+from services.executor import app
+from services.executor.settings import ExecutorSettings
+from shared.contracts.base import Message
+from shared.contracts.digest import plan_sha256
+from shared.contracts.v1.executor import (
+    ExecutionReply,
+    Executions,
+    ExecutionStatus,
+    ExecutionView,
+    GetExecution,
+    ListExecutions,
+    StepKind,
+)
+from shared.contracts.v1.gateway import CloudAccountRef, ClusterConfigured, ClusterRegistered
+from shared.contracts.v1.optimizer import PlanProposed
+from shared.contracts.v1.plan import Launch, Move, OfferingChoice
+from shared.contracts.v1.policy import NodeTemplate, Policy, SubnetRef
+from shared.contracts.v1.pricing import InstanceNoticeReceived
+from shared.kernel.interruption import InterruptionKind
+from shared.kernel.pools import CapacityType
+from shared.runtime.clock import SystemClock
+from shared.runtime.health import Health
+from shared.runtime.ids import UuidSeven
+from shared.runtime.leases import Leases
+from shared.runtime.messaging import Bus
+from shared.runtime.outbox import relay
+from shared.runtime.postgres import Database
+from shared.runtime.safe_mode import SafeMode
+from shared.runtime.service import Runtime
+from tests.builders import make_node, make_pod, make_pool
+from tests.integration.executor.customer import Customer, publish
+from tests.unit.executor.scenes import approval, make_plan, replace_move
+from tests.waiting import until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.nats, pytest.mark.sandbox, pytest.mark.slow]
+
+MakeDatabase = Callable[[str], Awaitable[Database]]
+BusFor = Callable[[str, Database | None], Awaitable[Bus]]
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsWorld]:
+    started = await AwsWorld.start(AwsConfig(state_dir=tmp_path, clock_factor=1.0))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", started.url)
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+async def runtime(make_database: MakeDatabase, bus_for: BusFor) -> Runtime:
+    database = await make_database("executor")
+    bus = await bus_for("executor", database)
+    return Runtime(
+        name="executor",
+        clock=SystemClock(),
+        ids=UuidSeven(),
+        health=Health(),
+        database=database,
+        bus=bus,
+        leases=Leases(database, holder="test"),
+        safe_mode=SafeMode(bus),
+    )
+
+
+async def test_a_plan_and_an_interruption_from_message_to_message(
+    runtime: Runtime, bus_for: BusFor, world: AwsWorld
+) -> None:
+    clock, ids = runtime.clock, runtime.ids
+    settings = ExecutorSettings(secrets_key=SecretStr("ab" * 32), tick_period=timedelta(milliseconds=50))
+    others = await bus_for("gateway", None)
+    old = [await world.launch("m5.xlarge", "us-east-1a") for _ in range(2)]
+    pods = [make_pod(f"web-{n}", cpu=3000, node=f"old-{n}") for n in range(2)]
+    customer = Customer(others, world, clock=clock, ids=ids, pods=pods)
+    for number, instance in enumerate(old):
+        customer.nodes[f"old-{number}"] = make_node(f"old-{number}", instance_id=instance.id)
+    await app.wiring(settings)(runtime)
+    await runtime.bus.broker.start()
+    await others.broker.start()
+    loops = [asyncio.create_task(body()) for _, body in runtime._loops]
+    loops.append(asyncio.create_task(relay(runtime.database, runtime.bus)))
+    try:
+        await customer.trust()
+        await _introduce(others, world, runtime)
+        await customer.publish_snapshot()
+        loops.append(asyncio.create_task(customer.follow_instances()))
+        await _plan_to_its_end(others, world, runtime)
+        assert "old-0" not in customer.nodes
+        spot = next(n for n in customer.nodes.values() if n.capacity_type is CapacityType.SPOT)
+        await _interruption_to_its_end(others, world, runtime, instance_id=spot.instance_id or "")
+        assert spot.name not in customer.nodes
+        assert all(pod.node_name in customer.nodes for pod in customer.pods.values())
+        assert customer.lent == 1, "a session is asked for once"
+        assert {command.fencing_token for command in customer.commands} == {1}
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        for close in runtime._closers:
+            await close()
+
+
+async def _introduce(bus: Bus, world: AwsWorld, runtime: Runtime) -> None:
+    account = CloudAccountRef(id="a1", account_number=world.seed.customer_account, region=world.config.region)
+    template = NodeTemplate(
+        launch_template_id=world.seed.launch_template_id,
+        subnets=tuple(SubnetRef(subnet_id=s, zone=z, zone_id=i) for s, z, i in world.seed.subnets),
+    )
+    events: tuple[Message, ...] = (
+        ClusterRegistered.make(
+            scope="c1",
+            clock=runtime.clock,
+            ids=runtime.ids,
+            organization_id="org1",
+            name="prod",
+            cloud_account=account,
+        ),
+        *(
+            ClusterConfigured.make(
+                scope="c1",
+                clock=runtime.clock,
+                ids=runtime.ids,
+                organization_id="org1",
+                revision=revision,
+                policy=Policy(drain_deadline_seconds=30 * revision),
+                node_template=template,
+            )
+            for revision in (2, 1)
+        ),
+    )
+    for event in events:
+        await publish(bus, event)
+
+    async def is_known() -> bool:
+        async with runtime.database.transaction() as transaction:
+            row = await transaction.connection.fetchrow(
+                "select (select count(*) from clusters) as clusters, (select max(revision) from configs) as revision"
+            )
+        return row is not None and (row["clusters"], row["revision"]) == (1, 2)
+
+    await until(is_known)
+
+
+async def _plan_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime) -> None:
+    zone_ids = {zone: zone_id for _, zone, zone_id in world.seed.subnets}
+    pools = [
+        make_pool(zone_id=zone_ids[zone], capacity_type=CapacityType.SPOT)
+        for zone in ("us-east-1a", "us-east-1b")
+    ]
+    world.fault("ice", instance_type="m5.xlarge", zone="us-east-1a", capacity_type="spot")
+    world.fault("unavailable", action="CreateFleet", count=1)
+    move = replace_move(1, "old-0").model_copy(
+        update={
+            "launches": (
+                Launch(
+                    id="l1",
+                    offerings=tuple(OfferingChoice(pool=p, usd_per_hour=Decimal("0.05")) for p in pools),
+                ),
+            )
+        }
+    )
+    assert isinstance(move, Move)
+    plan = make_plan(runtime.clock, move, id=runtime.ids.new())
+    await publish(
+        bus,
+        PlanProposed.make(
+            scope="c1", clock=runtime.clock, ids=runtime.ids, plan=plan, plan_sha256=plan_sha256(plan)
+        ),
+    )
+    approved = approval(plan, runtime.clock).model_copy(update={"id": runtime.ids.new()})
+    await publish(bus, approved)
+    view = await _finished(bus, runtime, count=1)
+    assert view.plan_id == plan.id
+    reply = await bus.ask(
+        GetExecution.make(scope="c1", clock=runtime.clock, ids=runtime.ids, execution_id=view.id),
+        ExecutionReply,
+    )
+    assert view.status is ExecutionStatus.SUCCEEDED, reply
+    launch = next(s for s in reply.steps if s.kind is StepKind.LAUNCH)
+    assert launch.attempts == 2, "the first pool was dry"
+    launched = [i for i in world.instances() if i.tags.get("spot-optimizer/step") == str(launch.id)]
+    assert [(i.zone, i.capacity_type) for i in launched] == [("us-east-1b", "spot")]
+
+
+async def _interruption_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime, *, instance_id: str) -> None:
+    notice = InstanceNoticeReceived.make(
+        scope=world.config.region,
+        clock=runtime.clock,
+        ids=runtime.ids,
+        instance_id=instance_id,
+        account=world.seed.customer_account,
+        kind=InterruptionKind.SPOT_INTERRUPTION,
+        notice_at=runtime.clock.now(),
+    )
+    await publish(bus, notice)
+    view = await _finished(bus, runtime, count=2)
+    assert (view.trigger, view.status) == ("interrupted", ExecutionStatus.SUCCEEDED)
+    newest = world.instances()[-1]
+    assert (newest.instance_type, newest.capacity_type) == ("m5.xlarge", "on-demand"), "pricing is away"
+
+
+async def _finished(bus: Bus, runtime: Runtime, *, count: int) -> ExecutionView:
+    async def newest() -> ExecutionView | None:
+        request = ListExecutions.make(scope="c1", clock=runtime.clock, ids=runtime.ids)
+        found = (await bus.ask(request, Executions)).executions
+        is_over = len(found) == count and found[0].status is not ExecutionStatus.RUNNING
+        return found[0] if is_over else None
+
+    view = await until(newest, seconds=40)
+    assert isinstance(view, ExecutionView)
+    return view
