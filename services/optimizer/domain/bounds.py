@@ -17,13 +17,16 @@ SAFETY = 1 - 1e-9
 """For what rounding may add."""
 
 
-def lower_bound(state: FleetState, shelf: Shelf) -> float | None:
-    """Give a proven lower bound of the objective, in USD an hour; None when none is proven."""
-    pods = [p for n in state.nodes for p in n.movable]
+def lower_bound(after: FleetState, start: FleetState, shelf: Shelf) -> float | None:
+    """Give a proven lower bound of the objective, in USD an hour; None when none is proven.
+
+    A fleet may be made of the nodes there are at the start, whatever the rules say of their types, and of offers.
+    """
+    pods = [p for n in after.nodes for p in n.movable]
     columns = columns_for(pods)
-    if not pods or columns.extended or any(n.offer is None for n in state.nodes):
+    if not pods or columns.extended or any(n.offer is None for n in start.nodes):
         return None
-    stay = [n for n in state.nodes if n.kept_because is not None or n.node.instance_id is not None]
+    stay = start.nodes
     daemons = [[p for p in n.pods if p.is_daemon or p.is_mirror] for n in stay]
     nodes = [*zip(shelf.nodes, shelf.daemons, strict=True)]
     room = room_of(columns, [*nodes, *((n.node, tuple(d)) for n, d in zip(stay, daemons, strict=True))])

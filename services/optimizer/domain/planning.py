@@ -90,7 +90,7 @@ def plan(
         cost_before_usd_per_hour=before_usd,
         cost_after_usd_per_hour=None if cost_after is None else usd(cost_after),
         objective_usd_per_hour=None if cost_after is None else usd(objective(after, rules)),
-        lower_bound_usd_per_hour=bounds.lower_bound(outcome.after, shelf),
+        lower_bound_usd_per_hour=bounds.lower_bound(outcome.after, start, shelf),
         savings_from_packing_usd_per_hour=None if nothing_new or not today.nodes else shares.packing_usd,
         savings_from_capacity_type_usd_per_hour=(
             None if nothing_new or not today.nodes else shares.capacity_type_usd

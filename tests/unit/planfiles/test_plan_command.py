@@ -1,0 +1,184 @@
+"""`spotopt plan`, called as a program would call it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner, Result
+
+from deploy.cli import plan
+
+PRICES = "region,instance_type,usd_per_hour\nus-east-1,m5.large,0.096\nus-east-1,m5.xlarge,0.192\n"
+
+
+def run(*arguments: str | Path) -> Result:
+    app = typer.Typer()
+    app.command()(plan.plan)
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def pod(name: str, *, cpu: str = "500m", memory: str = "1Gi", node: str | None = None) -> dict[str, Any]:
+    owner = {"kind": "ReplicaSet", "name": "web-1", "apiVersion": "apps/v1", "uid": "u", "controller": True}
+    requests = {"cpu": cpu, "memory": memory}
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "ownerReferences": [owner]},
+        "spec": {
+            "containers": [{"name": "c", "resources": {"requests": requests}}],
+            **({"nodeName": node} if node else {}),
+        },
+        "status": {"phase": "Running" if node else "Pending"},
+    }
+
+
+def node(name: str, instance_type: str = "m5.xlarge") -> dict[str, Any]:
+    labels = {"node.kubernetes.io/instance-type": instance_type, "topology.kubernetes.io/zone": "us-east-1a"}
+    room = {"cpu": "3920m", "memory": "14Gi", "pods": "58"}
+    return {
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"providerID": f"aws:///us-east-1a/i-0123456789abcde0{name}"},
+        "status": {
+            "allocatable": room,
+            "capacity": room,
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+def cluster(folder: Path, items: Sequence[dict[str, Any]] | None, name: str = "cluster.json") -> Path:
+    path = folder / name
+    path.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": items}))
+    return path
+
+
+def prices(folder: Path, content: str = PRICES) -> Path:
+    path = folder / "prices.csv"
+    path.write_text(content)
+    return path
+
+
+def test_half_empty_nodes_are_given_up(tmp_path: Path) -> None:
+    items = [node("a"), node("b"), pod("web-a", node="a"), pod("web-b", node="b")]
+    result = run(
+        "--cluster",
+        cluster(tmp_path, items),
+        "--region",
+        "us-east-1",
+        "--on-demand-prices",
+        prices(tmp_path),
+        "-o",
+        "json",
+    )
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert document["baseline_usd_per_hour"] == pytest.approx(0.384)
+    assert document["cost_usd_per_hour"] <= 0.192
+    assert sorted(p for n in document["nodes"] for p in n["pods"]) == ["shop/web-a", "shop/web-b"]
+    assert document["moves"]
+    assert document["solve_seconds"] >= 0
+
+
+def test_a_new_fleet_needs_only_pods_from_several_files(tmp_path: Path) -> None:
+    one = cluster(tmp_path, [pod("a"), pod("b")])
+    two = cluster(tmp_path, None, "empty.json")
+    three = tmp_path / "together.json"
+    three.write_text(json.dumps(pod("c")) + json.dumps(pod("d")))
+    result = run(
+        *("--cluster", one, "--cluster", two, "--cluster", three, "--greenfield", "--region", "us-east-1"),
+        *("--on-demand-prices", prices(tmp_path), "--zones", "us-east-1a,us-east-1b", "-o", "json"),
+    )
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert document["baseline_usd_per_hour"] is None
+    assert document["objective_usd_per_hour"] == document["cost_usd_per_hour"]
+    assert sum(len(n["pods"]) for n in document["nodes"]) == 4
+    assert {n["zone"] for n in document["nodes"]} <= {"us-east-1a", "us-east-1b"}
+    assert all(n["existing"] is None for n in document["nodes"])
+
+
+def test_spot_prices_by_zone_are_used(tmp_path: Path) -> None:
+    spot = tmp_path / "spot.csv"
+    spot.write_text(
+        "region,instance_type,zone,usd_per_hour\n"
+        "us-east-1,m5.large,us-east-1c,0.03\n"
+        "us-east-1,m5.large,us-east-1b,0.03\n"
+    )
+    result = run(
+        *("--cluster", cluster(tmp_path, [pod("a"), pod("b")]), "--greenfield", "--region", "us-east-1"),
+        *("--on-demand-prices", prices(tmp_path), "--spot-prices", spot, "-o", "yaml"),
+    )
+    nodes = yaml.safe_load(result.stdout)["nodes"]
+    assert ("spot", "us-east-1c") in {(n["capacity_type"], n["zone"]) for n in nodes}
+
+
+def test_a_pod_too_large_for_any_type_is_status_3(tmp_path: Path) -> None:
+    path = cluster(tmp_path, [pod("huge", cpu="300"), pod("small")])
+    result = run(
+        *("--cluster", path, "--greenfield", "--region", "us-east-1"),
+        *("--on-demand-prices", prices(tmp_path), "-o", "json"),
+    )
+    assert result.exit_code == 3
+    unplaced = json.loads(result.stdout)["unplaced"]
+    assert [u["pod"] for u in unplaced] == ["shop/huge"]
+    assert "larger than any allowed instance type" in unplaced[0]["reasons"][0]
+
+
+def test_the_table_names_cost_and_reasons(tmp_path: Path) -> None:
+    result = run("--cluster", cluster(tmp_path, [pod("a")]), "--greenfield", "--region", "us-east-1")
+    assert result.exit_code == 0
+    assert "USD/h" in result.stdout
+    assert "Note: On-demand prices are those of the bundled catalogue" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("items", "options", "message"),
+    [
+        pytest.param([pod("a", cpu="abc")], ["--greenfield"], 'cpu request "abc"', id="cpu"),
+        pytest.param([pod("a")], [], "has no node", id="no nodes"),
+        pytest.param(
+            [pod("a")], ["--greenfield", "--region", "mars-1"], "'mars-1' is not known", id="region"
+        ),
+        pytest.param([pod("a")], ["--greenfield", "--zones", "eu-west-1a"], "not in us-east-1", id="zone"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    tmp_path: Path, items: list[dict[str, Any]], options: list[str], message: str
+) -> None:
+    result = run("--cluster", cluster(tmp_path, items), "--region", "us-east-1", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        pytest.param("strategy: cheap", "strategy", id="value"),
+        pytest.param("stratgy: spot", "no field stratgy", id="field"),
+        pytest.param("- 1", "must be a mapping", id="list"),
+        pytest.param("a: [", "neither JSON nor YAML", id="broken"),
+    ],
+)
+def test_a_wrong_policy_is_refused(tmp_path: Path, written: str, message: str) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(written)
+    path = cluster(tmp_path, [pod("a")])
+    result = run("--cluster", path, "--greenfield", "--region", "us-east-1", "--policy", policy)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_policy_counts(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("strategy: on-demand\ninstance_families: [c5]\n")
+    path = cluster(tmp_path, [pod("a")])
+    result = run(
+        *("--cluster", path, "--greenfield", "--region", "us-east-1", "--policy", policy, "-o", "json")
+    )
+    document = json.loads(result.stdout)
+    assert {n["instance_type"].split(".")[0] for n in document["nodes"]} == {"c5"}
