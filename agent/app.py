@@ -30,6 +30,7 @@ from agent.handlers.execute_command import CommandDesk
 from agent.handlers.observe_object import observe_object
 from agent.handlers.publish_state import StatePublisher
 from agent.handlers.release_nodes import release_nodes
+from agent.handlers.report_silence import Silence, report_silence
 from agent.handlers.sample_usage import sample_usage
 from agent.handlers.send_heartbeat import send_heartbeat
 from agent.ports import Credential, CredentialStore
@@ -157,6 +158,7 @@ class Agent:
             ids=ids,
             abandoned_after=settings.abandoned_after,
         )
+        self._silence = Silence(clock.now())
         complained: set[str] = set()
 
         def observe(kind: WatchedKind, obj: Json) -> None:
@@ -180,6 +182,7 @@ class Agent:
         bodies["outbox"] = self._outbox.relay()
         bodies["state"] = self._publish(synced)
         bodies["release"] = self._every("release", RELEASE_PERIOD, self._release)
+        bodies["silence"] = self._every("silence", RELEASE_PERIOD, self._listen)
         tasks = [asyncio.create_task(body, name=name) for name, body in bodies.items()]
         stopping = asyncio.create_task(stop.wait())
         log.info("agent_started", epoch=self._numbering.epoch, kubernetes_version=self._kubernetes_version)
@@ -236,6 +239,15 @@ class Agent:
             clock=self._clock,
             ids=self._ids,
             period=self._settings.usage_period,
+        )
+
+    async def _listen(self) -> None:
+        await report_silence(
+            self._silence,
+            is_connected=self._bus.is_connected,
+            cluster=self._cluster,
+            clock=self._clock,
+            patience=self._settings.abandoned_after,
         )
 
     async def _release(self) -> None:

@@ -160,8 +160,8 @@ class Cluster(Protocol):
         """Set replicas, unless the workload was changed since it was read."""
         ...
 
-    async def note(self, *, node_name: str, reason: str, message: str) -> None:
-        """Write a Kubernetes Event about a node."""
+    async def note(self, *, node_name: str | None, reason: str, message: str) -> None:
+        """Write a Kubernetes Event about a node, or (None) about the cluster."""
         ...
 
 

@@ -66,4 +66,7 @@ class AgentSettings(ProcessSettings):
     """Further drains wait for their turn; those of interrupted nodes do not."""
 
     abandoned_after: timedelta = timedelta(minutes=10)
-    """How long after its deadline a drain that nobody asks for any more is undone."""
+    """How long after its deadline a drain that nobody asks for any more is undone.
+
+    A platform that is out of reach for as long is said to be so, in a Kubernetes Event.
+    """

@@ -168,6 +168,11 @@ class Bus:
         self._client: Client | None = None
         self._answering: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the bus can be reached now."""
+        return self._client is not None and self._client.is_connected
+
     def subscribe(self, subject: str, answer: Answer) -> None:
         """Hear this subject on every connection to come."""
         self._subscriptions.append((subject, answer))

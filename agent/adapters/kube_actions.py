@@ -128,15 +128,16 @@ class KubeActions:
         body = {"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}}
         await self._client.patch(_path(kind, namespace, name) + "/scale", body)
 
-    async def note(self, *, node_name: str, reason: str, message: str) -> None:
-        """Write a Kubernetes Event about a node; without the permission the log has to do."""
+    async def note(self, *, node_name: str | None, reason: str, message: str) -> None:
+        """Write a Kubernetes Event about a node, or (None) the cluster; if that is forbidden the log has to do."""
         at = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        prefix = re.sub(r"[^a-z0-9.-]", "-", node_name.lower())
+        kind, name = ("Node", node_name) if node_name else ("Namespace", EVENT_NAMESPACE)
+        prefix = re.sub(r"[^a-z0-9.-]", "-", name.lower())
         body = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": f"{prefix}.{self._ids.new().hex}", "namespace": EVENT_NAMESPACE},
-            "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node_name},
+            "involvedObject": {"apiVersion": "v1", "kind": kind, "name": name},
             "reason": reason,
             "message": message[:1000],
             "type": "Warning",
@@ -148,7 +149,7 @@ class KubeActions:
         try:
             await self._client.post(f"/api/v1/namespaces/{EVENT_NAMESPACE}/events", body)
         except (KubernetesRefusedError, KubernetesUnavailableError) as error:
-            log.warning("event_not_written", node=node_name, reason=reason, error=str(error))
+            log.warning("event_not_written", object=name, reason=reason, error=str(error))
 
 
 def _path(kind: str, namespace: str, name: str) -> str:

@@ -129,7 +129,7 @@ class FakeCluster:
         self.calls.append(("scale", key, replicas))
         self.workloads[key] = replace(self.workloads[key], replicas=replicas)
 
-    async def note(self, *, node_name: str, reason: str, message: str) -> None:
+    async def note(self, *, node_name: str | None, reason: str, message: str) -> None:
         self.notes.append(f"{node_name} {reason}: {message}")
 
     def go_away(self, times: int) -> None:
