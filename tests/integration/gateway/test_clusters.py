@@ -193,3 +193,23 @@ async def test_a_path_that_leads_nowhere_and_a_wrong_method_are_problems_too(sta
     assert document["paths"]["/api/v1/clusters"]["post"]["summary"] == "Connect a cluster."
     async with stage.client.get("/healthz") as answer:
         assert answer.status == 200
+
+
+@pytest.mark.parametrize("key", ["%00", "a%00b", "%ff", "a%20b", "x" * 65, "é"])
+async def test_what_cannot_be_a_key_names_nothing(stage: Stage, key: str) -> None:
+    token = (await stage.sign_up())["access_token"]
+    for method, path in [
+        ("GET", f"/clusters/{key}"),
+        ("POST", f"/clusters/{key}/optimize"),
+        ("POST", f"/cloud-accounts/{key}/test"),
+        ("GET", f"/savings?cluster_id={key}"),
+    ]:
+        assert (await stage.call(method, path, token=token))[0] == 404, (method, path)
+
+
+async def test_a_nul_character_is_refused_before_postgres_sees_it(stage: Stage) -> None:
+    token = (await stage.sign_up())["access_token"]
+    body = {**ACCOUNT, "name": "a\x00b"}
+    assert (await stage.call("POST", "/cloud-accounts", body, token=token))[0] == 422
+    body = {"email": "a\x00@example.com", "password": "correct horse", "organization": "x"}
+    assert (await stage.call("POST", "/auth/sign-up", body))[0] == 422

@@ -9,7 +9,7 @@ from services.gateway.domain.access import Caller, Permission
 from services.gateway.domain.cloud_accounts import CloudAccount
 from services.gateway.entrypoints.http.dependencies import dependencies_of
 from services.gateway.entrypoints.http.guard import guarded
-from services.gateway.entrypoints.http.requests import body_of
+from services.gateway.entrypoints.http.requests import body_of, key_in_path
 from services.gateway.handlers.connect_account import connect_account
 from services.gateway.handlers.list_accounts import list_accounts
 from services.gateway.handlers.try_account import try_account
@@ -58,7 +58,7 @@ async def post_test(request: web.Request, caller: Caller) -> web.Response:
     deps = dependencies_of(request)
     trial = await try_account(
         caller=caller,
-        account_id=request.match_info["account_id"],
+        account_id=key_in_path(request, "account_id"),
         unit_of_work=deps.unit_of_work,
         vault=deps.vault,
         cloud=deps.cloud,

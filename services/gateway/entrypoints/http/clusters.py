@@ -11,7 +11,7 @@ from services.gateway.domain.tokens import Token
 from services.gateway.entrypoints.http.dependencies import Dependencies, dependencies_of
 from services.gateway.entrypoints.http.guard import guarded
 from services.gateway.entrypoints.http.policies import checked_policy
-from services.gateway.entrypoints.http.requests import body_of
+from services.gateway.entrypoints.http.requests import body_of, key_in_path
 from services.gateway.handlers.connect_cluster import connect_cluster
 from services.gateway.handlers.issue_install_token import issue_install_token
 from services.gateway.handlers.revoke_agent import revoke_agent
@@ -57,7 +57,7 @@ async def get_clusters(request: web.Request, caller: Caller) -> web.Response:
 
 async def get_cluster(request: web.Request, caller: Caller) -> web.Response:
     """Show a cluster; what the optimizer would add is null while it does not answer."""
-    deps, cluster_id = dependencies_of(request), request.match_info["cluster_id"]
+    deps, cluster_id = dependencies_of(request), key_in_path(request, "cluster_id")
     cluster = await deps.inquiry.cluster(caller, cluster_id)
     try:
         summary = (await deps.inquiry.summary(caller, cluster_id)).model_dump(mode="json")
@@ -72,7 +72,7 @@ async def post_install_token(request: web.Request, caller: Caller) -> web.Respon
     deps = dependencies_of(request)
     token = await issue_install_token(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         unit_of_work=deps.unit_of_work,
         secret_source=deps.secret_source,
         clock=deps.clock,
@@ -86,7 +86,7 @@ async def post_revoke(request: web.Request, caller: Caller) -> web.Response:
     deps = dependencies_of(request)
     await revoke_agent(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         unit_of_work=deps.unit_of_work,
         clock=deps.clock,
         ids=deps.ids,

@@ -9,7 +9,7 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from services.gateway.domain.access import Caller, Permission
 from services.gateway.entrypoints.http.dependencies import dependencies_of
 from services.gateway.entrypoints.http.guard import guarded
-from services.gateway.entrypoints.http.requests import id_in_path, number_in_query
+from services.gateway.entrypoints.http.requests import id_in_path, key_in_path, number_in_query
 from services.gateway.handlers.stop_execution import stop_execution
 from services.gateway.handlers.watch_execution import Watch
 from shared.kernel.errors import UnavailableError
@@ -19,7 +19,7 @@ async def get_executions(request: web.Request, caller: Caller) -> web.Response:
     """List executions, newest first."""
     limit = number_in_query(request, "limit", default=20, least=1, most=100)
     found = await dependencies_of(request).inquiry.executions(
-        caller, request.match_info["cluster_id"], limit=limit
+        caller, key_in_path(request, "cluster_id"), limit=limit
     )
     return web.json_response(found.model_dump(mode="json"))
 
@@ -27,7 +27,7 @@ async def get_executions(request: web.Request, caller: Caller) -> web.Response:
 async def get_execution(request: web.Request, caller: Caller) -> web.Response:
     """Show an execution with its steps."""
     found = await dependencies_of(request).inquiry.execution(
-        caller, request.match_info["cluster_id"], id_in_path(request, "execution_id")
+        caller, key_in_path(request, "cluster_id"), id_in_path(request, "execution_id")
     )
     return web.json_response(found.model_dump(mode="json"))
 
@@ -37,7 +37,7 @@ async def post_stop(request: web.Request, caller: Caller) -> web.Response:
     deps = dependencies_of(request)
     await stop_execution(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         execution_id=id_in_path(request, "execution_id"),
         unit_of_work=deps.unit_of_work,
         clock=deps.clock,
@@ -48,7 +48,7 @@ async def post_stop(request: web.Request, caller: Caller) -> web.Response:
 
 async def get_events(request: web.Request, caller: Caller) -> web.StreamResponse:
     """Watch an execution: its state and steps as they change, then `done`, and the stream ends."""
-    deps, cluster_id = dependencies_of(request), request.match_info["cluster_id"]
+    deps, cluster_id = dependencies_of(request), key_in_path(request, "cluster_id")
     execution_id = id_in_path(request, "execution_id")
     seen = await deps.inquiry.execution(caller, cluster_id, execution_id)
     watch = Watch()

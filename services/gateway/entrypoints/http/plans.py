@@ -9,7 +9,7 @@ from services.gateway.domain.access import Caller, Permission
 from services.gateway.domain.approvals import ProposedPlan
 from services.gateway.entrypoints.http.dependencies import dependencies_of
 from services.gateway.entrypoints.http.guard import guarded
-from services.gateway.entrypoints.http.requests import body_of, id_in_path, number_in_query
+from services.gateway.entrypoints.http.requests import body_of, id_in_path, key_in_path, number_in_query
 from services.gateway.handlers.approve_plan import approve_plan
 from services.gateway.handlers.request_plan import request_plan
 
@@ -31,7 +31,7 @@ async def post_optimize(request: web.Request, caller: Caller) -> web.Response:
     deps = dependencies_of(request)
     correlation_id = await request_plan(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         unit_of_work=deps.unit_of_work,
         clock=deps.clock,
         ids=deps.ids,
@@ -42,7 +42,7 @@ async def post_optimize(request: web.Request, caller: Caller) -> web.Response:
 async def get_plans(request: web.Request, caller: Caller) -> web.Response:
     """List plans, newest first, with what was decided about each."""
     limit = number_in_query(request, "limit", default=20, least=1, most=100)
-    cluster_id = request.match_info["cluster_id"]
+    cluster_id = key_in_path(request, "cluster_id")
     answer, decided = await dependencies_of(request).inquiry.plans(caller, cluster_id, limit=limit)
     by_id = {plan.id: plan for plan in decided}
     content = answer.model_dump(mode="json")
@@ -56,7 +56,7 @@ async def get_plans(request: web.Request, caller: Caller) -> web.Response:
 async def get_plan(request: web.Request, caller: Caller) -> web.Response:
     """Show a whole plan."""
     answer, decided = await dependencies_of(request).inquiry.plan(
-        caller, request.match_info["cluster_id"], id_in_path(request, "plan_id")
+        caller, key_in_path(request, "cluster_id"), id_in_path(request, "plan_id")
     )
     return web.json_response({**answer.model_dump(mode="json"), **_decision(decided)})
 
@@ -67,7 +67,7 @@ async def post_approve(request: web.Request, caller: Caller) -> web.Response:
     deps = dependencies_of(request)
     plan = await approve_plan(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         plan_id=id_in_path(request, "plan_id"),
         sha256=body.sha256,
         unit_of_work=deps.unit_of_work,

@@ -7,7 +7,7 @@ from aiohttp import web
 from services.gateway.domain.access import Caller, Permission
 from services.gateway.entrypoints.http.dependencies import dependencies_of
 from services.gateway.entrypoints.http.guard import guarded
-from services.gateway.entrypoints.http.requests import body_of, etag, revision_expected
+from services.gateway.entrypoints.http.requests import body_of, etag, key_in_path, revision_expected
 from services.gateway.errors import InvalidInputError
 from services.gateway.handlers.configure_cluster import configure_cluster
 from shared.contracts.v1.policy import NodeTemplate, Policy
@@ -33,7 +33,7 @@ def checked_policy(policy: Policy, *, field: str) -> Policy:
 
 async def get_policy(request: web.Request, caller: Caller) -> web.Response:
     """Show the policy."""
-    cluster = await dependencies_of(request).inquiry.cluster(caller, request.match_info["cluster_id"])
+    cluster = await dependencies_of(request).inquiry.cluster(caller, key_in_path(request, "cluster_id"))
     held = cluster.configuration
     return web.json_response(held.policy.model_dump(mode="json"), headers=etag(held.revision))
 
@@ -45,7 +45,7 @@ async def put_policy(request: web.Request, caller: Caller) -> web.Response:
     deps = dependencies_of(request)
     changed = await configure_cluster(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         expected_revision=expected,
         policy=policy,
         unit_of_work=deps.unit_of_work,
@@ -62,7 +62,7 @@ async def put_node_template(request: web.Request, caller: Caller) -> web.Respons
     deps = dependencies_of(request)
     changed = await configure_cluster(
         caller=caller,
-        cluster_id=request.match_info["cluster_id"],
+        cluster_id=key_in_path(request, "cluster_id"),
         expected_revision=expected,
         node_template=template,
         unit_of_work=deps.unit_of_work,

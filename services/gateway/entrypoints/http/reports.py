@@ -5,7 +5,7 @@ from aiohttp import web
 from services.gateway.domain.access import Caller, Permission
 from services.gateway.entrypoints.http.dependencies import dependencies_of
 from services.gateway.entrypoints.http.guard import guarded
-from services.gateway.entrypoints.http.requests import instant_in_query, number_in_query
+from services.gateway.entrypoints.http.requests import instant_in_query, key_in_query, number_in_query
 from services.gateway.errors import InvalidInputError
 
 
@@ -15,7 +15,7 @@ async def get_savings(request: web.Request, caller: Caller) -> web.Response:
     if since is not None and until is not None and since >= until:
         raise InvalidInputError("since must be before until.", fields={"since": "must be before until"})
     found = await dependencies_of(request).inquiry.savings(
-        caller, cluster_id=request.query.get("cluster_id"), since=since, until=until
+        caller, cluster_id=key_in_query(request, "cluster_id"), since=since, until=until
     )
     return web.json_response(found.model_dump(mode="json"))
 
@@ -24,7 +24,7 @@ async def get_activity(request: web.Request, caller: Caller) -> web.Response:
     """Show what happened, newest first."""
     found = await dependencies_of(request).inquiry.activity(
         caller,
-        cluster_id=request.query.get("cluster_id"),
+        cluster_id=key_in_query(request, "cluster_id"),
         limit=number_in_query(request, "limit", default=50, least=1, most=500),
     )
     return web.json_response(found.model_dump(mode="json"))

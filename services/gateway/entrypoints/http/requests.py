@@ -1,6 +1,7 @@
 """From a request to what a handler takes; everything that does not fit is refused with its name."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
@@ -22,6 +23,11 @@ B = TypeVar("B", bound=BaseModel)
 NOT_AN_OBJECT = frozenset({"json_invalid", "model_type"})
 """What pydantic calls a body that is no JSON, or another kind of JSON."""
 
+KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+NUL = b"\\u0000"
+"""As JSON spells the one character that Postgres cannot store."""
+
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 
@@ -33,6 +39,8 @@ async def body_of(request: web.Request, model: type[B], *, is_optional: bool = F
         InvalidInputError: a field is missing, unknown or wrong.
     """
     raw = await request.read()
+    if NUL in raw:
+        raise InvalidInputError("The body holds a NUL character.")
     try:
         return model.model_validate_json(raw or b"{}" if is_optional else raw, extra="forbid")
     except ValidationError as error:
@@ -49,6 +57,24 @@ def id_in_path(request: web.Request, name: str) -> UUID:
         return UUID(request.match_info[name])
     except ValueError as error:
         raise NotFoundError from error
+
+
+def key_in_path(request: web.Request, name: str) -> str:
+    """Read a key from the path; what cannot be one names nothing.
+
+    Raises:
+        NotFoundError: it is no key.
+    """
+    return _key(request.match_info[name])
+
+
+def key_in_query(request: web.Request, name: str) -> str | None:
+    """Read a key from the query.
+
+    Raises:
+        NotFoundError: it is no key.
+    """
+    return _key(request.query[name]) if name in request.query else None
 
 
 def number_in_query(request: web.Request, name: str, *, default: int, least: int, most: int) -> int:
@@ -98,6 +124,12 @@ def revision_expected(request: web.Request) -> int:
 def etag(revision: int) -> Mapping[str, str]:
     """Give the header that If-Match is compared with."""
     return {"ETag": f'"{revision}"'}
+
+
+def _key(text: str) -> str:
+    if not KEY.fullmatch(text):
+        raise NotFoundError
+    return text
 
 
 def _refusal(error: ValidationError) -> InvalidInputError | MalformedBodyError:
