@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,22 +73,31 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Give each row with the number of its line; header names in lower case.
+def csv_rows(path: Path, text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Give the header in lower case, and each row, as wide as the header, with the number of its line.
 
     Raises:
-        PlanFileError: there is no header, or a row has more fields than the header.
+        PlanFileError: there is no header; while reading, a row has more fields than it.
     """
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-        if not header:
-            raise PlanFileError(f"{path} is empty.")
-        for row in reader:
-            if not any(row):
-                continue
-            if len(row) > len(header):
-                raise PlanFileError(f"{path}, line {reader.line_num}: more fields than the header names.")
-            yield reader.line_num, dict(zip(header, row, strict=False))
     except csv.Error as error:
-        raise PlanFileError(f"{path}, line {reader.line_num}: this is not CSV ({error}).") from error
+        raise PlanFileError(f"{path}, line 1: this is not CSV ({error}).") from error
+    if not header:
+        raise PlanFileError(f"{path} is empty.")
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        width = len(header)
+        try:
+            for row in reader:
+                if len(row) == width:
+                    yield reader.line_num, row
+                elif len(row) > width:
+                    raise PlanFileError(f"{path}, line {reader.line_num}: more fields than the header names.")
+                elif any(row):
+                    yield reader.line_num, row + [""] * (width - len(row))
+        except csv.Error as error:
+            raise PlanFileError(f"{path}, line {reader.line_num}: this is not CSV ({error}).") from error
+
+    return header, rows()

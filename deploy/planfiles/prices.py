@@ -6,7 +6,7 @@ comparison or lose it silently, so it is refused with the line it stands in.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,8 @@ ZONE_COLUMNS = ("zone", "availabilityzone", "availability_zone", "availabilityzo
 TIME_COLUMNS = ("timestamp", "time")
 PRODUCT_COLUMNS = ("productdescription", "product_description", "os")
 LINUX = frozenset({"linux/unix", "linux/unix (amazon vpc)", "linux"})
+ONLY = {"os": LINUX, "currency": frozenset({"usd"}), "allocation": frozenset({"ondemand", "on-demand"})}
+"""Columns of on-demand lists, and the values that count."""
 PLAIN_PRODUCT = {
     "operatingSystem": "Linux",
     "tenancy": "Shared",
@@ -50,15 +52,17 @@ def on_demand_prices(path: Path, region: str) -> dict[str, float]:
     if looks_like_json(text):
         found = {name: usd for there, name, usd in _products(path, text) if there == region}
     else:
-        for line, row in csv_rows(path, text):
-            if not _is_linux(row) or row.get("currency", "USD").upper() != "USD":
+        header, rows = csv_rows(path, text)
+        name_at, price_at = _needed(path, header, TYPE_COLUMNS), _needed(path, header, PRICE_COLUMNS)
+        others = [(_at(header, (column,)), wanted) for column, wanted in ONLY.items()]
+        region_at = _at(header, ("region",))
+        for line, row in rows:
+            if any(at is not None and row[at].strip().lower() not in wanted for at, wanted in others):
                 continue
-            if row.get("allocation", "ONDEMAND").upper() != "ONDEMAND":
-                continue
-            name = _column(path, line, row, TYPE_COLUMNS)
-            price = _price(f"{path}, line {line}", _column(path, line, row, PRICE_COLUMNS))
-            if row.get("region", region) == region:
-                found[name] = price
+            where = f"{path}, line {line}"
+            price = _price(where, row[price_at])
+            if region_at is None or row[region_at].strip() == region:
+                found[_text(where, row[name_at], "instance type")] = price
     if not found:
         raise PlanFileError(f"{path} has no on-demand price for region {region}.")
     return found
@@ -84,15 +88,21 @@ def spot_prices(path: Path, region: str) -> list[SpotPrice]:
 
 
 def _spot_csv(path: Path, text: str, region: str) -> Iterator[SpotPrice]:
-    for line, row in csv_rows(path, text):
-        if not _is_linux(row):
+    # A year of price changes has millions of rows: columns are looked up once, not in each.
+    header, rows = csv_rows(path, text)
+    name_at, price_at = _needed(path, header, TYPE_COLUMNS), _needed(path, header, PRICE_COLUMNS)
+    zone_at = _needed(path, header, ZONE_COLUMNS)
+    time_at, product_at = _at(header, TIME_COLUMNS), _at(header, PRODUCT_COLUMNS)
+    region_at = _at(header, ("region",))
+    for line, row in rows:
+        if product_at is not None and row[product_at].strip().lower() not in LINUX:
             continue
-        name = _column(path, line, row, TYPE_COLUMNS)
-        zone = _column(path, line, row, ZONE_COLUMNS)
-        price = _price(f"{path}, line {line}", _column(path, line, row, PRICE_COLUMNS))
-        at = next((row[c] for c in TIME_COLUMNS if row.get(c)), "")
-        if row.get("region", region) == region:
-            yield SpotPrice(name, zone, price, _instant(f"{path}, line {line}", at))
+        where = f"{path}, line {line}"
+        price = _price(where, row[price_at])
+        at = _instant(where, row[time_at]) if time_at is not None else ""
+        if region_at is None or row[region_at].strip() == region:
+            name = _text(where, row[name_at], "instance type")
+            yield SpotPrice(name, _text(where, row[zone_at], "zone"), price, at)
 
 
 def _spot_json(path: Path, text: str) -> Iterator[SpotPrice]:
@@ -142,17 +152,21 @@ def _hourly(where: str, terms: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _is_linux(row: Mapping[str, str]) -> bool:
-    product = next((row[c] for c in PRODUCT_COLUMNS if c in row), "linux")
-    return product.strip().lower() in LINUX
+def _at(header: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
 
 
-def _column(path: Path, line: int, row: Mapping[str, str], names: tuple[str, ...]) -> str:
-    for name in names:
-        value = row.get(name, "").strip()
-        if value:
-            return value
-    raise PlanFileError(f"{path}, line {line}: there is no {names[0]}.")
+def _needed(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
+    at = _at(header, names)
+    if at is None:
+        raise PlanFileError(f"{path}: the header names no column {names[0]}.")
+    return at
+
+
+def _text(where: str, written: str, what: str) -> str:
+    if not written.strip():
+        raise PlanFileError(f"{where}: there is no {what}.")
+    return written.strip()
 
 
 def _price(where: str, written: object) -> float:
