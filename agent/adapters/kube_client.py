@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import yaml
 from kubernetes_asyncio import client, config
 
 from agent.errors import KubernetesRefusedError, KubernetesUnavailableError, MisconfiguredError
@@ -44,7 +45,7 @@ class KubeClient:
                 )
             else:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
+        except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
             where = kubeconfig or "this pod's service account"
             raise MisconfiguredError(f"no way to the Kubernetes API with {where}: {error}") from error
         configuration.connection_pool_maxsize = 64
@@ -104,7 +105,9 @@ class KubeClient:
             async with response:
                 raw = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KubernetesUnavailableError(f"{method} {path}: {error!r}") from error
+            raise KubernetesUnavailableError(
+                f"{method} {path}: {str(error) or type(error).__name__}"
+            ) from error
         if response.status >= 300:
             raise _refusal(method, path, response.status, raw, busy)
         try:
@@ -136,7 +139,7 @@ class KubeClient:
                         if line.strip():
                             yield _decode(line)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
-            raise KubernetesUnavailableError(f"WATCH {path}: {error!r}") from error
+            raise KubernetesUnavailableError(f"WATCH {path}: {str(error) or type(error).__name__}") from error
 
     async def _call(
         self,

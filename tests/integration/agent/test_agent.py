@@ -247,10 +247,14 @@ async def test_a_bus_that_refuses_the_token_is_believed_after_a_while(tmp_path: 
 
 
 async def test_without_a_token_or_a_cluster_there_is_a_sentence(nats_url: str, tmp_path: Path) -> None:
-    missing = tmp_path / "nowhere"
-    async with running_agent(nats_url=nats_url, kubeconfig=missing, state_dir=tmp_path / "state") as task:
-        with pytest.raises(MisconfiguredError, match="no way to the Kubernetes API"):
-            await task
+    broken = tmp_path / "broken"
+    broken.write_text("{")
+    for kubeconfig in (tmp_path / "nowhere", broken):
+        async with running_agent(
+            nats_url=nats_url, kubeconfig=kubeconfig, state_dir=tmp_path / "state"
+        ) as task:
+            with pytest.raises(MisconfiguredError, match="no way to the Kubernetes API"):
+                await task
     async with lab(tmp_path / "k8s") as world:
         state = tmp_path / "state"
         state.mkdir(exist_ok=True)
