@@ -18,7 +18,7 @@ from services.optimizer.domain.offers import MICRO, Market, usd
 from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.shelf import build_shelf
-from services.optimizer.domain.rules import PlanRules, Template
+from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.workload import ClusterObjects, PodPhase
 
@@ -76,7 +76,13 @@ def plan(
     here = {n.node.name for n in today.nodes}
     loads = {n.node.name: (n.offer, n.movable) for n in after if n.offer and n.node.name not in here}
     claims = {v.key: v for v in start.objects.volumes} or None
-    holders = alternatives.cheapest_on_demand(loads, shelf, grouper, claims) if loads else {}
+    priced = shelf
+    if rules.strategy is Strategy.SPOT:
+        # What the loads would cost on-demand is asked although nothing may be bought that way.
+        priced = build_shelf(
+            market, replace(rules, strategy=Strategy.ON_DEMAND), template, daemon_sets(objects)
+        )
+    holders = alternatives.cheapest_on_demand(loads, priced, grouper, claims) if loads else {}
     shares = accounting.split(today.nodes, after, market.prices(), holders)
     running = [p for n in today.nodes for p in n.movable]
     before_usd = None if cost_before is None else usd(cost_before)
