@@ -30,6 +30,10 @@ def lower_bound(after: FleetState, start: FleetState, shelf: Shelf) -> float | N
     daemons = [[p for p in n.pods if p.is_daemon or p.is_mirror] for n in stay]
     nodes = [*zip(shelf.nodes, shelf.daemons, strict=True)]
     room = room_of(columns, [*nodes, *((n.node, tuple(d)) for n, d in zip(stay, daemons, strict=True))])
+    # A node may hold more than it should (its kubelet was restarted with less): then that is its room.
+    for at, node in enumerate(stay, start=len(nodes)):
+        held = np.array([columns.of_pod(p) for p in node.movable], dtype=np.int64)
+        room[at] = np.maximum(room[at], held.sum(axis=0) if len(held) else 0)
     prices = np.array([*(o.micro_usd for o in shelf.offers), *(n.micro_usd for n in stay)], dtype=np.int64)
     demand = np.array([columns.of_pod(p) for p in pods], dtype=np.int64).sum(axis=0)
     worth = resource_prices(room, prices, demand)

@@ -256,8 +256,13 @@ class _Attempt:
 
     def place_the_rest(self) -> None:
         """Place one by one what numbers could not: on any new node, else on the cheapest one that takes it."""
-        for at, kind in enumerate(self._classes):
-            self._left[at] = [p for p in self._left[at] if not self._place_anywhere(p, kind)]
+        progress = True
+        while progress:
+            # A pod that must be near another may have to wait for it.
+            before = sum(map(len, self._left.values()))
+            for at, kind in enumerate(self._classes):
+                self._left[at] = [p for p in self._left[at] if not self._place_anywhere(p, kind)]
+            progress = 0 < sum(map(len, self._left.values())) < before
 
     def _place_anywhere(self, pod: Pod, kind: PodClass) -> bool:
         devices = needs_devices(pod.requests)
