@@ -53,7 +53,7 @@ def plan(
         ),
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy as JSON or YAML.")] = None,
-    greenfield: Annotated[  # noqa: FBT002 - typer makes a flag of it
+    greenfield: Annotated[
         bool, typer.Option("--greenfield", help="Plan a new fleet for the pods, as if there were no node.")
     ] = False,
     output: Annotated[
