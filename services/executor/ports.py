@@ -144,6 +144,10 @@ class ExecutionRepository(Protocol):
         """Store how an execution ended."""
         ...
 
+    async def note_stall(self, execution_id: UUID, at: datetime | None) -> None:
+        """Note since when nothing is under way; None when something is."""
+        ...
+
     async def request_stop(self, execution_id: UUID) -> None:
         """Note that no further move shall begin."""
         ...
@@ -190,6 +194,14 @@ class ExecutionRepository(Protocol):
 
     async def put_attempt(self, attempt: Attempt) -> None:
         """Store an attempt's state."""
+        ...
+
+    async def interrupted_nodes(self, cluster_id: str) -> frozenset[str]:
+        """Name the nodes that interruptions under way are about."""
+        ...
+
+    async def awaited(self, instance_id: str) -> tuple[Step, Execution] | None:
+        """Return the WAIT_READY step that waits for an instance's node."""
         ...
 
     async def was_terminated(self, instance_id: str) -> bool:
@@ -279,6 +291,17 @@ class UnitOfWorkFactory(Protocol):
         ...
 
 
+class Blame(StrEnum):
+    """Why EC2 launched nothing, by what follows."""
+
+    POOL = "pool"
+    """No capacity: the pool is flagged for everybody, and the next offering tried."""
+    ACCOUNT = "account"
+    """A quota, or a subnet without addresses: the next offering is tried, nobody else is told."""
+    REQUEST = "request"
+    """It can never succeed."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchAnswer:
     """What EC2 did with a request to launch: an instance, or the code of its refusal."""
@@ -286,8 +309,7 @@ class LaunchAnswer:
     instance_id: str | None
     error: str | None = None
     detail: str = ""
-    is_capacity: bool = False
-    """Whether the pool is to blame, and not the request."""
+    blame: Blame = Blame.REQUEST
 
 
 class Cloud(Protocol):
@@ -400,6 +422,8 @@ class Scene:
     config: ClusterConfig
     picture: Picture | None
     flagged: Collection[PoolKey]
+    interrupted: frozenset[str]
+    """Nodes that an interruption is about: nobody else touches them."""
     switch: Switch
     token: int
     """Of the lease: the agent and the table refuse a lower one."""

@@ -16,7 +16,7 @@ class ExecutorSettings(ServiceSettings):
     secrets_key: SecretStr = SecretStr("")
     """64 hexadecimal digits: the AES-256 key that seals the signing key at rest. Required."""
 
-    tick_period: timedelta = timedelta(milliseconds=500)
+    tick_period: timedelta = timedelta(milliseconds=250)
     """How often executions are looked at; it bounds how fast one step follows another."""
 
     max_launches_in_flight: int = Field(default=10, ge=1)

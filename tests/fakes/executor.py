@@ -33,6 +33,7 @@ from services.executor.errors import (
     QuotesUnavailableError,
 )
 from services.executor.ports import (
+    Blame,
     Cluster,
     ClusterConfig,
     KeptPlan,
@@ -144,6 +145,8 @@ class World:
         """Pod that blocks the drain of a node."""
         self.drain_polls: dict[UUID, int] = {}
         self.agent_is_away = False
+        self.agent_seconds = 0.0
+        """How long an answer takes."""
         self.cloud_is_away = False
         self.quoted: tuple[Sequence[Quoted], Mapping[str, InstanceType]] | None = None
         self.switch = Switch.OFF
@@ -189,7 +192,7 @@ class World:
             zone_id = next(s.zone_id for s in TEMPLATE.subnets if s.subnet_id == override["SubnetId"])
             pool = PoolKey("us-east-1", override["InstanceType"], zone_id, CapacityType(kind))
             if pool in self.dry:
-                return LaunchAnswer(None, "InsufficientInstanceCapacity", "", is_capacity=True)
+                return LaunchAnswer(None, "InsufficientInstanceCapacity", "", blame=Blame.POOL)
             instance_id = f"i-{len(self.instances):04d}"
             tags = {tag["Key"]: tag["Value"] for tag in asked["TagSpecifications"][0]["Tags"]}
             self.instances[instance_id] = tags | {"type": pool.instance_type, "capacity": kind}
@@ -224,6 +227,7 @@ class World:
     async def send(self, command: agent.AgentCommand) -> agent.CommandOutcome:
         if self.agent_is_away:
             raise AgentAwayError
+        await asyncio.sleep(self.agent_seconds)
         self.fate.point()
         self.commands.append(command)
         status, detail, blocked = self._carry_out(command)
@@ -282,7 +286,16 @@ class InMemoryExecutor:
             clusters={CLUSTER.cluster_id: CLUSTER},
             configs={CLUSTER.cluster_id: ClusterConfig(1, policy or Policy(), TEMPLATE)},
         )
+        self.in_flight: dict[UUID, dict[tuple[UUID, str], asyncio.Task[None]]] = {}
         self._one_at_a_time = asyncio.Lock()
+
+    async def kill(self) -> None:
+        """End everything the process was at."""
+        tasks = [task for begun in self.in_flight.values() for task in begun.values()]
+        self.in_flight.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator["InMemoryUnitOfWork"]:
@@ -439,6 +452,10 @@ class InMemoryExecutions:
             held, status=execution.status, finished_at=execution.finished_at, detail=execution.detail
         )
 
+    async def note_stall(self, execution_id: UUID, at: datetime | None) -> None:
+        held = self._tables.executions[execution_id]
+        self._tables.executions[execution_id] = replace(held, stalled_at=at)
+
     async def request_stop(self, execution_id: UUID) -> None:
         held = self._tables.executions[execution_id]
         if held.status is ExecutionStatus.RUNNING:
@@ -495,6 +512,22 @@ class InMemoryExecutions:
 
     async def put_attempt(self, attempt: Attempt) -> None:
         self._tables.attempts[(attempt.step_id, attempt.number)] = attempt
+
+    async def interrupted_nodes(self, cluster_id: str) -> frozenset[str]:
+        running = {e.id for e in await self.running_of(cluster_id) if e.is_interruption}
+        return frozenset(
+            s.node_name or ""
+            for s in self._tables.steps.values()
+            if s.execution_id in running and s.kind is StepKind.CORDON
+        )
+
+    async def awaited(self, instance_id: str) -> tuple[Step, Execution] | None:
+        for step in self._tables.steps.values():
+            if (step.kind, step.status) == (StepKind.WAIT_READY, StepStatus.RUNNING) and (
+                step.instance_id == instance_id
+            ):
+                return step, self._tables.executions[step.execution_id]
+        return None
 
     async def was_terminated(self, instance_id: str) -> bool:
         released = any(

@@ -13,23 +13,33 @@ from botocore.exceptions import BotoCoreError, ClientError
 from services.executor.adapters.credentials import LentSessions
 from services.executor.domain.launch_request import EXECUTION_TAG, STEP_TAG
 from services.executor.errors import CloudRefusedError, CloudUnavailableError
-from services.executor.ports import LaunchAnswer
+from services.executor.ports import Blame, LaunchAnswer
 
-CAPACITY_CODES = frozenset(
+POOL_CODES = frozenset(
     {
         "InsufficientInstanceCapacity",
         "InsufficientHostCapacity",
         "InsufficientReservedInstanceCapacity",
+        "UnfulfillableCapacity",
+    }
+)
+"""The pool has nothing now. Not an exhaustive list, add to it."""
+
+ACCOUNT_CODES = frozenset(
+    {
         "InsufficientFreeAddressesInSubnet",
         "MaxSpotInstanceCountExceeded",
         "SpotMaxPriceTooLow",
-        "UnfulfillableCapacity",
         "Unsupported",
         "VcpuLimitExceeded",
         "InstanceLimitExceeded",
     }
 )
-"""The pool is to blame, for now: another offering may do. Not an exhaustive list, add to it."""
+"""This account gets nothing there, others may."""
+
+THROTTLED_CODES = frozenset(
+    {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "EC2ThrottledException"}
+)
 
 REFUSED_CODES = frozenset(
     {
@@ -78,16 +88,17 @@ class Ec2Cloud:
             async with self._client(cluster_id, "launching an instance") as ec2:
                 answer = await ec2.create_fleet(**json.loads(request))
         except _CodedRefusalError as error:
-            if error.code in CAPACITY_CODES:
-                return LaunchAnswer(None, error.code, str(error), is_capacity=True)
-            raise
+            return LaunchAnswer(None, error.code, str(error), blame=_blame(error.code))
         for launched in answer.get("Instances", []):
             for instance_id in launched.get("InstanceIds", []):
                 return LaunchAnswer(instance_id)
         errors = answer.get("Errors", [])
         code = errors[0].get("ErrorCode", "Unknown") if errors else "NoInstances"
         message = errors[0].get("ErrorMessage", "") if errors else "EC2 answered without instances"
-        return LaunchAnswer(None, code, message, is_capacity=code not in REFUSED_CODES)
+        blame = _blame(code)
+        if blame is Blame.REQUEST and code not in REFUSED_CODES:
+            blame = Blame.ACCOUNT  # unknown, and about one offering only: another may do
+        return LaunchAnswer(None, code, message, blame=blame)
 
     async def terminate(self, cluster_id: str, instance_id: str) -> None:
         """See the port."""
@@ -142,6 +153,12 @@ class Ec2Cloud:
             raise CloudUnavailableError(str(error)) from error
 
 
+def _blame(code: str) -> Blame:
+    if code in POOL_CODES:
+        return Blame.POOL
+    return Blame.ACCOUNT if code in ACCOUNT_CODES else Blame.REQUEST
+
+
 class _CodedRefusalError(CloudRefusedError):
     """AWS refuses the request."""
 
@@ -165,7 +182,10 @@ def _own_errors(doing: str) -> Iterator[None]:
         message = f"{doing}: {code}: {said.get('Message', '')}"
         if code in STALE_SESSION_CODES:
             raise _StaleSessionError(message) from error
-        if code in CAPACITY_CODES | REFUSED_CODES | GONE_CODES:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+        is_known = code in POOL_CODES | ACCOUNT_CODES | REFUSED_CODES | GONE_CODES
+        # EC2 sends insufficient capacity as a 500; any other 5xx, and throttling, may be repeated.
+        if is_known or (status < 500 and code not in THROTTLED_CODES):
             raise _CodedRefusalError(code, message) from error
         raise CloudUnavailableError(message) from error
     except (BotoCoreError, TimeoutError, OSError) as error:

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.executor.domain.steps import (
+    INTERRUPTED,
     Attempt,
     Errand,
     Execution,
@@ -59,8 +60,8 @@ class PostgresExecutionRepository:
         await self._connection.executemany(
             """
             insert into steps (id, execution_id, position, move_id, kind, subject, launch_id, node_name, status,
-                detail, finished_at, offerings)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                detail, finished_at, offerings, pods)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             """,
             [
                 (
@@ -76,6 +77,7 @@ class PostgresExecutionRepository:
                     step.detail,
                     step.finished_at,
                     OFFERINGS.dump_json(step.offerings).decode(),
+                    list(step.pods),
                 )
                 for step in steps
             ],
@@ -100,6 +102,12 @@ class PostgresExecutionRepository:
             execution.status.value,
             execution.finished_at,
             execution.detail,
+        )
+
+    async def note_stall(self, execution_id: UUID, at: datetime | None) -> None:
+        """See the port."""
+        await self._connection.execute(
+            "update executions set stalled_at = $2 where id = $1", execution_id, at
         )
 
     async def request_stop(self, execution_id: UUID) -> None:
@@ -232,6 +240,27 @@ class PostgresExecutionRepository:
             attempt.release.value,
         )
 
+    async def interrupted_nodes(self, cluster_id: str) -> frozenset[str]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            """
+            select s.node_name from steps s join executions e on e.id = s.execution_id
+            where e.cluster_id = $1 and e.status = 'running' and e.trigger = $2 and s.kind = 'cordon'
+            """,
+            cluster_id,
+            INTERRUPTED,
+        )
+        return frozenset(row["node_name"] for row in rows)
+
+    async def awaited(self, instance_id: str) -> tuple[Step, Execution] | None:
+        """See the port."""
+        row = await self._connection.fetchrow(
+            "select * from steps where instance_id = $1 and kind = 'wait_ready' and status = 'running'",
+            instance_id,
+        )
+        execution = await self.find(row["execution_id"]) if row is not None else None
+        return None if row is None or execution is None else (_step(row), execution)
+
     async def was_terminated(self, instance_id: str) -> bool:
         """See the port."""
         found = await self._connection.fetchval(
@@ -278,6 +307,7 @@ def _execution(row: Row) -> Execution:
         stop_requested=row["stop_requested"],
         detail=row["detail"],
         evict_by=row["evict_by"],
+        stalled_at=row["stalled_at"],
     )
 
 
@@ -300,6 +330,7 @@ def _step(row: Row) -> Step:
         deadline_at=row["deadline_at"],
         look_again_at=row["look_again_at"],
         offerings=OFFERINGS.validate_json(row["offerings"]),
+        pods=tuple(row["pods"]),
         owners=tuple(row["owners"]),
         uncordon=Errand(row["uncordon"]),
     )

@@ -1,11 +1,11 @@
 """Whether disrupting a node is still safe, judged on the newest picture of its cluster and not on the plan's."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from shared.kernel.scheduling import ClusterView, can_be_moved, pods_all_fit
+from shared.kernel.scheduling import ClusterView, Unplaced, can_be_moved, pods_all_fit
 from shared.kernel.workload import ClusterObjects, Node, Pod
 
 NAMED_PODS = 3
@@ -95,24 +95,43 @@ def objection(
     return None
 
 
-def without_room(objects: ClusterObjects, leaving: Collection[str]) -> str | None:
+def without_room(
+    objects: ClusterObjects, leaving: Collection[str], *, meant_for: Mapping[str, str] | None = None
+) -> str | None:
     """Say which pods of the leaving nodes would find no room on nodes Ready now, or None.
 
     Pods that wait for a node already compete for the same room, so they are placed too; that they find none is
-    not the fault of the move.
+    not the fault of the move. `meant_for` is where the plan wants pods (node by pod): one way to place them all is
+    proof enough, the plan's or the one found here.
     """
     moved = [p for name in leaving for p in pods_left(objects, name) if not p.is_terminating]
     waiting = [
         p for p in objects.pods if p.node_name is None and not p.is_finished and not p.scheduling_gated
     ]
-    unplaced = pods_all_fit([*moved, *waiting], ClusterView.of(objects), exclude=leaving)
-    keys = {pod.key for pod in moved}
-    left = [item for item in unplaced if item.pod.key in keys]
+    view = ClusterView.of(objects)
+    for name in leaving:
+        if name in view.node_names:
+            view.remove_node(name)
+    left = _left_of(moved, pods_all_fit([*moved, *waiting], view))
+    if left and meant_for:
+        rest = []
+        for pod in moved:
+            name = meant_for.get(pod.key, "")
+            if name in view.node_names and view.fits(pod, name):
+                view.place(pod, name)
+            else:
+                rest.append(pod)
+        left = _left_of(rest, pods_all_fit([*rest, *waiting], view))
     if not left:
         return None
     names = ", ".join(item.pod.key for item in left[:NAMED_PODS])
     more = f" and {len(left) - NAMED_PODS} more" if len(left) > NAMED_PODS else ""
     return f"no room for {names}{more}: {'; '.join(left[0].reasons)}"
+
+
+def _left_of(moved: Iterable[Pod], unplaced: Iterable[Unplaced]) -> list[Unplaced]:
+    keys = {pod.key for pod in moved}
+    return [item for item in unplaced if item.pod.key in keys]
 
 
 def owners_of(pods: Iterable[Pod]) -> tuple[str, ...]:

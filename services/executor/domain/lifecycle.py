@@ -9,12 +9,13 @@ empties; drains wait for the budget. An interruption waits for nothing: its node
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.executor.domain.steps import Errand, Execution, MoveSteps, Step, StepKind, StepStatus
 
 DISRUPTING = (StepKind.CORDON, StepKind.DRAIN)
+STUCK = "it could not begin for too long: other nodes are cordoned, or the cluster is not heard of"
 OPEN_STATUSES = (StepStatus.PENDING, StepStatus.RUNNING)
 
 
@@ -79,21 +80,39 @@ def runnable(
 
 
 def consequences(
-    execution: Execution, moves: Sequence[MoveSteps], *, window_is_open: bool, now: datetime
+    execution: Execution,
+    moves: Sequence[MoveSteps],
+    *,
+    window_is_open: bool,
+    patience: timedelta,
+    now: datetime,
 ) -> tuple[Step, ...]:
-    """Give the steps that change because of others: what no longer makes sense is skipped, with the reason."""
+    """Give the steps that change because of others: what no longer makes sense is skipped, with the reason.
+
+    An execution in which nothing could begin for as long as `patience` gives up what has not begun, lest it keep
+    every later plan out.
+    """
     changed: list[Step] = []
     is_late = execution.expires_at is not None and execution.expires_at <= now and not window_is_open
+    is_stuck = execution.stalled_at is not None and execution.stalled_at + patience < now
     for move in moves:
         if execution.stop_requested and not move.has_begun:
             changed += _skipped(move.steps, "stopped before the move began")
         elif is_late and not execution.is_interruption and _disrupts(move) and not _has_cordoned(move):
             changed += _skipped(move.steps, "the plan expired before a maintenance window opened")
+        elif is_stuck and not execution.is_interruption and not _has_cordoned(move):
+            changed += _skipped(move.steps, STUCK)
         elif execution.is_interruption:
             changed += _after_interruption_trouble(move)
         else:
             changed += _after_trouble(move)
     return tuple(changed)
+
+
+def is_idle(moves: Sequence[MoveSteps]) -> bool:
+    """Whether something is left to do and nothing is being done."""
+    steps = [step for move in moves for step in move.steps if not step.status.is_over]
+    return bool(steps) and not any(s.status is StepStatus.RUNNING or s.deadline_at for s in steps)
 
 
 def uncordons_due(move: MoveSteps) -> tuple[Step, ...]:
@@ -165,11 +184,8 @@ def _skipped(steps: Iterable[Step], reason: str) -> list[Step]:
 
 
 def _nodes_at_once(move: MoveSteps) -> list[Step]:
-    chosen = [s for s in move.of(StepKind.CORDON) if s.status in OPEN_STATUSES]
-    for drain in move.of(StepKind.DRAIN):
-        cordon = _of_node(move, drain.node_name, StepKind.CORDON)
-        if drain.status in OPEN_STATUSES and (cordon is None or cordon.status.is_over):
-            chosen.append(drain)
+    # A drain cordons too: it need not wait for the answer to the cordon, and two minutes are short.
+    chosen = [s for s in move.of(*DISRUPTING) if s.status in OPEN_STATUSES]
     chosen += [s for s in move.of(StepKind.TERMINATE) if _follows(move, s, StepKind.DRAIN)]
     chosen += [s for s in move.of(StepKind.VERIFY) if _follows(move, s, StepKind.TERMINATE)]
     return chosen

@@ -81,6 +81,8 @@ class Launch:
     id: str
     offerings: tuple[Offering, ...]
     """In the order to try; empty when they are asked for when the step begins."""
+    pods: tuple[str, ...] = ()
+    """namespace/name of the pods it is meant for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Step:
     look_again_at: datetime | None = None
     """No earlier is it advanced: pacing for calls to AWS."""
     offerings: tuple[Offering, ...] = ()
+    pods: tuple[str, ...] = ()
+    """Of a WAIT_READY: namespace/name of the pods that the plan means for its node."""
     owners: tuple[str, ...] = ()
     """namespace/kind/name of the controllers whose pods a drain moved."""
     uncordon: Errand = Errand.NONE
@@ -165,6 +169,8 @@ class Execution:
     finished_at: datetime | None = None
     stop_requested: bool = False
     detail: str = ""
+    stalled_at: datetime | None = None
+    """Since when nothing is under way though something could be."""
     evict_by: datetime | None = None
     """Of an interruption: when the instance goes."""
 
@@ -212,6 +218,7 @@ def steps_of(execution_id: UUID, moves: Iterable[Move]) -> tuple[Step, ...]:
                 launch_id=launch.id if launch else None,
                 node_name=None if launch else subject,
                 offerings=launch.offerings if launch and kind is StepKind.LAUNCH else (),
+                pods=launch.pods if launch and kind is StepKind.WAIT_READY else (),
             )
         )
 

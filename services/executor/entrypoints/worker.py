@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from services.executor.errors import LeaseLostError
-from services.executor.handlers.advance_execution import advance_execution
+from services.executor.handlers.advance_execution import InFlight, advance_execution
 from services.executor.ports import Tools
 from shared.contracts.v1.agent import RequestResync
 from shared.kernel.errors import UnavailableError
@@ -27,6 +27,7 @@ class Worker:
         self._lifetime = lifetime
         self._turns: dict[UUID, asyncio.Task[None]] = {}
         self._held: dict[UUID, Lease] = {}
+        self._in_flight: dict[UUID, InFlight] = {}
 
     async def tick(self) -> None:
         """Look which executions are under way, and give each a turn."""
@@ -34,6 +35,8 @@ class Worker:
             running = await uow.executions.running()
         ids = {execution.id for execution in running}
         self._held = {key: lease for key, lease in self._held.items() if key in ids}
+        for key in self._in_flight.keys() - ids - self._turns.keys():
+            self._drop(key)
         for execution in running:
             if execution.id not in self._turns:
                 task = asyncio.create_task(self._turn(execution.id), name=f"execution {execution.id}")
@@ -42,12 +45,17 @@ class Worker:
 
     async def close(self) -> None:
         """Stop at once: whatever a turn was at is repeated by whoever comes next."""
-        turns = list(self._turns.values())
+        turns = [*self._turns.values(), *(t for tasks in self._in_flight.values() for t in tasks.values())]
         for turn in turns:
             turn.cancel()
         await asyncio.gather(*turns, return_exceptions=True)
         for lease in self._held.values():
             await self._leases.release(lease)
+
+    def _drop(self, execution_id: UUID) -> None:
+        """Stop waiting for what was begun for an execution that is over, or somebody else's now."""
+        for task in self._in_flight.pop(execution_id, {}).values():
+            task.cancel()
 
     def _end(self, execution_id: UUID, _task: "asyncio.Task[None]") -> None:
         self._turns.pop(execution_id, None)
@@ -57,8 +65,14 @@ class Worker:
             lease = await self._leases.acquire(f"execution:{execution_id}", lifetime=self._lifetime)
             if lease is not None:
                 self._held[execution_id] = lease
-                await advance_execution(execution_id, token=lease.token, tools=self._tools)
+                in_flight = self._in_flight.setdefault(execution_id, {})
+                await advance_execution(
+                    execution_id, token=lease.token, tools=self._tools, in_flight=in_flight
+                )
+            else:
+                self._drop(execution_id)
         except LeaseLostError:
+            self._drop(execution_id)
             log.warning("lease_lost", execution_id=str(execution_id))
         except UnavailableError as error:
             log.warning("execution_waits", execution_id=str(execution_id), error=str(error))

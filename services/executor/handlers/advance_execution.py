@@ -4,8 +4,10 @@ Nothing is kept between turns but what the tables hold, so any replica may take 
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Callable, Coroutine
 from datetime import time, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -23,17 +25,27 @@ from services.executor.handlers.terminate_instance import (
     terminate_instance,
     verify_termination,
 )
-from services.executor.ports import Scene, Tools
+from services.executor.ports import Scene, Switch, Tools
 from shared.contracts.v1.policy import Policy
 
 log = structlog.get_logger(__name__)
+
+Key = tuple[UUID, str]
+"""A step, and what is done for it."""
+InFlight = dict[Key, "asyncio.Task[None]"]
+
+TURN_SECONDS = 0.25
+"""How long a turn waits for what it began."""
 
 CONSEQUENCES_DEPTH = 5
 """Skipping one step may skip another; deeper than a move is long it never goes."""
 
 
-async def advance_execution(execution_id: UUID, *, token: int, tools: Tools) -> None:
+async def advance_execution(execution_id: UUID, *, token: int, tools: Tools, in_flight: InFlight) -> None:
     """Bring an execution forward as far as it goes now.
+
+    `in_flight` holds what earlier turns of this process have begun and still wait for; the caller cancels it when
+    the execution ends or is lost.
 
     Raises:
         LeaseLostError: another replica has taken it over.
@@ -49,17 +61,18 @@ async def advance_execution(execution_id: UUID, *, token: int, tools: Tools) -> 
             break
     else:
         return
-    work: list[Awaitable[None]] = [
-        uncordon_node(step, scene=scene, tools=tools)
+    await _note_stall(moves, scene, tools, window_is_open=window_is_open)
+    work: list[tuple[Key, Callable[[], Coroutine[Any, Any, None]]]] = [
+        ((step.id, "uncordon"), partial(uncordon_node, step, scene=scene, tools=tools))
         for step in scene.steps
         if step.uncordon is Errand.WANTED
     ]
     work += [
-        release_instance(attempt, scene=scene, tools=tools)
-        for attempt in scene.attempts
-        if attempt.release is Errand.WANTED
+        ((a.step_id, f"release {a.number}"), partial(release_instance, a, scene=scene, tools=tools))
+        for a in scene.attempts
+        if a.release is Errand.WANTED
     ]
-    if not work and all(move.is_over for move in moves):
+    if not work and not in_flight and all(move.is_over for move in moves):
         await finish_execution(scene=scene, tools=tools)
         return
     policy = scene.config.policy
@@ -78,8 +91,26 @@ async def advance_execution(execution_id: UUID, *, token: int, tools: Tools) -> 
         disrupted=guardrails.cordoned(objects) if objects else (),
         now=tools.clock.now(),
     )
-    work += [_work_on(step, scene, tools) for step in steps]
-    failures = [e for e in await asyncio.gather(*work, return_exceptions=True) if isinstance(e, Exception)]
+    work += [((step.id, step.kind), partial(_work_on, step, scene, tools)) for step in steps]
+    for key, call in work:
+        if key not in in_flight:
+            in_flight[key] = asyncio.create_task(call(), name=f"{key[1]} {key[0]}")
+    await _wait_a_moment(in_flight, execution_id)
+
+
+async def _wait_a_moment(in_flight: InFlight, execution_id: UUID) -> None:
+    """Give what was begun a moment; one slow answer must not hold up the other steps."""
+    if not in_flight:
+        return
+    await asyncio.wait(in_flight.values(), timeout=TURN_SECONDS)
+    ended = {key: task for key, task in in_flight.items() if task.done()}
+    for key in ended:
+        del in_flight[key]
+    failures = [
+        error
+        for task in ended.values()
+        if not task.cancelled() and isinstance(error := task.exception(), Exception)
+    ]
     for failure in failures:
         if isinstance(failure, LeaseLostError):
             raise failure
@@ -99,7 +130,13 @@ async def _look(execution_id: UUID, token: int, tools: Tools) -> Scene | None:
         steps = await uow.executions.steps(execution_id)
         attempts = await uow.executions.attempts(execution_id)
         picture = await uow.clusters.picture(execution.cluster_id)
+        interrupted = await uow.executions.interrupted_nodes(execution.cluster_id)
         flagged = await uow.flags.live(cluster.region, now=tools.clock.now())
+    switch = await tools.safe_mode.read(
+        organization_id=execution.organization_id, cluster_id=execution.cluster_id
+    )
+    if execution.dry_run and switch is Switch.OFF:
+        switch = Switch.ON  # what began as a dry run stays one
     return Scene(
         execution=execution,
         steps=steps,
@@ -108,9 +145,8 @@ async def _look(execution_id: UUID, token: int, tools: Tools) -> Scene | None:
         config=config,
         picture=picture,
         flagged=flagged,
-        switch=await tools.safe_mode.read(
-            organization_id=execution.organization_id, cluster_id=execution.cluster_id
-        ),
+        interrupted=interrupted,
+        switch=switch,
         token=token,
     )
 
@@ -119,7 +155,11 @@ async def _draw_consequences(
     moves: tuple[MoveSteps, ...], scene: Scene, tools: Tools, *, window_is_open: bool
 ) -> bool:
     changed = lifecycle.consequences(
-        scene.execution, moves, window_is_open=window_is_open, now=tools.clock.now()
+        scene.execution,
+        moves,
+        window_is_open=window_is_open,
+        patience=timedelta(seconds=scene.config.policy.drain_deadline_seconds),
+        now=tools.clock.now(),
     )
     if not scene.execution.is_interruption:
         changed += tuple(step for move in moves for step in lifecycle.uncordons_due(move))
@@ -132,6 +172,18 @@ async def _draw_consequences(
                 by_id[step.id], step, uow=uow, execution=scene.execution, clock=tools.clock, ids=tools.ids
             )
     return True
+
+
+async def _note_stall(
+    moves: tuple[MoveSteps, ...], scene: Scene, tools: Tools, *, window_is_open: bool
+) -> None:
+    """Keep since when an execution stands still for no reason of its own: a closed window is one, so is safe mode."""
+    held = scene.execution.stalled_at
+    is_stalled = window_is_open and scene.switch is not Switch.UNREADABLE and lifecycle.is_idle(moves)
+    if is_stalled is (held is not None):
+        return
+    async with fenced(scene, tools) as uow:
+        await uow.executions.note_stall(scene.execution.id, tools.clock.now() if is_stalled else None)
 
 
 async def _work_on(step: Step, scene: Scene, tools: Tools) -> None:

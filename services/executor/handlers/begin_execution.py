@@ -72,7 +72,7 @@ async def begin_execution(
         trigger=plan.trigger.value,
         is_main=is_main,
         status=ExecutionStatus.FAILED if refusal else ExecutionStatus.RUNNING,
-        dry_run=switch is not Switch.OFF,
+        dry_run=switch is Switch.ON,
         started_at=now,
         expires_at=plan.expires_at,
         finished_at=now if refusal else None,
@@ -171,7 +171,7 @@ def _move(move: contract.Move) -> Move:
     return Move(
         id=move.id,
         launches=tuple(
-            Launch(launch.id, tuple(Offering(o.pool, o.usd_per_hour) for o in launch.offerings))
+            Launch(launch.id, tuple(Offering(o.pool, o.usd_per_hour) for o in launch.offerings), launch.pods)
             for launch in move.launches
         ),
         drains=move.drains,

@@ -7,9 +7,9 @@ from uuid import UUID
 import structlog
 
 from services.executor.domain import guardrails, tokens
-from services.executor.domain.steps import Errand, Step, StepKind, StepStatus
+from services.executor.domain.steps import TAKEN_OVER, Errand, Step, StepKind, StepStatus
 from services.executor.errors import AgentAwayError
-from services.executor.handlers.record_step import is_fresh, may_write, record
+from services.executor.handlers.record_step import is_fresh, look_again_later, may_write, record
 from services.executor.handlers.settle_command import settled
 from services.executor.ports import Picture, Scene, Switch, Tools
 from shared.contracts.v1.agent import (
@@ -113,6 +113,8 @@ async def _begin(
     node = guardrails.node_named(objects, step.node_name or "")
     if scene.execution.is_interruption:
         reason = None if node else f"node {step.node_name} is gone"
+    elif step.node_name in scene.interrupted:
+        reason = TAKEN_OVER
     else:
         reason = guardrails.objection(
             objects,
@@ -121,8 +123,9 @@ async def _begin(
             excluded_namespaces=scene.config.policy.excluded_namespaces,
         )
         if reason is None:
-            reason = guardrails.without_room(objects, leaving)
+            reason = guardrails.without_room(objects, leaving, meant_for=_meant_for(scene))
             if reason is not None and _may_find_room(step, scene):
+                await look_again_later(step, scene=scene, tools=tools, pause=tools.pace.cloud_pause)
                 return None
     if reason is not None or node is None:
         after = replace(step, status=StepStatus.SKIPPED, detail=reason or "")
@@ -170,6 +173,16 @@ def _leaving(step: Step, scene: Scene) -> tuple[str, ...]:
         for s in scene.steps
         if s.kind is StepKind.DRAIN and s.move_id == step.move_id and not s.status.is_over
     )
+
+
+def _meant_for(scene: Scene) -> dict[str, str]:
+    """Give the node that the plan means for each pod, as far as it has come."""
+    return {
+        pod: wait.node_name
+        for wait in scene.steps
+        if wait.kind is StepKind.WAIT_READY and wait.node_name is not None
+        for pod in wait.pods
+    }
 
 
 def _may_find_room(step: Step, scene: Scene) -> bool:

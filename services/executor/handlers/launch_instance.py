@@ -10,12 +10,12 @@ import structlog
 
 from services.executor import metrics
 from services.executor.domain import launch_request, offering_choice, replacement, tokens
-from services.executor.domain.guardrails import node_named, pods_left
+from services.executor.domain.guardrails import node_named, objection, pods_left
 from services.executor.domain.offering_choice import Flag
 from services.executor.domain.steps import Attempt, Offering, Step, StepKind, StepStatus
 from services.executor.errors import CloudRefusedError, QuotesUnavailableError
 from services.executor.handlers.record_step import fenced, look_again_later, may_write, record, record_step
-from services.executor.ports import LaunchAnswer, Scene, Switch, Tools
+from services.executor.ports import Blame, LaunchAnswer, Scene, Switch, Tools
 from shared.contracts.v1.executor import CapacityInsufficient, InstanceLaunched
 from shared.contracts.v1.policy import CapacityStrategy
 from shared.kernel.errors import UnavailableError
@@ -33,6 +33,12 @@ async def launch_instance(step: Step, *, scene: Scene, tools: Tools) -> None:
         return
     if not await may_write(step, f"launch an instance for {step.subject}", scene=scene, tools=tools):
         return
+    if not attempts:
+        reason = _objection_to_move(step, scene)
+        if reason is not None:
+            after = replace(step, status=StepStatus.SKIPPED, detail=reason)
+            await record(step, after, scene=scene, tools=tools)
+            return
     offerings = step.offerings or await _replacements(step, scene=scene, tools=tools)
     zone_ids = {subnet.zone_id for subnet in scene.config.template.subnets}
     offering = offering_choice.next_offering(
@@ -124,9 +130,10 @@ async def _keep_refusal(
     step: Step, attempt: Attempt, answer: LaunchAnswer, *, scene: Scene, tools: Tools
 ) -> None:
     """An empty pool is left for the next offering; what EC2 refuses for good ends the step."""
-    status = StepStatus.PENDING if answer.is_capacity else StepStatus.FAILED
+    is_final = answer.blame is Blame.REQUEST
+    status = StepStatus.FAILED if is_final else StepStatus.PENDING
     detail = f"{attempt.offering.pool}: {answer.error}"
-    if not answer.is_capacity:
+    if is_final:
         detail = f"{detail}: {answer.detail}"
     async with fenced(scene, tools) as uow:
         if not await record_step(
@@ -139,7 +146,7 @@ async def _keep_refusal(
         ):
             return
         await uow.executions.put_attempt(replace(attempt, error=answer.error or "Unknown"))
-        if answer.is_capacity:
+        if answer.blame is Blame.POOL:
             pool = attempt.offering.pool
             expires_at = tools.clock.now() + tools.pace.capacity_flag_lifetime
             await uow.flags.put(Flag(pool, expires_at))
@@ -152,7 +159,24 @@ async def _keep_refusal(
                     pool=pool,
                 )
             )
-    metrics.launch_attempts.labels("insufficient_capacity" if answer.is_capacity else "refused").inc()
+    metrics.launch_attempts.labels(answer.blame.value).inc()
+
+
+def _objection_to_move(step: Step, scene: Scene) -> str | None:
+    """Say why the nodes of the move may not be drained: then nothing is launched for it either."""
+    if scene.execution.is_interruption or scene.picture is None:
+        return None
+    for drain in scene.steps:
+        if drain.kind is StepKind.DRAIN and drain.move_id == step.move_id:
+            reason = objection(
+                scene.picture.objects,
+                drain.node_name or "",
+                instance_id=None,
+                excluded_namespaces=scene.config.policy.excluded_namespaces,
+            )
+            if reason is not None:
+                return reason
+    return None
 
 
 def _request(step: Step, number: int, pool: PoolKey, scene: Scene) -> str:

@@ -27,6 +27,7 @@ from shared.contracts.v1.executor import ExecutionStarted, NodeInterrupted
 from shared.contracts.v1.pricing import InstanceNoticeReceived
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
+from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.kernel.workload import Node
 
@@ -41,6 +42,7 @@ async def respond_to_notice(
     """Tell that a node is interrupted, and begin to empty it; a second notice of the same kind changes nothing."""
     if await uow.executions.was_terminated(message.instance_id):
         return
+    await _hurry_launch(message, uow=uow, clock=clock)
     for cluster_id, node_name in await uow.clusters.clusters_of_instance(
         message.instance_id, account=message.account
     ):
@@ -81,9 +83,20 @@ async def respond_to_notice(
             continue
         switch = await safe_mode.read(organization_id=cluster.organization_id, cluster_id=cluster_id)
         execution_id = await _begin(
-            message, cluster, node, picture, uow=uow, clock=clock, ids=ids, dry_run=switch is not Switch.OFF
+            message, cluster, node, picture, uow=uow, clock=clock, ids=ids, dry_run=switch is Switch.ON
         )
         await uow.notices.begun(message.instance_id, message.kind.value, execution_id)
+
+
+async def _hurry_launch(message: InstanceNoticeReceived, *, uow: UnitOfWork, clock: Clock) -> None:
+    """Wait no longer for the node of an instance of ours that goes before it was Ready."""
+    awaited = await uow.executions.awaited(message.instance_id)
+    if awaited is None or message.kind is InterruptionKind.REBALANCE_RECOMMENDATION:
+        return
+    step, execution = awaited
+    cluster = await uow.clusters.cluster(execution.cluster_id)
+    if cluster is not None and cluster.account_number == message.account:
+        await uow.executions.change(step, replace(step, deadline_at=clock.now()))
 
 
 async def _begin(

@@ -122,7 +122,12 @@ async def turn(store: InMemoryExecutor, tools: Tools, *, token: int = 1) -> None
     """Give every execution under way one turn, then let half a second pass."""
     for execution in list(store.tables.executions.values()):
         if execution.status is ExecutionStatus.RUNNING:
-            await advance_execution(execution.id, token=token, tools=tools)
+            in_flight = store.in_flight.setdefault(execution.id, {})
+            try:
+                await advance_execution(execution.id, token=token, tools=tools, in_flight=in_flight)
+            except BaseException:
+                await store.kill()
+                raise
     await tools.clock.sleep(0.5)
 
 

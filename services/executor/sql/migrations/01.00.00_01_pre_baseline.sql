@@ -31,6 +31,7 @@ create table executions (
     finished_at timestamptz,
     expires_at timestamptz,
     evict_by timestamptz,
+    stalled_at timestamptz,
     -- Of the lease that last wrote: an earlier holder that wakes up late writes nothing.
     fencing_token bigint not null default 0
 );
@@ -55,6 +56,7 @@ create table steps (
     deadline_at timestamptz,
     look_again_at timestamptz,
     offerings jsonb not null default '[]',
+    pods text[] not null default '{}',
     owners text[] not null default '{}',
     uncordon text not null default 'none'
 );

@@ -91,6 +91,17 @@ def test_pods_that_wait_already_take_the_room_first() -> None:
     assert "shop/mine" in reason
 
 
+def test_the_plans_own_placement_is_proof_enough() -> None:
+    """Largest first on the first node leaves no room for the last pod; the plan knew better."""
+    nodes = (make_node("old"), make_node("b", cpu=4000), make_node("a", cpu=5000))
+    sizes = {"p1": 3000, "p2": 2000, "p3": 2000, "p4": 2000}
+    pods = tuple(make_pod(name, cpu=cpu, gib=1, node="old") for name, cpu in sizes.items())
+    objects = ClusterObjects(nodes=nodes, pods=pods)
+    assert guardrails.without_room(objects, ["old"]) is not None
+    meant_for = {"shop/p1": "a", "shop/p2": "a", "shop/p3": "b", "shop/p4": "b"}
+    assert guardrails.without_room(objects, ["old"], meant_for=meant_for) is None
+
+
 def test_a_pod_that_never_fits_is_not_the_moves_fault() -> None:
     nodes = (make_node("a", cpu=2000), make_node("b", cpu=2000))
     pods = (make_pod("mine", cpu=1000, node="a"), make_pod("giant", cpu=64000))

@@ -167,8 +167,45 @@ async def test_a_pod_that_must_not_be_disturbed_keeps_its_node() -> None:
     await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
     await finish(store, tools)
     assert "old-0" in world.nodes
-    assert world.commands == []
-    assert world.terminated == ["i-0000"], "the unused replacement is given back"
+    assert (world.commands, world.requests) == ([], []), "nothing is launched for a move that may not end"
+
+
+async def test_a_replacement_that_came_to_no_use_is_given_back() -> None:
+    world = a_world()
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    await turn(store, tools)
+    world.pods["shop/web-0-0"] = replace(world.pods["shop/web-0-0"], do_not_disrupt=True)
+    await finish(store, tools)
+    assert "old-0" in world.nodes
+    assert world.terminated == ["i-0000"]
+    assert "do-not-disrupt" in next(s.detail for s in store.steps(StepKind.CORDON))
+
+
+async def test_moves_that_cannot_begin_are_given_up_so_that_later_plans_may() -> None:
+    world = a_world()
+    world.nodes["old-2"] = replace(world.nodes["old-2"], is_unschedulable=True)
+    store = InMemoryExecutor(world, policy=Policy(drain_deadline_seconds=60))
+    tools = tools_for(world, store)
+    world.nodes["roomy"] = make_node("roomy", cpu=16000)
+    began = world.clock.now()
+    await begin(make_plan(world.clock, delete_move(1, "old-0")), store, tools)
+    await finish(store, tools)
+    assert "old-0" in world.nodes
+    assert "other nodes are cordoned" in next(s.detail for s in store.steps(StepKind.CORDON))
+    assert timedelta(seconds=60) < world.clock.now() - began < timedelta(seconds=70)
+
+
+async def test_what_began_as_a_dry_run_stays_one() -> None:
+    world = a_world()
+    world.switch = Switch.ON
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    world.switch = Switch.OFF
+    await finish(store, tools)
+    assert (world.requests, world.commands) == ([], [])
 
 
 async def test_a_node_is_not_deleted_when_its_pods_no_longer_fit() -> None:
@@ -289,6 +326,26 @@ async def test_an_agent_that_is_away_for_long_fails_the_cordon_and_ends_the_exec
     await finish(store, tools)
     assert next(s for s in store.steps(StepKind.CORDON)).status is StepStatus.FAILED
     assert "old-0" in world.nodes
+
+
+async def test_a_slow_answer_holds_nothing_else_up() -> None:
+    world = a_world()
+    world.nodes["roomy"] = make_node("roomy", cpu=16000)
+    world.agent_seconds = 20
+    store = InMemoryExecutor(world, policy=Policy(max_disrupted_nodes_ratio=1.0))
+    tools = tools_for(world, store)
+    began = world.clock.now()
+    plan = make_plan(world.clock, delete_move(1, "old-0"), delete_move(2, "old-1"), replace_move(3, "old-2"))
+    await begin(plan, store, tools)
+    for _ in range(3):
+        await turn(store, tools)
+    running = [s.node_name for s in store.steps(StepKind.CORDON) if s.status is StepStatus.RUNNING]
+    assert running == ["old-0", "old-1"]
+    assert len(world.requests) == 1
+    assert world.clock.now() - began < timedelta(seconds=5)
+    await finish(store, tools)
+    assert not {"old-0", "old-1", "old-2"} & set(world.nodes)
+    assert len([c for c in world.commands if isinstance(c.action, DrainNode)]) >= 3
 
 
 async def test_launches_pause_while_aws_is_away() -> None:

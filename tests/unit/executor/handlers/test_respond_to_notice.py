@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from services.executor.domain.replacement import Quoted
-from services.executor.domain.steps import ExecutionStatus, StepKind, StepStatus
+from services.executor.domain.steps import TAKEN_OVER, ExecutionStatus, StepKind, StepStatus
 from services.executor.handlers.respond_to_notice import respond_to_notice
 from services.executor.ports import Tools
 from shared.contracts.v1.agent import DrainNode, UncordonNode
@@ -86,7 +86,6 @@ async def test_the_drain_and_the_replacement_begin_in_the_same_turn() -> None:
     tools = tools_for(world, store)
     began = world.clock.now()
     await notify(store, tools)
-    await turn(store, tools)
     await turn(store, tools)
     (drain,) = [c.action for c in world.commands if isinstance(c.action, DrainNode)]
     assert drain.keep_cordoned_on_failure
@@ -219,6 +218,40 @@ async def test_a_drain_that_is_blocked_to_the_end_leaves_the_node_cordoned() -> 
     assert world.nodes["spot-0"].is_unschedulable
     assert world.terminated == [], "EC2 takes it by itself"
     assert [s.status for s in store.steps(StepKind.WAIT_READY)] == [StepStatus.SUCCEEDED]
+
+
+async def test_an_instance_that_goes_before_its_node_came_is_replaced_at_once() -> None:
+    world = a_full_cluster()
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    for _ in range(3):
+        await turn(store, tools)
+    began = world.clock.now()
+    await notify(store, tools, instance_id="i-0000")
+    await turn(store, tools)
+    await turn(store, tools)
+    assert len(world.instances) == 2
+    assert world.clock.now() - began < timedelta(seconds=5)
+    await finish(store, tools)
+    assert world.terminated == ["i-0000", world_instance("old-0")]
+
+
+def world_instance(node_name: str) -> str:
+    return make_node(node_name).instance_id or ""
+
+
+async def test_a_plan_leaves_a_node_alone_that_an_interruption_is_about() -> None:
+    world = a_full_cluster()
+    world.blocked = {"spot-0": "shop/api-0"}
+    store = InMemoryExecutor(world, policy=Policy(max_disrupted_nodes_ratio=1.0))
+    tools = tools_for(world, store)
+    await notify(store, tools)
+    await turn(store, tools)
+    await begin(make_plan(world.clock, replace_move(1, "spot-0")), store, tools)
+    await finish(store, tools)
+    planned = [s for s in store.steps(StepKind.CORDON) if s.move_id == "m1"]
+    assert [(s.status, s.detail) for s in planned] == [(StepStatus.SKIPPED, TAKEN_OVER)]
 
 
 async def test_our_own_termination_is_no_interruption() -> None:
