@@ -123,16 +123,18 @@ class Demo:
         catalogue = await self.world.get("/catalogue")
         types = starting_cluster.types_of(catalogue, daemons=daemons, daemon_pods=daemon_sets)
         nodes = starting_cluster.pack(needs, types, idle_share=self.options.idle_share)
-        # There is no preemption in the sandbox: daemons must find room before anybody else.
-        ordered = sorted(chosen.manifests, key=lambda manifest: manifest["kind"] != "DaemonSet")
-        await self.world.post("/manifests", {"manifests": ordered})
         zones = catalogue["zones"]
+        # There is no preemption in the sandbox: daemons must be on every node before anybody else comes.
+        daemons_first = sorted(chosen.manifests, key=lambda manifest: manifest["kind"] != "DaemonSet")
+        await self.world.post("/manifests", {"manifests": daemons_first[:daemon_sets]})
         await self.world.post("/nodes", {"instances": starting_cluster.placed(nodes, zones), "instant": True})
+        await self._settled()
+        await self.world.post("/manifests", {"manifests": daemons_first[daemon_sets:]})
         extra, most = 0, len(nodes) + 20
         while pending := await self._stuck():
             if extra > most:
                 raise DemoError(f"{pending} pods of the workload cannot be scheduled on any node.")
-            more = nodes[: max(1, len(nodes) // 20)]
+            more = sorted(set(nodes), key=lambda t: t.name) * max(1, len(nodes) // 40)
             extra += len(more)
             nodes = [*nodes, *more]
             turned = zones[extra % 3 :] + zones[: extra % 3]

@@ -233,5 +233,6 @@ def _daemon_sets() -> Iterator[Manifest]:
         manifest["kind"] = "DaemonSet"
         manifest["metadata"]["namespace"] = "kube-system"
         del manifest["spec"]["replicas"]
-        manifest["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+        spec = manifest["spec"]["template"]["spec"]
+        spec |= {"tolerations": [{"operator": "Exists"}], "priorityClassName": "system-node-critical"}
         yield manifest

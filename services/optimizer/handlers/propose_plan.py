@@ -80,14 +80,16 @@ async def propose_plan(
         await _skip(wanted, str(error), unit_of_work=unit_of_work, clock=clock, ids=ids, limits=limits)
         return
     policy = inputs.config.policy
-    plan = planning.plan_pending if wanted.trigger is PlanTrigger.PENDING_PODS else planning.plan_cluster
+    is_pending = wanted.trigger is PlanTrigger.PENDING_PODS
+    mode = planning.PlanMode.PENDING if is_pending else planning.PlanMode.SAVE
     began = stopwatch()
     draft: PlanDraft = await asyncio.to_thread(
-        plan,
+        planning.plan,
         inputs.view.objects,
         mapping.market_from(answer, now=clock.now()),
         mapping.rules_from(policy),
         mapping.template_from(inputs.config.node_template),
+        mode=mode,
     )
     solve_seconds = stopwatch() - began
     metrics.planning_seconds.labels(wanted.trigger.value).observe(solve_seconds)
