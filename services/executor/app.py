@@ -12,7 +12,7 @@ from services.executor.adapters.safe_mode import KeyValueSwitch
 from services.executor.adapters.signing_keys import StoredSigningKeys, secrets_key
 from services.executor.entrypoints.subscribers import subscribe
 from services.executor.entrypoints.worker import Worker, ask_for_gaps
-from services.executor.ports import Pace, Tools
+from services.executor.handlers.scene import Pace, Tools
 from services.executor.settings import ExecutorSettings
 from shared.runtime.service import Runtime
 

@@ -1,9 +1,9 @@
 """What the executor needs from outside."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -23,8 +23,6 @@ from shared.contracts.v1.gateway import ClusterConfigured, ClusterRegistered, Si
 from shared.contracts.v1.plan import Plan
 from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.kernel.capacity import InstanceType
-from shared.kernel.clock import Clock
-from shared.kernel.ids import Ids
 from shared.kernel.pools import PoolKey
 from shared.kernel.workload import ClusterObjects
 
@@ -383,47 +381,3 @@ class SigningKeys(Protocol):
     async def public_keys(self) -> Sequence[SigningKey]:
         """Return them; two during a rotation."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How patient the executor is."""
-
-    max_launches_in_flight: int
-    copy_max_age: timedelta
-    command_lifetime: timedelta
-    verify_deadline: timedelta
-    cloud_pause: timedelta
-    capacity_flag_lifetime: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """Everything a step is worked on with."""
-
-    unit_of_work: UnitOfWorkFactory
-    cloud: Cloud
-    agents: Agents
-    quotes: Quotes
-    safe_mode: SafeModeSwitch
-    clock: Clock
-    ids: Ids
-    pace: Pace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What one turn of an execution sees; read once, then acted on."""
-
-    execution: Execution
-    steps: Sequence[Step]
-    attempts: Sequence[Attempt]
-    cluster: Cluster
-    config: ClusterConfig
-    picture: Picture | None
-    flagged: Collection[PoolKey]
-    interrupted: frozenset[str]
-    """Nodes that an interruption is about: nobody else touches them."""
-    switch: Switch
-    token: int
-    """Of the lease: the agent and the table refuse a lower one."""

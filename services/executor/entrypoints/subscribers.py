@@ -7,10 +7,11 @@ from services.executor.domain.offering_choice import Flag
 from services.executor.handlers.begin_execution import begin_execution
 from services.executor.handlers.keep_plan import keep_plan
 from services.executor.handlers.respond_to_notice import respond_to_notice
+from services.executor.handlers.scene import Tools
 from services.executor.handlers.settle_command import settle_command
 from services.executor.handlers.show_executions import get_execution, get_signing_keys, list_executions
 from services.executor.handlers.stop_execution import stop_execution
-from services.executor.ports import SigningKeys, Tools, UnitOfWork
+from services.executor.ports import SigningKeys, UnitOfWork
 from shared.contracts.base import Message
 from shared.contracts.v1.agent import ClusterChanged, CommandFinished, HeartbeatSent, SnapshotChunkPublished
 from shared.contracts.v1.executor import GetExecution, GetSigningKeys, ListExecutions

@@ -9,7 +9,7 @@ import structlog
 
 from services.executor.errors import LeaseLostError
 from services.executor.handlers.advance_execution import InFlight, advance_execution
-from services.executor.ports import Tools
+from services.executor.handlers.scene import Tools
 from shared.contracts.v1.agent import RequestResync
 from shared.kernel.errors import UnavailableError
 from shared.runtime.leases import Lease, Leases

@@ -20,12 +20,13 @@ from services.executor.handlers.drain_node import cordon_node, drain_node, uncor
 from services.executor.handlers.finish_execution import finish_execution
 from services.executor.handlers.launch_instance import launch_instance
 from services.executor.handlers.record_step import fenced, record_step
+from services.executor.handlers.scene import Scene, Tools
 from services.executor.handlers.terminate_instance import (
     release_instance,
     terminate_instance,
     verify_termination,
 )
-from services.executor.ports import Scene, Switch, Tools
+from services.executor.ports import Switch
 from shared.contracts.v1.policy import Policy
 
 log = structlog.get_logger(__name__)

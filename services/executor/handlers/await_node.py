@@ -6,7 +6,7 @@ from datetime import timedelta
 from services.executor.domain.guardrails import node_of_instance
 from services.executor.domain.steps import Errand, Step, StepKind, StepStatus
 from services.executor.handlers.record_step import fenced, is_fresh, record, record_step
-from services.executor.ports import Scene, Tools
+from services.executor.handlers.scene import Scene, Tools
 
 
 async def await_node(step: Step, *, scene: Scene, tools: Tools) -> None:

@@ -10,8 +10,9 @@ from services.executor.domain import guardrails, tokens
 from services.executor.domain.steps import TAKEN_OVER, Errand, Step, StepKind, StepStatus
 from services.executor.errors import AgentAwayError
 from services.executor.handlers.record_step import is_fresh, look_again_later, may_write, record
+from services.executor.handlers.scene import Scene, Tools
 from services.executor.handlers.settle_command import settled
-from services.executor.ports import Picture, Scene, Switch, Tools
+from services.executor.ports import Picture, Switch
 from shared.contracts.v1.agent import (
     Action,
     AgentCommand,

@@ -15,7 +15,7 @@ from services.executor.domain.steps import (
 )
 from services.executor.domain.unused import unused_attempts
 from services.executor.handlers.record_step import fenced, is_fresh
-from services.executor.ports import Scene, Tools
+from services.executor.handlers.scene import Scene, Tools
 from shared.contracts.v1 import executor
 from shared.kernel.errors import PermanentError, UnavailableError
 

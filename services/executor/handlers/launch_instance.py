@@ -15,7 +15,8 @@ from services.executor.domain.offering_choice import Flag
 from services.executor.domain.steps import Attempt, Offering, Step, StepKind, StepStatus
 from services.executor.errors import CloudRefusedError, QuotesUnavailableError
 from services.executor.handlers.record_step import fenced, look_again_later, may_write, record, record_step
-from services.executor.ports import Blame, LaunchAnswer, Scene, Switch, Tools
+from services.executor.handlers.scene import Scene, Tools
+from services.executor.ports import Blame, LaunchAnswer, Switch
 from shared.contracts.v1.executor import CapacityInsufficient, InstanceLaunched
 from shared.contracts.v1.policy import CapacityStrategy
 from shared.kernel.errors import UnavailableError

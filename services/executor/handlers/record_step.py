@@ -9,7 +9,8 @@ import structlog
 
 from services.executor import metrics
 from services.executor.domain.steps import Attempt, Execution, Step, StepStatus
-from services.executor.ports import Scene, Switch, Tools, UnitOfWork
+from services.executor.handlers.scene import Scene, Tools
+from services.executor.ports import Switch, UnitOfWork
 from shared.contracts.base import Message
 from shared.contracts.v1 import executor
 from shared.kernel.clock import Clock

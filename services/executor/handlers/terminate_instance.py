@@ -18,8 +18,9 @@ from services.executor.handlers.record_step import (
     record,
     record_step,
 )
+from services.executor.handlers.scene import Scene, Tools
 from services.executor.handlers.settle_command import settled
-from services.executor.ports import Scene, Switch, Tools, UnitOfWork
+from services.executor.ports import Switch, UnitOfWork
 from shared.contracts.v1.agent import DeleteNode
 from shared.contracts.v1.executor import InstanceTerminated
 from shared.kernel.errors import UnavailableError

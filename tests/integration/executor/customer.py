@@ -98,11 +98,18 @@ class Customer:
 
     async def evict(self, name: str) -> None:
         for pod in [p for p in self.pods.values() if p.node_name == name]:
-            del self.pods[pod.key]
-            view = ClusterView(self.nodes.values(), self.pods.values())
-            target = next((n for n in view.node_names if view.fits(replace(pod, node_name=None), n)), None)
-            self.pods[pod.key] = replace(pod, node_name=target, created_at=self.clock.now())
+            self.pods[pod.key] = replace(pod, node_name=None, created_at=self.clock.now())
             await self._delta(ClusterObjects(pods=(self.pods[pod.key],)))
+        await self.place_pending()
+
+    async def place_pending(self) -> None:
+        """Schedule what waits, where there is room."""
+        for pod in [p for p in self.pods.values() if p.node_name is None]:
+            view = ClusterView(self.nodes.values(), self.pods.values())
+            target = next((n for n in view.node_names if view.fits(pod, n)), None)
+            if target is not None:
+                self.pods[pod.key] = replace(pod, node_name=target)
+                await self._delta(ClusterObjects(pods=(self.pods[pod.key],)))
 
     async def change(self, node: Node) -> None:
         self.nodes[node.name] = node
@@ -144,6 +151,7 @@ class Customer:
             for node in [n for n in self.nodes.values() if n.instance_id not in running]:
                 del self.nodes[node.name]
                 await self._delta(ClusterObjects(), ObjectRef(ObjectKind.NODE, node.name))
+            await self.place_pending()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _delta(self, upserts: ClusterObjects, *deletes: ObjectRef) -> None:

@@ -100,7 +100,7 @@ async def test_a_plan_and_an_interruption_from_message_to_message(
         spot = next(n for n in customer.nodes.values() if n.capacity_type is CapacityType.SPOT)
         await _interruption_to_its_end(others, world, runtime, instance_id=spot.instance_id or "")
         assert spot.name not in customer.nodes
-        assert all(pod.node_name in customer.nodes for pod in customer.pods.values())
+        await until(lambda: all(pod.node_name in customer.nodes for pod in customer.pods.values()))
         assert customer.lent == 1, "a session is asked for once"
         assert {command.fencing_token for command in customer.commands} == {1}
     finally:

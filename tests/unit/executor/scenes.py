@@ -8,7 +8,8 @@ from uuid import UUID
 from services.executor.domain.steps import Execution, ExecutionStatus
 from services.executor.handlers.advance_execution import advance_execution
 from services.executor.handlers.begin_execution import begin_execution
-from services.executor.ports import KeptPlan, Tools
+from services.executor.handlers.scene import Tools
+from services.executor.ports import KeptPlan
 from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.gateway import PlanApproved
 from shared.contracts.v1.plan import (
@@ -25,7 +26,8 @@ from shared.kernel.clock import Clock
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.kernel.workload import Node, Pod
 from tests.builders import make_node, make_pod, make_pool
-from tests.fakes.executor import CLUSTER, CountingIds, InMemoryExecutor
+from tests.fakes.executor import CountingIds, InMemoryExecutor
+from tests.fakes.executor_world import CLUSTER
 
 SPOT_A = make_pool(capacity_type=CapacityType.SPOT)
 SPOT_B = make_pool(capacity_type=CapacityType.SPOT, zone_id="use1-az2")

@@ -22,7 +22,8 @@ from shared.contracts.v1.plan import PlanTrigger
 from shared.contracts.v1.policy import MaintenanceWindow, Policy
 from tests.builders import make_node, make_pod
 from tests.fakes.clock import FakeClock
-from tests.fakes.executor import CountingIds, InMemoryExecutor, World, tools_for
+from tests.fakes.executor import CountingIds, InMemoryExecutor, tools_for
+from tests.fakes.executor_world import World
 from tests.unit.executor.scenes import (
     ON_DEMAND,
     SPOT_A,

@@ -19,7 +19,8 @@ from shared.contracts.v1.optimizer import PlanProposed
 from shared.contracts.v1.plan import MoveReason, PlanTrigger
 from shared.kernel.errors import PermanentError
 from tests.fakes.clock import FakeClock
-from tests.fakes.executor import CountingIds, InMemoryExecutor, World, tools_for
+from tests.fakes.executor import CountingIds, InMemoryExecutor, tools_for
+from tests.fakes.executor_world import World
 from tests.unit.executor.scenes import approval, begin, finish, make_plan, replace_move, three_nodes, turn
 
 pytestmark = pytest.mark.looptime

@@ -6,7 +6,8 @@ import pytest
 
 from services.executor.domain.steps import ExecutionStatus
 from tests.fakes.clock import FakeClock
-from tests.fakes.executor import DiedError, Fate, InMemoryExecutor, World, tools_for
+from tests.fakes.executor import InMemoryExecutor, tools_for
+from tests.fakes.executor_world import DiedError, Fate, World
 from tests.unit.executor.scenes import SPOT_A, begin, finish, make_plan, replace_move, three_nodes
 
 pytestmark = pytest.mark.looptime

@@ -9,7 +9,7 @@ import pytest
 from services.executor.domain.replacement import Quoted
 from services.executor.domain.steps import TAKEN_OVER, ExecutionStatus, StepKind, StepStatus
 from services.executor.handlers.respond_to_notice import respond_to_notice
-from services.executor.ports import Tools
+from services.executor.handlers.scene import Tools
 from shared.contracts.v1.agent import DrainNode, UncordonNode
 from shared.contracts.v1.executor import ExecutionStarted, InstanceLaunched, NodeInterrupted
 from shared.contracts.v1.policy import MaintenanceWindow, Policy
@@ -18,7 +18,8 @@ from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType
 from tests.builders import make_instance_type, make_node, make_pod
 from tests.fakes.clock import FakeClock
-from tests.fakes.executor import CLUSTER, CountingIds, InMemoryExecutor, World, tools_for
+from tests.fakes.executor import CountingIds, InMemoryExecutor, tools_for
+from tests.fakes.executor_world import CLUSTER, World
 from tests.unit.executor.scenes import (
     ON_DEMAND,
     SPOT_A,
