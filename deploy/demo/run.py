@@ -30,9 +30,6 @@ EXECUTION_SECONDS = 1200
 SETTLING_SECONDS = 120
 STUCK_SECONDS = 2
 BOOKING_SECONDS = 90
-MOST_ROUNDS = 4
-"""Plans carried out before the interruption: each starts from what the one before left."""
-
 SERVICE_ENV = {
     "PRICING_REFRESH_PERIOD": "PT30S",
     "OPTIMIZER_PENDING_SETTLE": "PT3S",
@@ -194,12 +191,11 @@ class Demo:
         self.progress.say("The agent is enrolled and its first snapshot has arrived.")
 
     async def _save(self) -> None:
-        """Plan, approve and carry out, until a plan would change nothing."""
-        for number in range(1, MOST_ROUNDS + 1):
-            plan = await self._plan()
-            if plan is None:
-                return
-            await self._carry_out(plan, kill=self.options.kill if number == 1 else None)
+        """Plan, approve and carry out."""
+        plan = await self._plan()
+        if plan is None:
+            raise DemoError("there is nothing to save in this cluster.")
+        await self._carry_out(plan, kill=self.options.kill)
 
     async def _interrupt(self) -> None:
         """Take the spot node with most pods away, and let the product cope; then plan once more."""
