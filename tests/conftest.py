@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -45,21 +47,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
-    """One Postgres for the session, with every service's schema in a template database."""
-    folder = tmp_path_factory.mktemp("postgres")
-    for part in (folder, *folder.parents):
-        if part.owner() == "root" and str(part).startswith("/tmp/"):
-            part.chmod(0o755)
+def postgres_server() -> Iterator[postgres.Server]:
+    """One Postgres for the session, with every service's schema in a template database.
+
+    Not below pytest's own folders: every session closes those (0700) to the user that Postgres runs as.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="spotopt-tests-postgres-"))
+    folder.chmod(0o755)
 
     async def begin() -> postgres.Server:
         server = await postgres.start(folder, log=folder / "postgres.log", throwaway=True)
         await schemas.migrate_database(server.admin_url, dict.fromkeys(schemas.SERVICES, "test"))
         return server
 
-    server = asyncio.run(begin())
-    yield server
-    server.stop()
+    try:
+        server = asyncio.run(begin())
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
