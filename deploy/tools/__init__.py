@@ -1,0 +1,1 @@
+"""Tools of those who build and install the product; nothing in the product imports them."""
