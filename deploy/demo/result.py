@@ -63,7 +63,7 @@ def result_of(
         savings_from_capacity_type=None if packing is None else round(ratio - packing, 4),
         nodes_before=baseline["nodes"],
         nodes_after=report["nodes"],
-        pods=report["pods"],
+        pods=sum(node["pods"] for node in report["fleet"]) + report["pods_pending"],
         pods_pending_after=report["pods_pending"],
         pdb_violations=report["pdb_violations"],
         unexpected_terminations=report["unexpected_terminations"],

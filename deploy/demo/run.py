@@ -1,6 +1,7 @@
 """The main job, from an expensive cluster to booked savings, through the product's own doors."""
 
 import asyncio
+import itertools
 import os
 import secrets
 import sys
@@ -21,8 +22,8 @@ from deploy.local import processes, stack
 from deploy.local.home import Home
 from deploy.local.supervisor import Child
 
-CLOCK_FACTOR = 10.0
-"""Sandbox seconds per real second: a node is Ready after 6 s, an interruption's two minutes are 12 s."""
+CLOCK_FACTOR = 20.0
+"""Sandbox seconds per real second: a node is Ready after 3 s, an interruption's two minutes are 6 s."""
 
 POLL_SECONDS = 0.3
 PLANNING_SECONDS = 180
@@ -98,7 +99,7 @@ class Demo:
         await self._fill(chosen)
         self.progress.watch(lambda: self.world.get("/state"))
         baseline = await self.world.post("/mark", {"name": "baseline"})
-        await self._connect()
+        await self._connect(chosen.strategy)
         await self._save()
         await self._interrupt()
         await self._book()
@@ -128,10 +129,11 @@ class Demo:
         await self._settled()
         await self.world.post("/manifests", {"manifests": daemons_first[daemon_sets:]})
         extra, most = 0, len(nodes) + 20
+        sizes = itertools.cycle(sorted(set(nodes), key=lambda t: (-t.gpus, -t.cpu, -t.memory, t.name)))
         while pending := await self._stuck():
             if extra > most:
                 raise DemoError(f"{pending} pods of the workload cannot be scheduled on any node.")
-            more = sorted(set(nodes), key=lambda t: t.name) * max(1, len(nodes) // 40)
+            more = [next(sizes)] * max(1, len(nodes) // 40)
             extra += len(more)
             nodes = [*nodes, *more]
             turned = zones[extra % 3 :] + zones[: extra % 3]
@@ -145,7 +147,7 @@ class Demo:
             + (f" ({extra} added so that every pod could be scheduled)." if extra else ".")
         )
 
-    async def _connect(self) -> None:
+    async def _connect(self, strategy: str) -> None:
         """Sign up, connect account and cluster, install the agent."""
         self.progress.doing("connecting the cluster")
         facts = self.world.facts
@@ -176,7 +178,7 @@ class Demo:
                         for subnet, zone, zone_id in facts["subnets"]
                     ],
                 },
-                "policy": POLICY,
+                "policy": {**POLICY, "strategy": strategy},
             },
         )
         self.cluster_id = connected["cluster"]["id"]
@@ -271,8 +273,17 @@ class Demo:
         self.progress.say(
             f"Execution {done['status']}: {done['steps_done']} of {done['steps_total']} steps. {done['detail']}"
         )
+        await self._tell_trouble(done)
         await self._idle()
         await self._settled()
+
+    async def _tell_trouble(self, execution: dict[str, Any]) -> None:
+        """Say why steps were left out, each reason once."""
+        path = f"/clusters/{self.cluster_id}/executions/{execution['id']}"
+        steps = (await self.gateway.call("GET", path))["steps"]
+        left_out = (s["detail"] for s in steps if s["status"] in ("failed", "skipped") and s["detail"])
+        for detail in dict.fromkeys(left_out):
+            self.progress.say(f"Left out: {detail}")
 
     async def _kill_soon(self, name: str) -> None:
         """SIGKILL a part of the product while the plan is being carried out."""

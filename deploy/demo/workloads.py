@@ -29,6 +29,8 @@ class WorkloadSet:
     pods: int
     source: str
     notes: tuple[str, ...] = field(default=())
+    strategy: str = "hybrid"
+    """The policy's capacity strategy: hybrid keeps single replicas on demand, spot does not."""
 
 
 def built_in(pods: int | None, *, seed: int) -> WorkloadSet:
@@ -84,10 +86,15 @@ def from_openb(path: Path, *, pods: int | None, cpu_only: bool) -> WorkloadSet:
         manifests.append(_deployment(row["name"], replicas=1, requests=requests, labels={"qos": row["qos"]}))
     if not manifests:
         raise DemoInputError(f"{path} holds no pod to run.")
-    notes = ["each row is a Deployment of one replica; rows of every phase are taken"]
+    notes = [
+        "each row is a Deployment of one replica; rows of every phase are taken",
+        "a hybrid policy would keep single replicas on demand, so this one says spot",
+    ]
     if not cpu_only:
         notes.append(f"gpu_milli is ignored: {shared} pods that share a GPU get a whole one")
-    return WorkloadSet(tuple(manifests), len(manifests), f"{path.name}: {len(manifests)} rows", tuple(notes))
+    return WorkloadSet(
+        tuple(manifests), len(manifests), f"{path.name}: {len(manifests)} rows", tuple(notes), strategy="spot"
+    )
 
 
 def from_kubectl(path: Path, *, pods: int | None) -> WorkloadSet:
