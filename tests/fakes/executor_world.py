@@ -78,6 +78,10 @@ class World:
         self.blocked: dict[str, str] = {}
         """Pod that blocks the drain of a node."""
         self.drain_polls: dict[UUID, int] = {}
+        self.comes_late: Pod | None = None
+        """A pod that is on its node when the drain has ended."""
+        self.scheduler_is_away = False
+        """Evicted pods stay pending."""
         self.agent_is_away = False
         self.agent_seconds = 0.0
         """How long an answer takes."""
@@ -185,6 +189,8 @@ class World:
                 if self.drain_polls[command.id] < 3:
                     return agent.OutcomeStatus.RUNNING, "", ()
                 self._evict(name)
+                if self.comes_late is not None and self.comes_late.node_name == name:
+                    self.pods[self.comes_late.key] = self.comes_late
             case agent.DeleteNode(node_name=name):
                 self.nodes.pop(name, None)
             case _:
@@ -198,7 +204,7 @@ class World:
             view = ClusterView.of(self.picture().objects)
             fresh = replace(pod, node_name=None, created_at=self.clock.now(), uid=f"{pod.uid}+")
             target = next((n for n in view.node_names if view.fits(fresh, n)), None)
-            self.pods[pod.key] = replace(fresh, node_name=target)
+            self.pods[pod.key] = replace(fresh, node_name=None if self.scheduler_is_away else target)
 
     # ports.Quotes, ports.SafeModeSwitch
 

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from deploy.sandbox.aws.world import AwsConfig, AwsWorld
 from services.executor import app
+from services.executor.adapters.credentials import LentSessions
+from services.executor.adapters.ec2 import Ec2Cloud
 from services.executor.settings import ExecutorSettings
 from shared.contracts.base import Message
 from shared.contracts.digest import plan_sha256
@@ -101,7 +103,7 @@ async def test_a_plan_and_an_interruption_from_message_to_message(
         await _interruption_to_its_end(others, world, runtime, instance_id=spot.instance_id or "")
         assert spot.name not in customer.nodes
         await until(lambda: all(pod.node_name in customer.nodes for pod in customer.pods.values()))
-        assert customer.lent == 1, "a session is asked for once"
+        assert customer.lent == 2, "a session is asked for once by each who keeps one"
         assert {command.fencing_token for command in customer.commands} == {1}
     finally:
         for loop in loops:
@@ -191,6 +193,11 @@ async def _plan_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime) -> None:
     assert launch.attempts == 2, "the first pool was dry"
     launched = [i for i in world.instances() if i.tags.get("spot-optimizer/step") == str(launch.id)]
     assert [(i.zone, i.capacity_type) for i in launched] == [("us-east-1b", "spot")]
+    cloud = Ec2Cloud(LentSessions(runtime.bus, clock=runtime.clock, ids=runtime.ids))
+    assert await cloud.launched_for("c1", view.id) == {launched[0].id: str(launch.id)}
+    assert not await cloud.is_gone("c1", launched[0].id)
+    assert await cloud.is_gone("c1", "i-0123456789abcdef0")
+    await cloud.terminate("c1", "i-0123456789abcdef0")
 
 
 async def _interruption_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime, *, instance_id: str) -> None:

@@ -20,6 +20,7 @@ from shared.contracts.v1.executor import (
 from shared.contracts.v1.gateway import ExecutionStopRequested
 from shared.contracts.v1.plan import PlanTrigger
 from shared.contracts.v1.policy import MaintenanceWindow, Policy
+from shared.kernel.workload import Owner
 from tests.builders import make_node, make_pod
 from tests.fakes.clock import FakeClock
 from tests.fakes.executor import CountingIds, InMemoryExecutor, tools_for
@@ -327,6 +328,54 @@ async def test_an_agent_that_is_away_for_long_fails_the_cordon_and_ends_the_exec
     await finish(store, tools)
     assert next(s for s in store.steps(StepKind.CORDON)).status is StepStatus.FAILED
     assert "old-0" in world.nodes
+
+
+async def test_a_node_that_still_shows_a_pod_is_not_terminated() -> None:
+    world = a_world()
+    world.comes_late = make_pod("late", cpu=10, node="old-0", owner=Owner("Job", "late"))
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    while not any(s.status is StepStatus.SUCCEEDED for s in store.steps(StepKind.DRAIN)):
+        await turn(store, tools)
+    for _ in range(20):
+        await turn(store, tools)
+    assert world.terminated == []
+    del world.pods["shop/late"]
+    await finish(store, tools)
+    assert "old-0" not in world.nodes
+    assert world.killed_pods == []
+
+
+async def test_a_node_whose_pods_found_no_other_is_kept_and_takes_them_back() -> None:
+    world = a_world()
+    world.scheduler_is_away = True
+    store = InMemoryExecutor(world, policy=Policy(drain_deadline_seconds=120))
+    tools = tools_for(world, store)
+    execution = await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    await finish(store, tools)
+    assert world.nodes["old-0"].is_unschedulable is False
+    assert make_node("old-0").instance_id not in world.terminated
+    failed = next(s for s in store.steps(StepKind.TERMINATE))
+    assert (failed.status, "shop/web-0-0" in failed.detail) == (StepStatus.FAILED, True)
+    assert store.tables.executions[execution.id].status is ExecutionStatus.PARTLY
+
+
+async def test_an_instance_nobody_knows_of_is_found_by_its_tags_and_given_back() -> None:
+    world = a_world()
+    world.dry = {SPOT_A, SPOT_B}
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    execution = await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    (launch,) = store.steps(StepKind.LAUNCH)
+    world.instances["i-lost"] = {
+        "spot-optimizer/execution": str(execution.id),
+        "spot-optimizer/step": str(launch.id),
+        "type": "m5.xlarge",
+        "capacity": "spot",
+    }
+    await finish(store, tools)
+    assert world.terminated == ["i-lost"]
 
 
 async def test_a_slow_answer_holds_nothing_else_up() -> None:
