@@ -107,8 +107,9 @@ def choose(candidates: "list[Interpreter]") -> Interpreter:
             f"`apt-get install python3-venv` or `python{dotted(first.version)}-venv`), then run this again."
         )
     raise RefusedError(
-        f"Spot Optimizer needs Python {dotted(OLDEST)} to {dotted(NEWEST)}, and {first.path} is {first.implementation} "
-        f"{dotted(first.version)}: install one of them, or name it with `make install PYTHON=/path/to/python`."
+        f"Spot Optimizer needs CPython {dotted(OLDEST)} to {dotted(NEWEST)}, and {first.path} is "
+        f"{first.implementation} {dotted(first.version)}: install one of them, or name it with "
+        "`make install PYTHON=/path/to/python`."
     )
 
 
@@ -164,10 +165,10 @@ def run_pip(root: Path, arguments: "list[str]", expected: int) -> None:
         seen += line.startswith("Collecting ")
         is_installing = line.startswith("Installing collected packages")
         if is_installing and expected:
-            say(f"  all {expected} found, installing …")
+            say(f"  all {expected} found, installing ...")
         elif expected and time.monotonic() - last >= PROGRESS_SECONDS:
             last = time.monotonic()
-            say(f"  {min(seen, expected)} of {expected} packages …")
+            say(f"  {min(seen, expected)} of {expected} packages ...")
     if process.wait() != 0:
         sys.stderr.write("\n".join(said[-25:]) + "\n")
         raise InstallError(
@@ -190,7 +191,7 @@ def make_venv(root: Path, python: Interpreter) -> None:
     present = probe(venv_python(root))
     if present is not None and present.is_supported and present.has_venv:
         return
-    say(f"Making .venv with Python {dotted(python.version)} ({python.path}) …")
+    say(f"Making .venv with Python {dotted(python.version)} ({python.path}) ...")
     command = [python.path, "-m", "venv", "--clear", str(root / ".venv")]
     if subprocess.call(command) != 0:
         raise InstallError("`{}` failed: what it said is above.".format(" ".join(command)))
@@ -208,9 +209,9 @@ def install(root: Path, python: Interpreter, *, dev: bool) -> None:
         stamp.unlink()
     lock = root / lock_name(dev=dev)
     count = packages_in(lock)
-    say(f"Installing the {count} packages of {lock.name} …")
+    say(f"Installing the {count} packages of {lock.name} ...")
     run_pip(root, ["install", "--require-hashes", "-r", lock.name], count)
-    say("Installing spotopt …")
+    say("Installing spotopt ...")
     run_pip(root, ["install", "--no-deps", "--no-build-isolation", "-e", "."], 0)
     kinds = (False, True) if dev else (False,)
     stamp.write_text(json.dumps({lock_name(dev=kind): fingerprint(root, dev=kind) for kind in kinds}))
