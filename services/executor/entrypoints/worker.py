@@ -1,6 +1,7 @@
 """The worker: every execution under way gets a turn, each under its own lease, none waiting for another."""
 
 import asyncio
+import contextlib
 import functools
 from datetime import timedelta
 from uuid import UUID
@@ -49,8 +50,9 @@ class Worker:
         for turn in turns:
             turn.cancel()
         await asyncio.gather(*turns, return_exceptions=True)
-        for lease in self._held.values():
-            await self._leases.release(lease)
+        with contextlib.suppress(UnavailableError):  # then they expire by themselves
+            for lease in self._held.values():
+                await self._leases.release(lease)
 
     def _drop(self, execution_id: UUID) -> None:
         """Stop waiting for what was begun for an execution that is over, or somebody else's now."""
