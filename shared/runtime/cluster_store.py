@@ -1,8 +1,8 @@
 """A service's own copy of what agents publish about their clusters.
 
 Any replica may take any message: the row lock on a cluster's mark orders them, `judge` says which to apply. A snapshot
-takes effect when all its chunks are stored. Deltas that came early wait in a table; after a few seconds the service
-asks the agent for a snapshot (`gaps`), at most once a minute.
+takes effect when all its chunks are stored. Deltas that came early wait in a table; after a few seconds, or when
+nothing confirms the copy any more, the service asks the agent for a snapshot (`gaps`), at most once a minute.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import zstandard
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
 from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
@@ -28,10 +28,12 @@ from shared.kernel.workload import (
     Volume,
     Workload,
 )
+from shared.runtime import payloads
 from shared.runtime.postgres import Connection
 
 LARGEST_CHUNK_BYTES = 64 * 1024**2
 EARLY_DELTAS_WAIT = timedelta(seconds=5)
+UNCONFIRMED_WAIT = timedelta(minutes=1)
 RESYNC_AT_MOST_EVERY = timedelta(minutes=1)
 
 _ADAPTERS: Mapping[ObjectKind, TypeAdapter[Any]] = {
@@ -94,9 +96,8 @@ def decode_chunk(body: bytes) -> ClusterObjects:
         MalformedChunkError: it is no such body.
     """
     try:
-        text = zstandard.ZstdDecompressor().decompress(body, max_output_size=LARGEST_CHUNK_BYTES)
-        return _OBJECTS.validate_json(text)
-    except (zstandard.ZstdError, ValidationError) as error:
+        return _OBJECTS.validate_json(payloads.inflate(body, at_most=LARGEST_CHUNK_BYTES))
+    except ValueError as error:
         raise MalformedChunkError(f"a snapshot chunk is malformed: {str(error)[:200]}") from error
 
 
@@ -227,19 +228,28 @@ class ClusterStore:
         return ClusterCopy(objects, Position(mark["epoch"], mark["sequence"]), mark["as_of"])
 
     async def gaps(self, *, now: datetime) -> list[str]:
-        """Name clusters whose early deltas waited too long, and note that they are asked for a snapshot."""
+        """Name clusters to ask for a snapshot, and note that they are asked.
+
+        Either early deltas waited too long, or nothing has confirmed the copy for a while: after the last delta of
+        a quiet cluster was lost, only heartbeats come, and they name a position that the copy never reaches.
+        """
+        await self._connection.execute(
+            "insert into cluster_marks (cluster_id) select cluster_id from clusters"
+            " where cluster_id not in (select cluster_id from cluster_marks) on conflict do nothing"
+        )
         rows = await self._connection.fetch(
             """
             update cluster_marks m set resync_asked_at = $1
             where (resync_asked_at is null or resync_asked_at < $2)
-              and exists (
+              and (as_of is null or as_of < $4 or exists (
                 select 1 from early_deltas e where e.cluster_id = m.cluster_id and e.received_at < $3
-              )
+              ))
             returning cluster_id
             """,
             now,
             now - RESYNC_AT_MOST_EVERY,
             now - EARLY_DELTAS_WAIT,
+            now - UNCONFIRMED_WAIT,
         )
         return [row["cluster_id"] for row in rows]
 

@@ -51,9 +51,11 @@ class Leases:
         """Let the next one in now rather than at the lease's end."""
         async with self._database.transaction() as transaction:
             await transaction.connection.execute(
-                "update leases set expires_at = now() - interval '1 second' where name = $1 and holder = $2",
+                "update leases set expires_at = now() - interval '1 second'"
+                " where name = $1 and holder = $2 and token = $3",
                 lease.name,
                 lease.holder,
+                lease.token,
             )
 
     @asynccontextmanager

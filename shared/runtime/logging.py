@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import structlog
@@ -19,11 +20,18 @@ QUIET_LOGGERS = (
 
 
 def hide_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Blank every value whose key sounds like a secret."""
-    for key in event:
-        if any(word in key.lower() for word in SECRET_WORDS):
-            event[key] = "***"
+    """Blank every value whose key sounds like a secret, in mappings too."""
+    for key, value in event.items():
+        event[key] = _hidden(key, value)
     return event
+
+
+def _hidden(key: object, value: object) -> object:
+    if any(word in str(key).lower() for word in SECRET_WORDS):
+        return "***"
+    if isinstance(value, Mapping):
+        return {k: _hidden(k, v) for k, v in value.items()}
+    return value
 
 
 def configure(*, service: str, level: str = "info", form: Literal["json", "console"] = "json") -> None:

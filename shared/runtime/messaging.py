@@ -111,7 +111,7 @@ class Bus:
         self._clock = clock
         self._health = health
         self._database = database
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self.broker = NatsBroker(
             url.split(","),
             security=SASLPlaintext(username=user, password=password),
@@ -162,11 +162,12 @@ class Bus:
                 try:
                     await self._until_available(handle_once, raw, durable)
                 except Exception as error:
-                    await self._decide(error, raw, durable, recent_deaths, clock_seconds=self._seconds())
+                    await self._decide(error, raw, durable, recent_deaths)
                 else:
                     await raw.ack()
                     handled.labels(message_class.type, "handled").inc()
-            structlog.contextvars.unbind_contextvars("correlation_id", "message_id", "scope")
+                finally:
+                    structlog.contextvars.unbind_contextvars("correlation_id", "message_id", "scope")
 
         self.broker.subscriber(
             subject.pattern,
@@ -231,10 +232,12 @@ class Bus:
             problem = json.loads(raw.data)
             text = f"{subject}: {headers[ERROR_HEADER]}: {problem['message']}"
             raise RefusedRequestError(text) if problem["permanent"] else ServerUnavailableError(text)
-        body = await payloads.unpack(raw.data, headers, js=self.js)
         try:
+            body = await payloads.unpack(raw.data, headers, js=self.js)
             return reply_class.model_validate_json(body)
-        except ValidationError as error:
+        except (NatsError, OSError) as error:
+            raise ServerUnavailableError(f"{subject}: fetching the answer: {error!r}") from error
+        except ValueError as error:
             raise RefusedRequestError(f"{subject}: the answer is malformed: {error}") from error
 
     async def tell(self, message: Message) -> None:
@@ -257,17 +260,26 @@ class Bus:
 
     async def stop(self) -> None:
         """Let handlers finish, then disconnect."""
-        self._is_closing = True
+        self._closing.set()
         await self.broker.stop()
 
     async def _closed(self) -> None:
         # FastStream's pull loop spins on a closed connection; a supervisor starts us anew.
-        if not self._is_closing:
+        if not self._closing.is_set():
             log.critical("bus_connection_closed")
             os._exit(70)
 
-    def _seconds(self) -> float:
-        return self._clock.now().timestamp()
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not while the process waits for us to end."""
+        waits = {
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+            asyncio.ensure_future(self._closing.wait()),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _until_available(
         self, handle: Callable[[Msg], Awaitable[None]], raw: Msg, durable: str
@@ -282,19 +294,17 @@ class Bus:
                 pause += 1
                 self._health.trouble(durable, f"waiting: {error}")
                 log.warning("consumer_waits", consumer=durable, error=str(error), seconds=seconds)
-                if self._is_closing:
+                if self._closing.is_set():
                     raise
+                await self._pause(seconds)
                 await raw.in_progress()
-                await self._clock.sleep(seconds)
             else:
                 if pause:
                     self._health.trouble(durable, None)
                     log.info("consumer_resumed", consumer=durable)
                 return
 
-    async def _decide(
-        self, error: Exception, raw: Msg, durable: str, recent_deaths: deque[float], *, clock_seconds: float
-    ) -> None:
+    async def _decide(self, error: Exception, raw: Msg, durable: str, recent_deaths: deque[float]) -> None:
         attempt = raw.metadata.num_delivered
         delay = retry_delay(attempt, error)
         if isinstance(error, UnavailableError) and delay is None:
@@ -307,27 +317,43 @@ class Bus:
             handled.labels(raw.subject.rsplit(".", 1)[0], "retried").inc()
             return
         log.error("message_dead", subject=raw.subject, attempt=attempt, exc_info=error)
+        try:
+            await self._bury(error, raw, durable)
+        except (NatsError, OSError) as trouble:
+            # Not stored, so not terminated: it comes again, and is buried then.
+            log.error("dead_letter_kept", subject=raw.subject, error=repr(trouble))
+            await raw.nak(delay=RETRY_DELAYS_SECONDS[-1] if RETRY_DELAYS_SECONDS else None)
+            return
+        await raw.term()
+        handled.labels(raw.subject.rsplit(".", 1)[0], "dead").inc()
+        seconds = self._clock.now().timestamp()
+        recent_deaths.append(seconds)
+        if len(recent_deaths) > DEAD_LETTERS_A_MINUTE and seconds - recent_deaths[0] < 60:
+            self._health.trouble(
+                durable, "stopped: more than 20 dead letters in a minute; see spotopt dlq list"
+            )
+            log.critical("consumer_stopped", consumer=durable)
+            await self._closing.wait()
+
+    async def _bury(self, error: Exception, raw: Msg, durable: str) -> None:
+        """Store a dead letter; when this returns, it is stored."""
         await self.js.publish(
             f"dlq.{raw.subject}",
             raw.data,
             stream=streams.DLQ_STREAM,
             headers={
                 **{k: v for k, v in (raw.headers or {}).items() if k in payloads.HEADERS},
-                ERROR_HEADER: f"{type(error).__name__}: {str(error)[:256]}".replace("\n", " "),
-                "Spot-Attempts": str(attempt),
+                ERROR_HEADER: _one_line(f"{type(error).__name__}: {error}"),
+                "Spot-Attempts": str(raw.metadata.num_delivered),
                 "Spot-Consumer": durable,
                 "Nats-Msg-Id": f"{durable}:{raw.metadata.stream}:{raw.metadata.sequence.stream}",
             },
         )
-        await raw.term()
-        handled.labels(raw.subject.rsplit(".", 1)[0], "dead").inc()
-        recent_deaths.append(clock_seconds)
-        if len(recent_deaths) > DEAD_LETTERS_A_MINUTE and clock_seconds - recent_deaths[0] < 60:
-            self._health.trouble(
-                durable, "stopped: more than 20 dead letters in a minute; see spotopt dlq list"
-            )
-            log.critical("consumer_stopped", consumer=durable)
-            await asyncio.Event().wait()
+
+
+def _one_line(text: str) -> str:
+    """Make a text fit into a header: what a stranger put into it cannot start another one."""
+    return "".join(c if c.isprintable() and c.isascii() else " " for c in text[:256]).strip()
 
 
 async def _undecoded(message: Any) -> Any:

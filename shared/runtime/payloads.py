@@ -1,5 +1,7 @@
 """Bodies that are too large for the bus travel compressed, and above 512 KiB through the object store."""
 
+import io
+
 import zstandard
 from nats.js import JetStreamContext
 
@@ -38,9 +40,21 @@ async def unpack(body: bytes, headers: dict[str, str], *, js: JetStreamContext) 
     if REFERENCE in headers:
         store = await js.object_store(PAYLOAD_BUCKET)
         body = (await store.get(headers[REFERENCE])).data or b""
-    if headers.get(ENCODING) == "zstd":
-        try:
-            return zstandard.ZstdDecompressor().decompress(body, max_output_size=LARGEST_BODY_BYTES)
-        except zstandard.ZstdError as error:
-            raise ValueError(f"the body is not zstd: {error}") from error
-    return body
+    return inflate(body, at_most=LARGEST_BODY_BYTES) if headers.get(ENCODING) == "zstd" else body
+
+
+def inflate(body: bytes, *, at_most: int) -> bytes:
+    """Decompress zstd without believing the size that it announces.
+
+    Raises:
+        ValueError: it is not zstd, or larger.
+    """
+    try:
+        # `decompress(max_output_size=…)` ignores that limit when the frame names its own size.
+        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body)) as reader:
+            text = reader.read(at_most + 1)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"the body is not zstd: {error}") from error
+    if len(text) > at_most:
+        raise ValueError(f"the body is larger than {at_most} bytes when decompressed")
+    return text

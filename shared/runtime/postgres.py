@@ -14,7 +14,7 @@ import structlog
 
 from shared.contracts.base import Message
 from shared.contracts.subjects import subject_of
-from shared.kernel.errors import UnavailableError
+from shared.kernel.errors import PermanentError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +35,15 @@ UNREACHABLE = (
 CONNECT_RETRY_SECONDS = 0.5
 
 
+REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
 class DatabaseUnavailableError(UnavailableError):
     """Postgres does not answer."""
+
+
+class DatabaseRefusedError(PermanentError):
+    """Postgres answers, but does not let this role in; run `spotopt migrate` first."""
 
 
 @dataclass(slots=True)
@@ -96,6 +103,7 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: it never answered.
+            DatabaseRefusedError: the role, its password or the database is not there.
         """
         for attempt in range(attempts):
             try:
@@ -106,6 +114,8 @@ class Database:
                     command_timeout=60,
                     server_settings={"search_path": schema, "application_name": f"spot-{schema}"},
                 )
+            except REFUSED as error:
+                raise DatabaseRefusedError(f"Postgres refuses the role {schema}: {error}") from error
             except UNREACHABLE as error:
                 if attempt == attempts - 1:
                     raise DatabaseUnavailableError(f"connecting to Postgres: {error}") from error
@@ -128,7 +138,9 @@ class Database:
                 transaction = Transaction(connection)
                 yield transaction
         except UNREACHABLE as error:
-            raise DatabaseUnavailableError(f"talking to Postgres: {error}") from error
+            if isinstance(error, ValueError):
+                raise  # a value that asyncpg cannot encode: the server is well
+            raise DatabaseUnavailableError(f"talking to Postgres: {error!r}") from error
         if transaction.sends:
             self.outbox_filled.set()
 

@@ -3,6 +3,7 @@
 JetStream KV is the truth, read before each step. Unreadable means on: nobody may write because a server is down.
 """
 
+import asyncio
 from typing import Protocol
 
 import structlog
@@ -36,14 +37,15 @@ class SafeMode:
     async def is_on(self, *, organization_id: str, cluster_id: str) -> bool:
         """Whether writes for this cluster are dry runs now."""
         try:
-            bucket = await self._bus.js.key_value(SAFE_MODE_BUCKET)
-            for key in keys_of(organization_id=organization_id, cluster_id=cluster_id):
-                try:
-                    entry = await bucket.get(key)
-                except KeyNotFoundError:
-                    continue
-                if entry.value != OFF:
-                    return True
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+                bucket = await self._bus.js.key_value(SAFE_MODE_BUCKET)
+                for key in keys_of(organization_id=organization_id, cluster_id=cluster_id):
+                    try:
+                        entry = await bucket.get(key)
+                    except KeyNotFoundError:
+                        continue
+                    if entry.value != OFF:
+                        return True
         except Exception as error:
             log.warning("safe_mode_unreadable", error=repr(error))
             return True

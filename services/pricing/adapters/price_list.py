@@ -56,7 +56,7 @@ def read_product(product: Mapping[str, Any]) -> tuple[str, Decimal] | None:
                 continue
             try:
                 usd = Decimal(dimension["pricePerUnit"]["USD"])
-            except (KeyError, InvalidOperation):
+            except (KeyError, TypeError, InvalidOperation):
                 continue
             if usd.is_finite() and usd > 0:
                 return str(instance_type), usd

@@ -9,6 +9,7 @@ from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.errors import SourceUnavailableError
 
 LARGEST_FILE_BYTES = 32 * 1024**2
+CHUNK_BYTES = 64 * 1024
 TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
@@ -30,10 +31,14 @@ class SpotAdvisorFile:
                 http.get(self._url) as answer,
             ):
                 answer.raise_for_status()
-                body = await answer.content.read(LARGEST_FILE_BYTES + 1)
-            if len(body) > LARGEST_FILE_BYTES:
-                raise SourceUnavailableError(f"reading spot advisor: {self._url} is larger than 32 MiB")
-            return read_ratings(body)
+                body = bytearray()
+                async for part in answer.content.iter_chunked(CHUNK_BYTES):
+                    body += part
+                    if len(body) > LARGEST_FILE_BYTES:
+                        raise SourceUnavailableError(
+                            f"reading spot advisor: {self._url} is larger than 32 MiB"
+                        )
+            return read_ratings(bytes(body))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise SourceUnavailableError(f"reading spot advisor: {self._url}: {error}") from error
 

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.ht
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from shared.kernel.interruption import InterruptionKind
 
 LARGEST_BODY_BYTES = 256 * 1024
 """SQS's own limit; a longer body is none of EventBridge's."""
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 GOING_STATES = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
 
@@ -38,22 +41,22 @@ Parser = Callable[[Mapping[str, Any]], list[tuple[str, InterruptionKind]]]
 
 
 def _one_instance(kind: InterruptionKind) -> Parser:
-    return lambda event: [(str(event["detail"]["instance-id"]), kind)]
+    return lambda event: [(event["detail"]["instance-id"], kind)]
 
 
 def _state_change(event: Mapping[str, Any]) -> list[tuple[str, InterruptionKind]]:
     detail = event["detail"]
     if detail["state"] not in GOING_STATES:
         return []
-    return [(str(detail["instance-id"]), InterruptionKind.INSTANCE_TERMINATED)]
+    return [(detail["instance-id"], InterruptionKind.INSTANCE_TERMINATED)]
 
 
 def _scheduled_change(event: Mapping[str, Any]) -> list[tuple[str, InterruptionKind]]:
     detail = event["detail"]
     if detail.get("service") != "EC2" or detail.get("eventTypeCategory") != "scheduledChange":
         return []
-    entities = detail.get("affectedEntities", ())
-    return [(str(entity["entityValue"]), InterruptionKind.SCHEDULED_CHANGE) for entity in entities]
+    entities = [entity["entityValue"] for entity in detail.get("affectedEntities", ())]
+    return [(name, InterruptionKind.SCHEDULED_CHANGE) for name in entities if name.startswith("i-")]
 
 
 PARSERS: Mapping[tuple[str, str], Parser] = {
@@ -82,11 +85,17 @@ def parse(body: str) -> list[Notice]:
         at = datetime.fromisoformat(event["time"])
         if at.tzinfo is None:
             raise MalformedNoticeError(f"the event's time {event['time']!r} has no zone")
+        account, region = _token(event["account"]), _token(event["region"])
         return [
-            Notice(
-                f"{event['id']}:{instance}", instance, str(event["account"]), str(event["region"]), kind, at
-            )
+            Notice(f"{_token(event['id'])}:{_token(instance)}", instance, account, region, kind, at)
             for instance, kind in parser(event)
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedNoticeError(f"the message is no EventBridge event: {error!r}") from error
+
+
+def _token(value: Any) -> str:
+    """Give an identifier as it is; anybody may write into a queue, and it becomes a subject and a row."""
+    if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
+        raise ValueError(f"{value!r} is no identifier")
+    return value

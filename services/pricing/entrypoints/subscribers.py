@@ -48,4 +48,3 @@ def subscribe(
     bus.consume(CapacityInsufficient, capacity_insufficient)
     bus.consume(InstanceLaunched, instance_launched)
     bus.serve(QuoteOfferings, answer_quotes)
-
