@@ -45,6 +45,10 @@ def demo(
         str | None,
         typer.Option(help=f"SIGKILL one part during execution: {', '.join(SERVICES_AND_AGENT)}."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write what the sandbox itself logged, as JSON.", show_default=False),
+    ] = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="How to print the result.")] = Form.TABLE,
 ) -> None:
     """Build an expensive cluster in a sandbox, let the product make it cheap, and count what happened.
@@ -76,6 +80,7 @@ def demo(
         keep=keep,
         seed=seed,
         kill=kill,
+        report=report,
     )
     try:
         result = _run(options, Console(stderr=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import secrets
 import sys
@@ -59,6 +60,8 @@ class DemoOptions:
     clock_factor: float = CLOCK_FACTOR
     kill: str | None = None
     """A service, or the agent, to SIGKILL once while the first plan is carried out."""
+    report: Path | None = None
+    """Where to write the sandbox's own report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Demo:
         await self._interrupt()
         await self._book()
         report = await self.world.get("/report")
+        if self.options.report is not None:
+            self.options.report.write_text(json.dumps(report, indent=2))
         savings = await self.gateway.call("GET", f"/savings?cluster_id={self.cluster_id}")
         return result_of(
             report,
