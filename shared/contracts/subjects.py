@@ -59,9 +59,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(agent.RequestResync, "cluster", None, ("agent",), 0),
     _request(agent.ExecuteCommand, "cluster", agent.CommandOutcome, "executor"),
     # gateway
-    _event(
-        gateway.ClusterRegistered, "cluster", "optimizer", "executor", "reporting", hours=24 * 365
-    ),
+    _event(gateway.ClusterRegistered, "cluster", "optimizer", "executor", "reporting", hours=24 * 365),
     _event(gateway.ClusterConfigured, "cluster", "optimizer", "executor", hours=24 * 365),
     _event(gateway.PlanApproved, "cluster", "executor", "reporting"),
     _event(gateway.ExecutionStopRequested, "cluster", "executor"),

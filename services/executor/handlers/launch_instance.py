@@ -111,19 +111,18 @@ async def _keep_instance(
             return
         await uow.executions.put_attempt(replace(attempt, instance_id=instance_id))
         await uow.executions.change(wait, replace(wait, instance_id=instance_id, deadline_at=None))
-        if attempt.offering.usd_per_hour is not None:
-            await uow.outbox.add(
-                InstanceLaunched.make(
-                    scope=execution.cluster_id,
-                    clock=tools.clock,
-                    ids=tools.ids,
-                    organization_id=execution.organization_id,
-                    execution_id=execution.id,
-                    instance_id=instance_id,
-                    pool=pool,
-                    usd_per_hour=attempt.offering.usd_per_hour,
-                )
+        await uow.outbox.add(
+            InstanceLaunched.make(
+                scope=execution.cluster_id,
+                clock=tools.clock,
+                ids=tools.ids,
+                organization_id=execution.organization_id,
+                execution_id=execution.id,
+                instance_id=instance_id,
+                pool=pool,
+                usd_per_hour=attempt.offering.usd_per_hour,
             )
+        )
     metrics.launch_attempts.labels("launched").inc()
 
 

@@ -103,8 +103,8 @@ class InstanceLaunched(Event):
     execution_id: UUID
     instance_id: str
     pool: PoolKey
-    usd_per_hour: Usd
-    """The price it was planned with."""
+    usd_per_hour: Usd | None
+    """The price it was planned with; null when pricing was away (a replacement is bought all the same)."""
 
 
 class InstanceTerminated(Event):
