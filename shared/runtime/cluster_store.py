@@ -144,7 +144,10 @@ class ClusterStore:
         if position < held:
             return False
         await self._connection.execute(
-            "insert into snapshot_chunks values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+            "insert into snapshot_chunks as held values ($1, $2, $3, $4, $5, $6, $7)"
+            " on conflict (cluster_id, epoch, sequence, index) do update"
+            " set count = excluded.count, as_of = excluded.as_of, body = excluded.body"
+            " where excluded.as_of > held.as_of",
             event.scope,
             event.epoch,
             event.sequence,
@@ -153,13 +156,15 @@ class ClusterStore:
             event.as_of,
             event.body,
         )
+        # Two snapshots may be taken at one position, and be cut differently: parts of both make neither.
         rows = await self._connection.fetch(
-            "select index, body, as_of from snapshot_chunks"
-            " where cluster_id = $1 and epoch = $2 and sequence = $3 and count = $4",
+            "select body from snapshot_chunks"
+            " where cluster_id = $1 and epoch = $2 and sequence = $3 and count = $4 and as_of = $5",
             event.scope,
             event.epoch,
             event.sequence,
             event.count,
+            event.as_of,
         )
         if len(rows) < event.count:
             return False
