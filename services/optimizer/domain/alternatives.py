@@ -55,9 +55,9 @@ def _holders(
 ) -> dict[str, list[Offer]]:
     everything = [p for _, pods in loads.values() for p in pods]
     columns = columns_for(everything)
-    supply = shelf.supply(columns, range(len(shelf.offers)), grouper.rules)
+    supply = shelf.supply(columns, grouper.rules)
     classes = grouper.classes(everything)
-    allowed = grouping.allowed_rows(classes, shelf.nodes, supply.is_spot, claims)
+    allowed = grouping.allowed_rows(classes, shelf, supply.is_spot, claims)
     class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
     zones = np.array([o.pool.zone_id for o in shelf.offers], dtype=object)
     found: dict[str, list[Offer]] = {}

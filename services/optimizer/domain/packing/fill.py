@@ -5,6 +5,7 @@ offer is worth more than it costs. At those prices a perfectly filled, perfectly
 also prove a lower bound: whatever the fleet, its nodes cost at least what their loads are worth.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,11 @@ class Supply:
     risk_micro_usd: Floats
     """Expected cost of interruptions per pod and hour."""
     is_spot: Bools
+
+    def only(self, rows: Sequence[int]) -> "Supply":
+        """Give the numbers of some of the offers."""
+        at = np.array(rows, dtype=np.int64)
+        return Supply(self.room[at], self.micro_usd[at], self.risk_micro_usd[at], self.is_spot[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ def resource_prices(room: Ints, prices: Ints, demand: Ints) -> Floats:
     worth = np.zeros(room.shape[1])
     if len(room) == 0 or demand[CPU] + demand[MEMORY] == 0:
         return worth
+    room, prices = _cheapest_of_each(room, prices)
     scale = np.array([room[:, CPU].max(), room[:, MEMORY].max(), room[:, PODS].max()], dtype=np.float64)
     scale[scale == 0] = 1
     kinds = [CPU, MEMORY, PODS]
@@ -88,6 +95,15 @@ def resource_prices(room: Ints, prices: Ints, demand: Ints) -> Floats:
         low, high = max(0.0, middle - step), min(np.pi / 2, middle + step)
     worth[kinds] = best / scale
     return worth
+
+
+def _cheapest_of_each(room: Ints, prices: Ints) -> tuple[Ints, Ints]:
+    """Leave one row of those with the same room: a type has it in every zone, however it is bought."""
+    order = np.lexsort((prices, *room.T))
+    room, prices = room[order], prices[order]
+    first = np.ones(len(room), dtype=np.bool_)
+    first[1:] = (room[1:] != room[:-1]).any(axis=1)
+    return room[first], prices[first]
 
 
 def device_prices(room: Ints, prices: Ints, worth: Floats) -> Floats:

@@ -141,12 +141,11 @@ class _Attempt:
         classes = [self._classes[i] for i in live]
         demand_rows = rows(self._columns, classes)
         counts = np.array([len(self._left[i]) for i in live], dtype=np.int64)
-        everything = list(range(len(self._shelf.offers)))
-        supply = self._shelf.supply(self._columns, everything, self._grouper.rules)
-        allowed = grouping.allowed_rows(classes, self._shelf.nodes, supply.is_spot, self._claims)
+        supply = self._shelf.supply(self._columns, self._grouper.rules)
+        allowed = grouping.allowed_rows(classes, self._shelf, supply.is_spot, self._claims)
         worth = _worth(supply, demand_rows, counts)
         chosen = self._worth_a_look(supply, allowed, demand_rows, worth)
-        supply = self._shelf.supply(self._columns, chosen, self._grouper.rules)
+        supply = supply.only(chosen)
         workload, names = grouping.workload_index(classes)
         demand = Demand(
             requests=demand_rows,
@@ -275,9 +274,9 @@ class _Attempt:
                 self._put(pod, name)
                 return True
         request = np.array(self._columns.of_pod(pod), dtype=np.int64)
-        supply = self._shelf.supply(self._columns, range(len(self._shelf.offers)), self._grouper.rules)
+        supply = self._shelf.supply(self._columns, self._grouper.rules)
         unzoned = replace(kind, zone_id=None)
-        allowed = grouping.allowed_rows([unzoned], self._shelf.nodes, supply.is_spot, self._claims)[:, 0]
+        allowed = grouping.allowed_rows([unzoned], self._shelf, supply.is_spot, self._claims)[:, 0]
         holds = np.flatnonzero(allowed & (supply.room >= request).all(axis=1))
         tried: dict[str, int] = {}
         for row in (int(i) for i in holds):

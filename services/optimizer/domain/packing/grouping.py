@@ -2,10 +2,12 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass
+from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Template
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.resources import Resources
@@ -91,13 +93,13 @@ def _per_node(pod: Pod) -> int:
 
 
 def allowed_rows(
-    classes: Sequence[PodClass], nodes: Sequence[Node], is_spot: Bools, claims: Mapping[str, Volume] | None
+    classes: Sequence[PodClass], shelf: Shelf, is_spot: Bools, claims: Mapping[str, Volume] | None
 ) -> Bools:
-    """Say for each node (row) and class (column) whether labels, taints, volumes and capacity type permit it."""
+    """Say for each offer (row) and class (column) whether labels, taints, volumes and capacity type permit it."""
+    nodes = shelf.nodes
     allowed = np.ones((len(nodes), len(classes)), dtype=np.bool_)
     zone_ids = np.array([n.zone_id for n in nodes], dtype=object)
     has_devices = np.array([bool(n.allocatable.extended) for n in nodes], dtype=np.bool_)
-    known: dict[Hashable, Bools] = {}
     for c, kind in enumerate(classes):
         pod = kind.sample
         key = (
@@ -106,9 +108,7 @@ def allowed_rows(
             pod.tolerations,
             (pod.namespace, pod.claims) if pod.claims else None,
         )
-        if key not in known:
-            known[key] = np.array([_permits(pod, n, claims) for n in nodes], dtype=np.bool_)
-        allowed[:, c] = known[key]
+        allowed[:, c] = shelf.permitted(key, partial(_permits, pod, claims))
         if not kind.may_use_spot:
             allowed[:, c] &= ~is_spot
         if kind.zone_id is not None:
@@ -123,7 +123,7 @@ def needs_devices(requests: Resources) -> bool:
     return any(amount > 0 for amount in requests.extended.values())
 
 
-def _permits(pod: Pod, node: Node, claims: Mapping[str, Volume] | None) -> bool:
+def _permits(pod: Pod, claims: Mapping[str, Volume] | None, node: Node) -> bool:
     if static_reasons(pod, node):
         return False
     # Where no claim is known at all, claims are no constraint: the view holds it alike.

@@ -1,14 +1,14 @@
 """Every offer that may be launched, as the node it would become."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from services.optimizer.domain import selection
 from services.optimizer.domain.allocatable import candidate_node
 from services.optimizer.domain.offers import MICRO, Market, Offer
-from services.optimizer.domain.packing.classes import Columns, Ints
+from services.optimizer.domain.packing.classes import Bools, Columns, Ints
 from services.optimizer.domain.packing.fill import Supply
 from services.optimizer.domain.rules import PlanRules, Template
 from shared.kernel.scheduling import daemon_pods_for
@@ -24,6 +24,9 @@ class Shelf:
     offers: tuple[Offer, ...]
     nodes: tuple[Node, ...]
     daemons: tuple[tuple[Pod, ...], ...]
+    # One plan packs dozens of times from the same shelf: what does not change is worked out once.
+    _supplies: dict[Columns, Supply] = field(default_factory=dict, compare=False, repr=False)
+    _permitted: dict[Hashable, Bools] = field(default_factory=dict, compare=False, repr=False)
 
     def node(self, at: int, name: str) -> Node:
         """Give the node of an offer under a name of its own."""
@@ -37,20 +40,37 @@ class Shelf:
             for pod in self.daemons[at]
         ]
 
-    def supply(self, columns: Columns, rows: Sequence[int], rules: PlanRules) -> Supply:
-        """Give the numbers of some of the offers."""
-        chance = [self.offers[i].interruption_probability or 0.0 for i in rows]
-        return Supply(
-            room=room_of(columns, ((self.nodes[i], self.daemons[i]) for i in rows)),
-            micro_usd=np.array([self.offers[i].micro_usd for i in rows], dtype=np.int64),
-            risk_micro_usd=np.array(chance, dtype=np.float64) * rules.usd_per_restart * MICRO,
-            is_spot=np.array([self.offers[i].is_spot for i in rows], dtype=np.bool_),
-        )
+    def supply(self, columns: Columns, rules: PlanRules) -> Supply:
+        """Give the numbers of all offers; asked with one set of rules only."""
+        if columns not in self._supplies:
+            chance = [o.interruption_probability or 0.0 for o in self.offers]
+            self._supplies[columns] = Supply(
+                room=room_of(columns, zip(self.nodes, self.daemons, strict=True)),
+                micro_usd=np.array([o.micro_usd for o in self.offers], dtype=np.int64),
+                risk_micro_usd=np.array(chance, dtype=np.float64) * rules.usd_per_restart * MICRO,
+                is_spot=np.array([o.is_spot for o in self.offers], dtype=np.bool_),
+            )
+        return self._supplies[columns]
+
+    def permitted(self, key: Hashable, permits: Callable[[Node], bool]) -> Bools:
+        """Say for each offer's node whether it is permitted; `key` names all that `permits` looks at."""
+        if key not in self._permitted:
+            self._permitted[key] = np.array([permits(n) for n in self.nodes], dtype=np.bool_)
+        return self._permitted[key]
 
 
 def room_of(columns: Columns, nodes: Iterable[tuple[Node, Iterable[Pod]]]) -> Ints:
     """Give what is free on each node beside the pods on it."""
-    found = [columns.free(node, pods) for node, pods in nodes]
+    known: dict[tuple[tuple[int, ...], tuple[int, ...]], Ints] = {}
+    found = []
+    for node, pods in nodes:
+        own = tuple(columns.of_room(node.allocatable, node.max_pods))
+        taken = tuple(map(sum, zip(*(columns.of_pod(p) for p in pods), strict=True)))
+        key = (own, taken)
+        if key not in known:
+            row = np.array(own, dtype=np.int64)
+            known[key] = np.maximum(row - np.array(taken, dtype=np.int64) if taken else row, 0)
+        found.append(known[key])
     return np.array(found, dtype=np.int64).reshape(len(found), 4 + len(columns.extended))
 
 
