@@ -1,5 +1,10 @@
-"""Where the embedded stack keeps its state: one folder, closed to others, with its secrets beside its data."""
+"""Where the embedded stack keeps its state: one folder, closed to others, with its secrets beside its data.
 
+What runs is known by a lock, not by a process id in a file: ids are used again, files outlive a crash. The
+servers inherit the lock, so that a second stack never opens data which a dying server still writes.
+"""
+
+import asyncio
 import fcntl
 import json
 import os
@@ -15,6 +20,11 @@ from nacl.signing import SigningKey
 from deploy.local import nats_server
 from deploy.local.errors import StackError
 from deploy.local.schemas import SERVICES
+
+LEFTOVER_SECONDS = 15.0
+"""How long servers of a killed stack may take to end."""
+
+POLL_SECONDS = 0.1
 
 
 def default_home() -> Path:
@@ -63,8 +73,18 @@ class Home:
 
     @property
     def state_file(self) -> Path:
-        """What runs now; absent when nothing does."""
+        """What runs now; after a crash, what ran."""
         return self.path / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while a stack runs."""
+        return self.path / "lock"
+
+    @property
+    def lock_descriptors(self) -> tuple[int, ...]:
+        """What a server inherits to keep the lock for as long as it lives."""
+        return () if self._lock is None else (self._lock.fileno(),)
 
     def open(self) -> None:
         """Make the folders.
@@ -75,25 +95,32 @@ class Home:
         try:
             for folder in (self.path, self.logs):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self.lock_file.open("a"):
+                pass
         except OSError as error:
             raise StackError(
                 f"{self.path} cannot be used: {error.strerror}. Set SPOTOPT_HOME to a folder you may write to."
             ) from error
 
-    def lock(self) -> None:
-        """Keep a second stack out for the life of this process.
+    async def lock(self, *, leftover_seconds: float = LEFTOVER_SECONDS) -> None:
+        """Keep a second stack out for the life of this process and the servers it starts.
 
         Raises:
-            StackError: another stack holds it.
+            StackError: another stack holds it, or what is left of one.
         """
-        handle = (self.path / "lock").open("a")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.close()
-            raise StackError(
-                f"a stack already runs in {self.path}; see `spotopt status`, or stop it with `spotopt down`."
-            ) from error
+        handle = self.lock_file.open("a")
+        deadline = asyncio.get_running_loop().time() + leftover_seconds
+        while not _locked(handle, fcntl.LOCK_EX):
+            runs = self.state() is not None
+            if runs or asyncio.get_running_loop().time() > deadline:
+                handle.close()
+                raise StackError(
+                    f"a stack already runs in {self.path}; see `spotopt status`, or stop it with `spotopt down`."
+                    if runs
+                    else f"{self.path} is in use: another stack is starting or stopping there, or a killed one "
+                    "left its Postgres or nats-server behind; end those first."
+                )
+            await asyncio.sleep(POLL_SECONDS)
         self._lock = handle
 
     def unlock(self) -> None:
@@ -103,23 +130,33 @@ class Home:
             self._lock = None
 
     def secrets(self) -> Secrets:
-        """Read the secrets; the first time they are made."""
-        file = self.path / "secrets.json"
-        if not file.exists():
-            names = (*SERVICES, nats_server.ADMIN)
-            made = {
-                "database": {name: secrets.token_urlsafe(24) for name in SERVICES},
-                "bus": {name: secrets.token_urlsafe(24) for name in names},
-                "jwt_secret": secrets.token_urlsafe(48),
-                "gateway_key": secrets.token_hex(32),
-                "executor_key": secrets.token_hex(32),
-                "callout_seed": _account_seed(),
-            }
-            self.write(file, made)
-        return Secrets(**json.loads(file.read_text()))
+        """Read the secrets; those that are missing are made.
 
-    def write(self, file: Path, value: Mapping[str, Any]) -> None:
-        """Replace a file at once, readable by its owner only.
+        Raises:
+            StackError: the file is damaged; what it protected cannot be read without it.
+        """
+        file = self.path / "secrets.json"
+        kept: dict[str, Any] = {}
+        if file.exists():
+            try:
+                kept = json.loads(file.read_text())
+            except (OSError, ValueError) as error:
+                raise StackError(f"{file} cannot be read ({error}); restore it from a backup.") from error
+        names = (*SERVICES, nats_server.ADMIN)
+        made: dict[str, Any] = {
+            "database": {name: secrets.token_urlsafe(24) for name in SERVICES} | kept.get("database", {}),
+            "bus": {name: secrets.token_urlsafe(24) for name in names} | kept.get("bus", {}),
+            "jwt_secret": kept.get("jwt_secret") or secrets.token_urlsafe(48),
+            "gateway_key": kept.get("gateway_key") or secrets.token_hex(32),
+            "executor_key": kept.get("executor_key") or secrets.token_hex(32),
+            "callout_seed": kept.get("callout_seed") or _account_seed(),
+        }
+        if made != kept:
+            self.write(file, json.dumps(made, indent=2))
+        return Secrets(**made)
+
+    def write(self, file: Path, text: str) -> None:
+        """Replace a file at once and for good, readable by its owner only.
 
         Raises:
             StackError: the disk is full, or the folder is gone.
@@ -127,20 +164,34 @@ class Home:
         unfinished = file.with_suffix(f".{os.getpid()}")
         try:
             unfinished.touch(mode=0o600)
-            unfinished.write_text(json.dumps(value, indent=2))
+            with unfinished.open("w") as output:
+                output.write(text)
+                output.flush()
+                os.fsync(output.fileno())
             unfinished.replace(file)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             raise StackError(f"{file} cannot be written: {error.strerror}.") from error
 
     def state(self) -> dict[str, Any] | None:
-        """Read what runs, None when nothing does or its process is gone."""
+        """Read what runs, None when nothing does."""
         try:
+            with self.lock_file.open() as handle:
+                if _locked(handle, fcntl.LOCK_SH):
+                    return None
             state: dict[str, Any] = json.loads(self.state_file.read_text())
             os.kill(state["pid"], 0)
         except (OSError, ValueError, KeyError):
             return None
         return state
+
+
+def _locked(handle: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _account_seed() -> str:

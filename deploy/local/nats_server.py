@@ -100,30 +100,40 @@ def bare_config_text(*, port: int, store: Path) -> str:
     return json.dumps({"listen": f"127.0.0.1:{port}", "jetstream": {"store_dir": str(store)}})
 
 
-def spawn(config: Path, *, log: Path) -> processes.Process:
+def spawn(config: Path, *, log: Path, keep_open: Sequence[int] = ()) -> processes.Process:
     """Start the server; it does not listen yet."""
-    return processes.spawn([binary(), "-c", config], log=log, env={"PATH": os.environ.get("PATH", "")})
+    env = {"PATH": os.environ.get("PATH", "")}
+    return processes.spawn([binary(), "-c", config], log=log, env=env, keep_open=keep_open)
 
 
-async def start(config: Path, *, port: int, log: Path) -> Server:
+async def start(config: Path, *, port: int, log: Path, keep_open: Sequence[int] = ()) -> Server:
     """Start the server on a written configuration and wait until it listens.
 
     Raises:
         StackError: it does not start; the message holds the end of its log.
     """
-    process = spawn(config, log=log)
+    process = spawn(config, log=log, keep_open=keep_open)
+    server = Server(process, port)
+    try:
+        await _until_listening(server, log)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+async def _until_listening(server: Server, log: Path) -> None:
     for _ in range(int(START_SECONDS / POLL_SECONDS)):
-        if process.poll() is not None:
+        if server.process.poll() is not None:
             raise StackError(f"nats-server did not start:\n{processes.tail(log)}")
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         except OSError:
             await asyncio.sleep(POLL_SECONDS)
         else:
             writer.close()
             await writer.wait_closed()
-            return Server(process, port)
-    processes.stop(process)
+            return
     raise StackError(f"nats-server was not ready within {START_SECONDS} s:\n{processes.tail(log)}")
 
 

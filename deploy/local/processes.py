@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.local.errors import StackError
+
 Process = subprocess.Popen[bytes]
 
 PR_SET_PDEATHSIG = 1
@@ -25,9 +27,11 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 def before_exec(*, user: str | None, death_signal: signal.Signals) -> Callable[[], None]:
     """Give what the child does before it becomes another program.
 
-    A change of user clears the parent-death signal, so the user comes first.
+    A change of user clears the parent-death signal, so the user comes first. A parent that died before the
+    signal was asked for will never send it, hence the look at who the parent is now.
     """
     entry = pwd.getpwnam(user) if user is not None else None
+    parent = os.getpid()
 
     def run() -> None:
         if entry is not None:
@@ -36,6 +40,8 @@ def before_exec(*, user: str | None, death_signal: signal.Signals) -> Callable[[
             os.setuid(entry.pw_uid)
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, int(death_signal))
+            if os.getppid() != parent:
+                os._exit(1)
 
     return run
 
@@ -48,19 +54,28 @@ def spawn(
     user: str | None = None,
     cwd: Path | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
+    keep_open: Sequence[int] = (),
 ) -> Process:
-    """Start a child in a session of its own (Ctrl-C reaches the parent only); its output goes to `log`."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            start_new_session=True,
-            preexec_fn=before_exec(user=user, death_signal=death_signal),
-        )
+    """Start a child in a session of its own (Ctrl-C reaches the parent only); its output goes to `log`.
+
+    Raises:
+        StackError: the log cannot be written, or the program cannot be run.
+    """
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                start_new_session=True,
+                pass_fds=keep_open,
+                preexec_fn=before_exec(user=user, death_signal=death_signal),
+            )
+    except OSError as error:
+        raise StackError(f"{error.filename or command[0]} cannot be used: {error.strerror}.") from error
 
 
 def stop(process: Process, *, sign: signal.Signals = signal.SIGTERM, seconds: float = 20) -> None:

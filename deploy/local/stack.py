@@ -1,11 +1,16 @@
 """The whole stack on one machine: bus, database and the five services, supervised until told to stop."""
 
 import asyncio
+import json
 import os
+import signal
+import socket
 import sys
-from collections.abc import Callable, Mapping
+import urllib.parse
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -17,6 +22,9 @@ from deploy.local.supervisor import Child
 
 READY_SECONDS = 90
 POLL_SECONDS = 0.1
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 Told = Callable[[str, str], None]
 
@@ -99,18 +107,16 @@ async def start(home: Home, options: Options, told: Told) -> Stack:
         StackError: something cannot run; the message says what, and what to do.
     """
     home.open()
-    home.lock()
-    secrets = home.secrets()
-    port = options.gateway_port or nats_server.free_port()
-    stack = Stack(
-        home=home,
-        gateway_url=f"http://127.0.0.1:{port}",
-        nats_url="",
-        health_ports={name: nats_server.free_port() for name in SERVICES},
-    )
+    await home.lock()
+    stack = Stack(home=home, gateway_url="", nats_url="", health_ports={})
     try:
-        database_urls = await _start_database(stack, options, secrets, told)
-        bus_passwords = await _start_bus(stack, options, secrets, told)
+        port = _gateway_port(options.gateway_port)
+        stack.gateway_url = f"http://127.0.0.1:{port}"
+        stack.health_ports |= {name: nats_server.free_port() for name in SERVICES}
+        secrets = home.secrets()
+        database_urls, bus_passwords = await _both(
+            _start_database(stack, options, secrets, told), _start_bus(stack, options, secrets, told)
+        )
         for name in SERVICES:
             env = {
                 **os.environ,
@@ -126,19 +132,46 @@ async def start(home: Home, options: Options, told: Told) -> Stack:
     return stack
 
 
+async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Do two things at once; when one fails or is given up, the other has ended before anybody hears of it."""
+    tasks = (asyncio.ensure_future(first), asyncio.ensure_future(second))
+    try:
+        return await tasks[0], await tasks[1]
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _gateway_port(wanted: int) -> int:
+    if not wanted:
+        return nats_server.free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise StackError(
+                f"port {wanted} cannot be used: {error.strerror}; choose another one with --port."
+            ) from error
+    return wanted
+
+
 async def _start_database(stack: Stack, options: Options, secrets: Secrets, told: Told) -> dict[str, str]:
     """Start or find Postgres and migrate it; return each service's URL."""
     if options.database_url is not None:
         admin_url = options.database_url
-        base = admin_url.rsplit("@", 1)[-1]
-        urls = {name: f"postgresql://{name}:{secrets.database[name]}@{base}" for name in SERVICES}
+        urls = {name: _for_role(admin_url, name, secrets.database[name]) for name in SERVICES}
     else:
         folder, log = stack.home.path / "postgres", stack.home.logs / "postgres.log"
-        server = await postgres.start(folder, log=log)
+        held = stack.home.lock_descriptors
+        server = await postgres.start(folder, log=log, keep_open=held)
         told("postgres", f"runs on port {server.port}")
+        data = postgres.place_of(folder) / "data"
         child = Child(
             "postgres",
-            lambda: postgres.spawn(postgres.place_for(folder) / "data", port=server.port, log=log),
+            lambda: postgres.spawn(data, port=server.port, log=log, keep_open=held),
             stop_signal=postgres.STOP_SIGNAL,
             process=server.process,
         )
@@ -146,13 +179,20 @@ async def _start_database(stack: Stack, options: Options, secrets: Secrets, told
         child.start(told)
         admin_url = server.admin_url
         urls = {name: server.url(name, secrets.database[name]) for name in SERVICES}
-    try:
-        applied = await schemas.migrate_database(admin_url, secrets.database)
-    except OSError as error:
-        raise StackError(f"Postgres at {admin_url.rsplit('@', 1)[-1]} does not answer: {error}.") from error
+    applied = await schemas.migrate_database(admin_url, secrets.database)
     if applied:
         told("postgres", f"{len(applied)} migrations applied")
     return urls
+
+
+def _for_role(url: str, role: str, password: str) -> str:
+    """Give the URL with another user."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError as error:
+        raise StackError(f"the database's URL is none: {error}.") from error
+    return parts._replace(netloc=f"{role}:{urllib.parse.quote(password, safe='')}@{host}").geturl()
 
 
 async def _start_bus(stack: Stack, options: Options, secrets: Secrets, told: Told) -> dict[str, str]:
@@ -163,22 +203,22 @@ async def _start_bus(stack: Stack, options: Options, secrets: Secrets, told: Tol
     else:
         passwords = dict(secrets.bus)
         port = nats_server.free_port()
-        config = stack.home.path / "nats.json"
-        config.touch(mode=0o600)
-        config.write_text(
-            nats_server.config_text(
-                port=port,
-                store=stack.home.path / "jetstream",
-                passwords=passwords,
-                services=SERVICES,
-                callout_issuer=secrets.callout_issuer,
-            )
+        config, log = stack.home.path / "nats.json", stack.home.logs / "nats.log"
+        held = stack.home.lock_descriptors
+        text = nats_server.config_text(
+            port=port,
+            store=stack.home.path / "jetstream",
+            passwords=passwords,
+            services=SERVICES,
+            callout_issuer=secrets.callout_issuer,
         )
-        log = stack.home.logs / "nats.log"
-        server = await nats_server.start(config, port=port, log=log)
+        stack.home.write(config, text)
+        server = await nats_server.start(config, port=port, log=log, keep_open=held)
         stack.nats_url = server.url
         told("nats", f"runs on port {port}")
-        child = Child("nats", lambda: nats_server.spawn(config, log=log), process=server.process)
+        child = Child(
+            "nats", lambda: nats_server.spawn(config, log=log, keep_open=held), process=server.process
+        )
         stack.children["nats"] = child
         child.start(told)
     made = await schemas.migrate_bus(
@@ -217,19 +257,16 @@ def _service_env(
 
 
 def _spawner(name: str, env: Mapping[str, str], log: Path) -> Callable[[], "processes.Process"]:
-    return lambda: processes.spawn([sys.executable, "-m", f"services.{name}"], log=log, env=env)
+    """A killed parent takes its services along at once: they must be able to die at any line anyway."""
+    command = [sys.executable, "-m", f"services.{name}"]
+    return lambda: processes.spawn(command, log=log, env=env, death_signal=signal.SIGKILL)
 
 
 def _write_state(stack: Stack) -> None:
-    stack.home.write(
-        stack.home.state_file,
-        {
-            "pid": os.getpid(),
-            "gateway_url": stack.gateway_url,
-            "nats_url": stack.nats_url,
-            "health_ports": stack.health_ports,
-            "processes": {
-                name: child.process.pid for name, child in stack.children.items() if child.process is not None
-            },
-        },
-    )
+    state = {
+        "pid": os.getpid(),
+        "gateway_url": stack.gateway_url,
+        "nats_url": stack.nats_url,
+        "health_ports": stack.health_ports,
+    }
+    stack.home.write(stack.home.state_file, json.dumps(state, indent=2))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from deploy.local import processes
+from deploy.local.errors import StackError
 
 LOOK_PERIOD_SECONDS = 0.1
 PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -58,7 +59,10 @@ class Child:
             told(self.name, f"ended with {_reason(code)}; starting it again")
             await asyncio.sleep(PAUSES_SECONDS[min(crashes, len(PAUSES_SECONDS)) - 1] if crashes else 0)
             began = clock()
-            self.process = self.spawn()
+            try:
+                self.process = self.spawn()
+            except StackError as error:  # a full disk may have room again later
+                told(self.name, f"cannot be started: {error}")
 
 
 def _reason(code: int) -> str:
