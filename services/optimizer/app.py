@@ -34,6 +34,7 @@ def wiring(settings: OptimizerSettings) -> Callable[[Runtime], Awaitable[None]]:
             cluster_max_age=settings.cluster_max_age,
             plan_lifetime=settings.plan_lifetime,
             pending_settle=settings.pending_settle,
+            pending_patience=settings.pending_patience,
         )
 
         def hold(name: str, lifetime: timedelta) -> AbstractAsyncContextManager[Lease | None]:

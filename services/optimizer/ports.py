@@ -159,13 +159,19 @@ class PlanRepository(Protocol):
         ...
 
     async def execution_started(
-        self, cluster_id: str, execution_id: UUID, *, trigger: str, at: datetime
+        self, cluster_id: str, execution_id: UUID, *, plan_id: UUID | None, trigger: str, at: datetime
     ) -> None:
         """Note that an execution runs."""
         ...
 
     async def execution_finished(self, cluster_id: str, execution_id: UUID, *, at: datetime) -> None:
         """Note that it ended; it may be heard of before its start."""
+        ...
+
+    async def open_plan_at(
+        self, cluster_id: str, trigger: PlanTrigger, *, since: datetime
+    ) -> datetime | None:
+        """Return when the newest plan of this kind was made that nobody has begun to carry out."""
         ...
 
     async def running(self, cluster_id: str) -> Sequence[str]:

@@ -22,6 +22,9 @@ class OptimizerSettings(ServiceSettings):
     pending_settle: timedelta = timedelta(seconds=10)
     """How long a pod must have been pending before nodes are launched for it: most are bound sooner."""
 
+    pending_patience: timedelta = timedelta(minutes=2)
+    """How long a plan for pending pods may wait to be carried out before another is made; it expires then."""
+
     cluster_max_age: timedelta = timedelta(seconds=120)
     """A cluster whose agent has been silent for longer is not planned: stale is never fresh."""
 

@@ -146,14 +146,18 @@ class PostgresPlanRepository:
         return None if row is None else Skip(row["at"], PlanTrigger(row["trigger"]), row["reason"])
 
     async def execution_started(
-        self, cluster_id: str, execution_id: UUID, *, trigger: str, at: datetime
+        self, cluster_id: str, execution_id: UUID, *, plan_id: UUID | None, trigger: str, at: datetime
     ) -> None:
         """See the port."""
         await self._connection.execute(
-            "insert into executions (id, cluster_id, trigger, started_at) values ($1, $2, $3, $4)"
-            " on conflict (id) do update set trigger = excluded.trigger, started_at = excluded.started_at",
+            """
+            insert into executions (id, cluster_id, plan_id, trigger, started_at) values ($1, $2, $3, $4, $5)
+            on conflict (id) do update set plan_id = excluded.plan_id, trigger = excluded.trigger,
+                started_at = excluded.started_at
+            """,
             execution_id,
             cluster_id,
+            plan_id,
             trigger,
             at,
         )
@@ -167,6 +171,22 @@ class PostgresPlanRepository:
             cluster_id,
             at,
         )
+
+    async def open_plan_at(
+        self, cluster_id: str, trigger: PlanTrigger, *, since: datetime
+    ) -> datetime | None:
+        """See the port."""
+        found: datetime | None = await self._connection.fetchval(
+            """
+            select max(p.created_at) from plans p
+            where p.cluster_id = $1 and p.trigger = $2 and p.created_at >= $3
+              and not exists (select 1 from executions e where e.plan_id = p.id)
+            """,
+            cluster_id,
+            trigger.value,
+            since,
+        )
+        return found
 
     async def running(self, cluster_id: str) -> Sequence[str]:
         """See the port."""

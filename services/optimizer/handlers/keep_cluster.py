@@ -71,7 +71,11 @@ async def keep_usage(message: UsageSampled, *, uow: UnitOfWork) -> None:
 async def keep_execution_start(message: ExecutionStarted, *, uow: UnitOfWork) -> None:
     """While it runs, no savings are planned: the cluster is on its way."""
     await uow.plans.execution_started(
-        message.scope, message.execution_id, trigger=message.trigger, at=message.occurred_at
+        message.scope,
+        message.execution_id,
+        plan_id=message.plan_id,
+        trigger=message.trigger,
+        at=message.occurred_at,
     )
 
 

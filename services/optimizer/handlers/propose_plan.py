@@ -39,6 +39,7 @@ class Limits:
     cluster_max_age: timedelta
     plan_lifetime: timedelta
     pending_settle: timedelta
+    pending_patience: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,20 @@ async def propose_plan(
         answer=answer,
         trigger=wanted.trigger,
         now=clock.now(),
-        lifetime=limits.plan_lifetime,
+        lifetime=limits.pending_patience if is_pending else limits.plan_lifetime,
         solve_seconds=solve_seconds,
     )
     stored = StoredPlan(proposed, plan_sha256(proposed))
     async with unit_of_work() as uow:
         await uow.plans.add_plan(stored)
         await uow.plans.done(wanted)
+        if is_pending:  # others may take the room: look again until nobody waits
+            await uow.plans.want(
+                wanted.cluster_id,
+                PlanTrigger.PENDING_PODS,
+                requested_by=wanted.requested_by,
+                due_at=clock.now() + limits.pending_settle,
+            )
         event = PlanProposed.make(
             scope=wanted.cluster_id, clock=clock, ids=ids, plan=proposed, plan_sha256=stored.sha256
         )
@@ -159,6 +167,10 @@ async def _reason_to_wait(
             return "Pods are pending, and the policy does not let nodes be launched for them."
         if PlanTrigger.PENDING_PODS.value in running:
             return "Nodes for pending pods are being launched already."
+        if await uow.plans.open_plan_at(
+            wanted.cluster_id, wanted.trigger, since=now - limits.pending_patience
+        ):
+            return "A plan for the pending pods is about to be carried out."
         return None
     if running:
         return f"An execution is under way ({', '.join(sorted(running))}); the next plan waits for its end."

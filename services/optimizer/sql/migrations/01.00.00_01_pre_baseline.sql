@@ -41,6 +41,7 @@ create table planning_skips (
 create table executions (
     id uuid primary key,
     cluster_id text not null,
+    plan_id uuid,
     trigger text not null,
     started_at timestamptz not null,
     finished_at timestamptz
