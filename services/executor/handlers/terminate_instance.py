@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid5
 
 import structlog
 
@@ -21,7 +22,7 @@ from services.executor.handlers.record_step import (
 from services.executor.handlers.scene import Scene, Tools
 from services.executor.handlers.settle_command import settled
 from services.executor.ports import Switch, UnitOfWork
-from shared.contracts.v1.agent import DeleteNode
+from shared.contracts.v1.agent import CommandOutcome, DeleteNode, DrainNode, OutcomeStatus
 from shared.contracts.v1.executor import InstanceTerminated
 from shared.kernel.errors import UnavailableError
 
@@ -87,9 +88,22 @@ async def verify_termination(step: Step, *, scene: Scene, tools: Tools) -> None:
 
 
 async def release_instance(attempt: Attempt, *, scene: Scene, tools: Tools) -> None:
-    """Terminate an instance that came to no use."""
-    if scene.switch is not Switch.OFF or attempt.instance_id is None:
+    """Terminate an instance that came to no use; if it is a node by now, the agent empties it first.
+
+    A Ready node that nobody cordoned may get a pod at any moment: seeing it empty is not enough.
+    """
+    if scene.switch is not Switch.OFF or attempt.instance_id is None or scene.picture is None:
         return
+    node = guardrails.node_of_instance(scene.picture.objects, attempt.instance_id)
+    if node is not None:
+        outcome = await _empty(attempt, node.name, scene=scene, tools=tools)
+        if outcome is None or outcome.status is OutcomeStatus.RUNNING:
+            return
+        if outcome.status is not OutcomeStatus.SUCCEEDED:
+            log.warning("instance_stays", instance_id=attempt.instance_id, detail=outcome.detail)
+            async with fenced(scene, tools) as uow:
+                await uow.executions.put_attempt(replace(attempt, release=Errand.DONE))
+            return
     try:
         await tools.cloud.terminate(scene.cluster.cluster_id, attempt.instance_id)
     except UnavailableError as error:
@@ -101,6 +115,22 @@ async def release_instance(attempt: Attempt, *, scene: Scene, tools: Tools) -> N
         await uow.executions.put_attempt(replace(attempt, release=Errand.DONE))
         await _tell_terminated(attempt.instance_id, None, uow=uow, scene=scene, tools=tools)
     metrics.instances_terminated.labels("unused").inc()
+
+
+async def _empty(attempt: Attempt, node_name: str, *, scene: Scene, tools: Tools) -> CommandOutcome | None:
+    """Drain an unused node; None while the agent is away."""
+    deadline = tools.clock.now() + timedelta(seconds=scene.config.policy.drain_deadline_seconds)
+    action = DrainNode(
+        node_name=node_name,
+        deadline_at=deadline,
+        excluded_namespaces=tuple(scene.config.policy.excluded_namespaces),
+    )
+    command_id = uuid5(attempt.step_id, f"release {attempt.number}")
+    try:
+        return await send_command(command_id, action, scene=scene, tools=tools)
+    except AgentAwayError as error:
+        log.warning("release_waits", instance_id=attempt.instance_id, error=str(error))
+        return None
 
 
 async def _begin(step: Step, *, scene: Scene, tools: Tools) -> Step | None:
