@@ -90,6 +90,8 @@ class World:
         self.switch = Switch.OFF
         self.as_of: datetime | None = None
         self.killed_pods: list[str] = []
+        self.taken_open: list[str] = []
+        """Nodes whose instance went while anything could still be scheduled there."""
 
     # the agent's picture
 
@@ -146,6 +148,8 @@ class World:
         if instance_id not in self.terminated:
             self.terminated.append(instance_id)
             for node in [n for n in self.nodes.values() if n.instance_id == instance_id]:
+                if not node.is_unschedulable:
+                    self.taken_open.append(node.name)
                 self.killed_pods += [pod.key for pod in pods_left(self.picture().objects, node.name)]
                 del self.nodes[node.name]
         self.fate.point()
@@ -179,6 +183,7 @@ class World:
             case agent.UncordonNode(node_name=name):
                 self.nodes[name] = replace(self.nodes[name], is_unschedulable=False)
             case agent.DrainNode(node_name=name, deadline_at=deadline_at) as drain:
+                self.nodes[name] = replace(self.nodes[name], is_unschedulable=True)
                 if name in self.blocked:
                     if self.clock.now() < deadline_at:
                         return agent.OutcomeStatus.RUNNING, "", ()

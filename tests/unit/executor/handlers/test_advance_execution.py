@@ -182,6 +182,7 @@ async def test_a_replacement_that_came_to_no_use_is_given_back() -> None:
     await finish(store, tools)
     assert "old-0" in world.nodes
     assert world.terminated == ["i-0000"]
+    assert world.taken_open == []
     assert "do-not-disrupt" in next(s.detail for s in store.steps(StepKind.CORDON))
 
 
