@@ -156,20 +156,21 @@ def run_pip(root: Path, arguments: "list[str]", expected: int) -> None:
     """
     # Always through `python -m`: a script's first line cannot hold a path with a space on every system.
     command = [venv_python(root), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    process = subprocess.Popen(command, cwd=str(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said, seen, last = [], 0, time.monotonic()
-    assert process.stdout is not None
-    for raw in process.stdout:
-        line = raw.decode(errors="replace").rstrip()
-        said.append(line)
-        seen += line.startswith("Collecting ")
-        is_installing = line.startswith("Installing collected packages")
-        if is_installing and expected:
-            say(f"  all {expected} found, installing ...")
-        elif expected and time.monotonic() - last >= PROGRESS_SECONDS:
-            last = time.monotonic()
-            say(f"  {min(seen, expected)} of {expected} packages ...")
-    if process.wait() != 0:
+    said = []
+    with subprocess.Popen(
+        command, cwd=str(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        seen, last = 0, time.monotonic()
+        for raw in process.stdout:
+            said.append(raw.decode(errors="replace").rstrip())
+            seen += said[-1].startswith("Collecting ")
+            if expected and said[-1].startswith("Installing collected packages"):
+                say(f"  all {expected} found, installing ...")
+            elif expected and time.monotonic() - last >= PROGRESS_SECONDS:
+                last = time.monotonic()
+                say(f"  {min(seen, expected)} of {expected} packages ...")
+    if process.returncode != 0:
         sys.stderr.write("\n".join(said[-25:]) + "\n")
         raise InstallError(
             "pip failed (what it said is above). Behind a mirror or a proxy, set pip's own configuration, "
