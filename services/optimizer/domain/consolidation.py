@@ -1,24 +1,33 @@
-"""Which nodes to give up: several sets are tried, the one that leads to the cheapest fleet wins.
+"""Which nodes to give up: several sets are tried, each in several styles of new nodes.
 
 A set is given up as a whole: its pods go into the room of the nodes that stay, and onto new nodes. Tried
 are all nodes that may go, those that cost more than their pods are worth in a fresh fleet, those that the
-fresh fleet has no twin for, and those whose pods fit beside the others without any launch.
+fresh fleet has no twin for, and those whose pods fit beside the others without any launch. Which of the
+options wins is decided later, when it is known what kube-scheduler would make of them.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from services.optimizer.domain import disruption
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import MICRO, Offer
-from services.optimizer.domain.packing.fleet import Packer, Packing
+from services.optimizer.domain.packing.fleet import TIGHT, Packer, Packing, Style
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import Pod
 
-TOLERATED_EXCESS = (0.0, 0.25)
+TOLERATED_EXCESS = (0.0, 0.25, 1.0)
 """How much more than its pods' worth a node may cost before it is given up."""
+STYLES = (TIGHT, Style(0.05, 3000), Style(0.1, 3000), Style(0.1, 7000), Style(0.15, 15000), Style(0.25, 7000))
+"""From packed to the brim on whatever size to roomy nodes of four, eight and sixteen cores."""
+STYLES_OF_PARTS = 2
+"""Sets that keep nodes are tried in the best styles only: there are more of them, and less to launch."""
+LARGE_CLUSTER_PODS = 500
+STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
+"""A large cluster evens out by itself, and every further option takes a second there."""
 RETRIES = 3
 BYTES_PER_MILLICORE = int(7.2 * 1024**3 / 1000)
 
@@ -30,13 +39,14 @@ class Option:
     drained: frozenset[str]
     packing: Packing
     after: FleetState
-    micro_objective: int
-    """Of the nodes whose price is known."""
+    micro_rank: int
+    """Price and risk an hour of the nodes whose price is known, and what the change must earn an hour."""
+    style: Style
 
     @property
-    def rank(self) -> tuple[int, int, list[str]]:
+    def order(self) -> tuple[int, int, list[str]]:
         """Order options: the cheapest, of these the one that drains least."""
-        return self.micro_objective, len(self.drained), sorted(self.drained)
+        return self.micro_rank, len(self.drained), sorted(self.drained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +57,49 @@ class Consolidator:
     judge: SpotJudge
     rules: PlanRules
 
-    def fresh(self, state: FleetState, *, prefix: str) -> Option | None:
-        """Give up every node that may go."""
-        names = frozenset(n.node.name for n in state.nodes if n.kept_because is None)
-        return self.evaluate(state, names, prefix=prefix) if names else None
-
-    def best(self, state: FleetState, fresh: Option | None, *, prefix: str) -> Option | None:
-        """Give the cheapest option that places every pod that runs now.
-
-        `fresh` is what giving up all nodes leads to: for the same pods it is the same from whatever fleet.
-        """
+    def options(self, state: FleetState) -> list[Option]:
+        """Give the options that place every pod that runs now, the most promising first."""
         movable = [n for n in state.nodes if n.kept_because is None]
         if not movable:
-            return None
+            return []
+        everything = frozenset(n.node.name for n in movable)
+        is_large = sum(len(n.movable) for n in movable) > LARGE_CLUSTER_PODS
+        found: list[Option] = []
+
+        def tried(drained: frozenset[str], style: Style) -> None:
+            option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
+            if option is not None:
+                found.append(option)
+
+        for style in STYLES_WHEN_LARGE if is_large else STYLES:
+            tried(everything, style)
         sets = [self._fits_elsewhere(state)]
-        if fresh is not None:
+        styles = [o.style for o in sorted(found, key=lambda o: o.order)[:STYLES_OF_PARTS]] or [TIGHT]
+        if found:
+            fresh = min(found, key=lambda o: (o.packing.micro_usd, o.order))
             sets += self._inefficient(movable, fresh)
             sets.append(_without_twin(movable, fresh))
-        tried: dict[frozenset[str], Option | None] = {frozenset(n.node.name for n in movable): None}
-        for drained in sets:
-            if drained and drained not in tried:
-                tried[drained] = self.evaluate(state, drained, prefix=prefix)
-        found = [o for o in tried.values() if o is not None]
-        return min(found, key=lambda o: o.rank, default=None)
+        for drained in dict.fromkeys(s for s in sets if s and s != everything):
+            for style in styles:
+                tried(drained, style)
+                if found and found[-1].drained == drained and not found[-1].packing.new:
+                    break  # nothing is launched, so no style matters
+        return sorted(found, key=lambda o: o.order)
 
-    def evaluate(self, state: FleetState, drained: frozenset[str], *, prefix: str) -> Option | None:
+    def evaluate(
+        self, state: FleetState, drained: frozenset[str], *, prefix: str, style: Style = TIGHT
+    ) -> Option | None:
         """Give up these nodes; nodes whose pods find no place stay after all."""
         for _ in range(RETRIES):
             going = [n for n in state.nodes if n.node.name in drained]
             pods = [unbound(p) for n in going for p in n.movable]
             pods += list(state.pending)
-            packing = self.packer.pack(pods, state.without(drained), prefix=prefix)
+            packing = self.packer.pack(pods, state.without(drained), prefix=prefix, style=style)
             homeless = {p.key for p in packing.unplaced}
             stuck = {n.node.name for n in going if any(p.key in homeless for p in n.movable)}
             if not stuck:
                 after = self._after(state, drained, packing)
-                return Option(drained, packing, after, objective(after.nodes, self.rules))
+                return Option(drained, packing, after, rank(state, after, self.rules), style)
             drained -= stuck
         return None
 
@@ -191,6 +208,16 @@ def objective(nodes: Iterable[StandingNode], rules: PlanRules) -> int:
         for n in nodes
         if n.offer is not None
     )
+
+
+def rank(before: FleetState, after: FleetState, rules: PlanRules) -> int:
+    """Give what a fleet costs an hour, with what the change to it must earn an hour, in micro-dollars."""
+    old = {n.node.name for n in before.nodes}
+    stays = {n.node.name for n in after.nodes}
+    drained = (n for n in before.nodes if n.node.name not in stays)
+    launched = (n for n in after.nodes if n.node.name not in old)
+    once = disruption.charge(drained, launched, rules)
+    return objective(after.nodes, rules) + disruption.hourly(once, rules)
 
 
 def _without_twin(movable: Iterable[StandingNode], fresh: Option) -> frozenset[str]:

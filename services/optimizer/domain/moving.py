@@ -3,29 +3,34 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain import alternatives, describing, sequence
+from services.optimizer.domain import alternatives, consolidation, describing, sequence
 from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
-from services.optimizer.domain.rehearsal import Rehearsal
+from services.optimizer.domain.rehearsal import RUNS, Rehearsal, Trouble
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.sequence import Cut
 from shared.kernel.workload import Pod
 
 SAME_SIZE_RATIO = 0.9
 """Launched cores against drained ones: from there on a move changes the offer, not the size."""
-SPARE_ATTEMPTS = 4
+SPARE_ATTEMPTS = 6
+REHEARSED_PODS = 8000
+"""How many pods are placed in all to find out which nodes are not needed: a quarter of a second or so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """The moves, and the fleet they lead to with what the rehearsal added."""
+class Way:
+    """A way from one fleet to another."""
 
-    moves: tuple[MoveDraft, ...]
     after: FleetState
-    homeless: tuple[str, ...]
-    """Pods that run today and that the rehearsal left without a place: then the moves must not be made."""
+    """With what the rehearsals added."""
+    cuts: tuple[Cut, ...]
+    micro_rank: int
+    """See consolidation.rank; of the fleet that results."""
+    homeless: tuple[str, ...] = ()
+    """Pods that run today and that a rehearsal left without a place: then the moves must not be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,62 +40,92 @@ class Mover:
     packer: Packer
     rules: PlanRules
 
-    def moves(self, before: FleetState, after: FleetState) -> Moved:
-        """Give the moves from one fleet to the other."""
-        least = round(self.rules.min_move_savings_usd_per_hour * MICRO)
-        cuts = sequence.cut(before, after, min_savings_micro_usd=least)
-        after, homeless = self._rehearse(before, after, cuts)
-        old, new = sequence.standing(before), sequence.standing(after)
-        # What the rehearsal added may have cost a move its worth.
+    def way(self, before: FleetState, after: FleetState) -> Way:
+        """Cut the way into moves; where a rehearsal leaves pods homeless, add nodes for them."""
+        cuts = sequence.cut(before, after, min_savings_micro_usd=self._least)
+        trouble = self._rehearse(before, after, cuts)
+        for attempt in range(1, SPARE_ATTEMPTS + 1):
+            spares = self._spare(trouble.homeless, before, f"spare-{attempt}-") if trouble else []
+            if trouble is None or not spares:
+                break
+            cuts[trouble.move].launches += [n.node.name for n in spares]
+            after = _with_spares(after, spares)
+            trouble = self._rehearse(before, after, cuts)
+        names = tuple(sorted(p.key for p in trouble.homeless)) if trouble else ()
+        return Way(after, tuple(cuts), consolidation.rank(before, after, self.rules), names)
+
+    def trimmed(self, before: FleetState, way: Way) -> Way:
+        """Leave out, one after the other, nodes that no rehearsal needs: launches first, then nodes of today."""
+        old = sequence.standing(before)
+        moved = sum(len(old[name].movable) for cut in way.cuts for name in cut.drains)
+        trials = REHEARSED_PODS // max(moved * len(RUNS), 1)
+        launched = {name for cut in way.cuts for name in cut.launches}
+        candidates = sorted(
+            (n for n in way.after.nodes if n.node.name in launched or n.kept_because is None),
+            key=lambda n: (
+                n.node.name not in launched,
+                sum(consolidation.weight(p) for p in n.movable) / n.micro_usd,
+                n.node.name,
+            ),
+        )
+        for node in candidates[:trials]:
+            way = self._without(node.node.name, before, way) or way
+        return way
+
+    def _without(self, name: str, before: FleetState, way: Way) -> Way | None:
+        node = next(n for n in way.after.nodes if n.node.name == name)
+        pods = [consolidation.unbound(p) for p in node.movable]
+        squeezed = self.packer.squeeze(pods, way.after.without((name,)))
+        if squeezed.unplaced:
+            return None
+        after = _arrived(way.after, name, squeezed.onto_kept)
+        rank = consolidation.rank(before, after, self.rules)
+        if rank >= way.micro_rank:
+            return None
+        is_launch = any(name in cut.launches for cut in way.cuts)
+        cuts = [
+            Cut([n for n in cut.launches if n != name], list(cut.drains), cut.is_for_pending)
+            for cut in way.cuts
+        ]
+        if not is_launch:
+            cuts.append(Cut(drains=[name]))
+        cuts = [cut for cut in cuts if cut.launches or cut.drains]
+        if self._rehearse(before, after, cuts) is not None:
+            return None
+        return Way(after, tuple(cuts), rank)
+
+    def drafts(self, before: FleetState, way: Way) -> tuple[MoveDraft, ...]:
+        """Describe the moves."""
+        old, new = sequence.standing(before), sequence.standing(way.after)
+        # What the rehearsals added may have cost a move its worth.
         prices = {n: s.micro_usd for n, s in {**new, **old}.items() if s.offer is not None}
-        cuts = sequence.worthwhile(cuts, prices, least)
+        cuts = sequence.worthwhile(way.cuts, prices, self._least)
         launched = [new[name] for move in cuts for name in move.launches]
         claims = {v.key: v for v in before.objects.volumes} or None
         offers: Mapping[str, tuple[Offer, ...]] = {}
         if launched:
             loads = {n.node.name: (_offer(n), n.movable) for n in launched}
             offers = alternatives.offers_for(loads, self.packer.shelf, self.packer.grouper, claims)
-        drafts = [_draft(number, move, old, new, offers) for number, move in enumerate(cuts, start=1)]
-        return Moved(tuple(drafts), after, homeless)
+        return tuple(_draft(number, move, old, new, offers) for number, move in enumerate(cuts, start=1))
 
-    def _rehearse(
-        self, before: FleetState, after: FleetState, cuts: Sequence[Cut]
-    ) -> tuple[FleetState, tuple[str, ...]]:
-        """Play the moves; where pods come out homeless, add nodes for them to the move."""
+    @property
+    def _least(self) -> int:
+        return round(self.rules.min_move_savings_usd_per_hour * MICRO)
+
+    def _rehearse(self, before: FleetState, after: FleetState, cuts: Sequence[Cut]) -> Trouble | None:
+        """Give the first trouble that any run comes to."""
+        if not any(cut.drains for cut in cuts):
+            return None
         closed = [n.node.name for n in before.nodes if n.node.is_unschedulable or not n.node.is_ready]
-        stage = Rehearsal(before.without(()), closed)
-        new = sequence.standing(after)
-        spares: list[StandingNode] = []
-        waiting = list(before.pending)
-        for number, move in enumerate(cuts, start=1):
-            for name in move.launches:
-                stage.launch(new[name].node, (p for p in new[name].pods if p.is_daemon))
-            waiting = stage.schedule(waiting)
-            spares += self._add_spares(stage.tight(move.drains), move, stage, before, f"spare-{number}-0-")
-            homeless = stage.drain(move.drains)
-            for attempt in range(1, SPARE_ATTEMPTS + 1):
-                if not homeless:
-                    break
-                spares += self._add_spares(homeless, move, stage, before, f"spare-{number}-{attempt}-")
-                homeless = stage.schedule(homeless)
-            waiting += homeless
-        was_waiting = {p.key for p in before.pending}
-        lost = tuple(sorted(p.key for p in waiting if p.key not in was_waiting))
-        return (_with_spares(after, spares) if spares else after), lost
-
-    def _add_spares(
-        self, pods: Sequence[Pod], move: Cut, stage: Rehearsal, before: FleetState, prefix: str
-    ) -> list[StandingNode]:
-        added = self._spare(pods, before, prefix)
-        for spare in added:
-            move.launches.append(spare.node.name)
-            stage.launch(spare.node, (p for p in spare.pods if p.is_daemon))
-        return added
+        objects, new = before.without(()), sequence.standing(after)
+        for run in RUNS:
+            trouble = Rehearsal(objects, closed, run).play(cuts, new, before.pending)
+            if trouble is not None:
+                return trouble
+        return None
 
     def _spare(self, pods: Iterable[Pod], before: FleetState, prefix: str) -> list[StandingNode]:
-        homeless = [replace(p, node_name=None) for p in pods]
-        if not homeless:
-            return []
+        homeless = [consolidation.unbound(p) for p in pods]
         rest = replace(before.objects, nodes=(), pods=())
         packing = self.packer.pack(homeless, rest, prefix=prefix)
         return [
@@ -105,6 +140,18 @@ class Mover:
             )
             for p in packing.new
         ]
+
+
+def _arrived(state: FleetState, gone: str, onto: Mapping[str, str]) -> FleetState:
+    """Give the fleet without one node, its pods on others."""
+    leaving = next(n for n in state.nodes if n.node.name == gone)
+    arrivals: dict[str, list[Pod]] = {}
+    for pod in leaving.movable:
+        arrivals.setdefault(onto[pod.key], []).append(replace(pod, node_name=onto[pod.key]))
+    nodes = tuple(
+        replace(n, pods=(*n.pods, *arrivals.get(n.node.name, ()))) for n in state.nodes if n.node.name != gone
+    )
+    return replace(state, nodes=nodes)
 
 
 def _with_spares(after: FleetState, spares: Sequence[StandingNode]) -> FleetState:

@@ -13,7 +13,7 @@ from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
 from services.optimizer.domain.fleet_state import FleetState, blocked_pods, read_state
-from services.optimizer.domain.moving import Mover
+from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO, Market, usd
 from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.grouping import Grouper
@@ -22,7 +22,10 @@ from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.workload import ClusterObjects, PodPhase
 
-ROUNDS = 3
+REHEARSED_PODS = 1500
+REHEARSED_OPTIONS_LEAST = 3
+"""Options that are rehearsed: all of them in a small cluster, the most promising in a large one."""
+TRIMMED_WAYS = 2
 
 
 class PlanMode(StrEnum):
@@ -118,56 +121,62 @@ class _Work:
     rules: PlanRules
 
     def save(self) -> _Outcome:
-        """Look for a cheaper fleet until none is found; else at least make room."""
+        """Look for a fleet that is cheaper by more than the change to it costs; else at least make room."""
         room = self.make_room()
         if not any(n.kept_because is None for n in self.start.nodes):
             why = "No node may be changed." if self.start.nodes else "The cluster has no nodes."
             return replace(room, skip_reason=None if room.moves else why)
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
-        wanted = round(known * self.rules.min_savings_ratio)
-        state, before = room.after, objective(room.after.nodes, self.rules)
-        least = max(wanted, 1)
-        best_found = 0
-        fresh = self.consolidator.fresh(self.start, prefix="new-1-")
-        for number in range(ROUNDS):
-            origin = self.start if number == 0 else state
-            option = self.consolidator.best(origin, fresh, prefix=f"new-{number + 1}-")
-            if number == 0:
-                option = min((o for o in (fresh, option) if o), key=lambda o: o.rank, default=None)
-            gain = 0 if option is None else before - option.micro_objective
-            if option is None or gain < least:
-                best_found = max(best_found, gain) if number == 0 else best_found
-                break
-            state, before = option.after, option.micro_objective
-            # Planning again would measure against the new fleet's cost, so the search ends where that would.
-            least = max(round(before * self.rules.min_savings_ratio), 1)
-        if state is room.after:
-            return replace(
-                room, skip_reason=None if room.moves else _too_little(best_found, known, self.rules)
-            )
-        moved = self.mover.moves(self.start, state)
-        if moved.homeless:
-            why = (
-                f"A cheaper fleet was found, but pod {moved.homeless[0]} might fit nowhere on the way to it."
-            )
-            return replace(room, skip_reason=None if room.moves else why)
-        saved = objective(room.after.nodes, self.rules) - objective(moved.after.nodes, self.rules)
-        if saved < max(wanted, 1):
+        today = objective(room.after.nodes, self.rules)
+        best = self._best_way(today)
+        if isinstance(best, str):
+            return replace(room, skip_reason=None if room.moves else best)
+        wanted = max(round(known * self.rules.min_savings_ratio), 1)
+        saved = today - objective(best.after.nodes, self.rules)
+        if saved < wanted:
             return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
-        return _Outcome(moved.after, moved.moves, None)
+        return _Outcome(best.after, self.mover.drafts(self.start, best), None)
+
+    def _best_way(self, today: int) -> Way | str:
+        """Give the way that is worth most, or say why there is none."""
+        options = self.consolidator.options(self.start)
+        cheaper = [o for o in options if objective(o.after.nodes, self.rules) < today]
+        promising = [o for o in cheaper if o.micro_rank < today]
+        if not cheaper:
+            return "No fleet was found that is cheaper than what runs now."
+        if not promising:
+            return _no_payback(self.rules)
+        moved = sum(len(n.movable) for n in self.start.nodes)
+        tried = max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))
+        ways = [self.mover.way(self.start, o.after) for o in promising[:tried]]
+        sound = sorted((w for w in ways if not w.homeless), key=lambda w: (w.micro_rank, len(w.cuts)))
+        if not sound:
+            return f"A cheaper fleet was found, but pod {ways[0].homeless[0]} might fit nowhere on the way to it."
+        trimmed = [self.mover.trimmed(self.start, w) for w in sound[:TRIMMED_WAYS]]
+        best = min(trimmed, key=lambda w: (w.micro_rank, len(w.cuts)))
+        return best if best.micro_rank < today else _no_payback(self.rules)
 
     def make_room(self) -> _Outcome:
         """Launch for pods that fit nowhere."""
         option = self.consolidator.evaluate(self.start, frozenset(), prefix="new-0-")
         if option is None:
             return _Outcome(self.start, (), "No pod is waiting for room.")
-        moved = self.mover.moves(self.start, option.after)
+        moves = self.mover.drafts(self.start, self.mover.way(self.start, option.after))
         why = None
-        if not moved.moves:
+        if not moves:
             why = (
-                "No offer takes the pods that wait." if moved.after.pending else "No pod is waiting for room."
+                "No offer takes the pods that wait."
+                if option.after.pending
+                else "No pod is waiting for room."
             )
-        return _Outcome(moved.after, moved.moves, why)
+        return _Outcome(option.after, moves, why)
+
+
+def _no_payback(rules: PlanRules) -> str:
+    return (
+        "Cheaper fleets were found, but none would earn within"
+        f" {rules.payback_seconds // 60} minutes what the change to it costs."
+    )
 
 
 def _too_little(gain: int, known: int, rules: PlanRules) -> str:

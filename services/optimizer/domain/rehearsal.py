@@ -1,33 +1,126 @@
 """Play a plan through with a scheduler that spreads, as kube-scheduler does by default.
 
 The packing says that every pod has a place, but in the cluster nobody follows it: kube-scheduler takes the
-least allocated node that a pod fits on. A fleet that is packed to the brim can come out with a pod that
-fits nowhere, so the plan is rehearsed, and what comes out homeless gets room before anything is proposed.
+least allocated node that a pod fits on, pods come back in any order, and nodes of later moves may be Ready
+already. A fleet that is packed to the brim can come out with a pod that fits nowhere. So the moves are
+rehearsed several times, each time otherwise, and what comes out homeless gets room before anything is
+proposed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 
+import numpy as np
+
+from services.optimizer.domain.fleet_state import StandingNode
+from services.optimizer.domain.sequence import Cut
 from shared.kernel.scheduling import ClusterView, pods_all_fit
 from shared.kernel.workload import ClusterObjects, Node, Pod
 
+Order = Callable[[Pod], tuple[object, ...]]
+
+
+def _largest_first(pod: Pod) -> tuple[object, ...]:
+    return (-pod.requests.cpu_millicores, -pod.requests.memory_bytes, pod.key)
+
+
+def _smallest_first(pod: Pod) -> tuple[object, ...]:
+    return (pod.requests.cpu_millicores, pod.requests.memory_bytes, pod.key)
+
+
+def _mixed(salt: bytes) -> Order:
+    return lambda pod: (blake2b(pod.key.encode(), digest_size=8, salt=salt).digest(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One way that things may go."""
+
+    order: Order
+    """In which the pods of a drained node are scheduled again."""
+    is_ahead: bool
+    """Whether every launch is Ready before the first drain; else those of a move before its own drains."""
+
+
+RUNS = (
+    Run(_smallest_first, is_ahead=True),
+    Run(_largest_first, is_ahead=False),
+    Run(_mixed(b"a"), is_ahead=True),
+    Run(_mixed(b"b"), is_ahead=False),
+    Run(_mixed(b"c"), is_ahead=True),
+)
+"""Small pods first is the worst: what they leave on each node is too little for the large ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Where a rehearsal came to a halt."""
+
+    move: int
+    """Index of the move."""
+    homeless: tuple[Pod, ...]
+
 
 class Rehearsal:
-    """A cluster in which the moves so far were carried out."""
+    """A cluster in which moves are carried out, one run."""
 
-    def __init__(self, objects: ClusterObjects, closed: Iterable[str]) -> None:
+    def __init__(self, objects: ClusterObjects, closed: Iterable[str], run: Run) -> None:
         self._view = ClusterView.of(objects)
         self._closed = set(closed)
         """Nodes that take no pods: cordoned or not ready."""
+        self._run = run
+        self._names = list(self._view.node_names)
+        self._at = {name: i for i, name in enumerate(self._names)}
+        # Rows of CPU and memory; growing in steps would copy them, so that all nodes are entered at once.
+        nodes = [self._view.node(name) for name in self._names]
+        self._room = np.array([_amounts(n) for n in nodes], dtype=np.float64).reshape(-1, 2)
+        free = [self._view.free(name) for name in self._names]
+        self._free = np.array([(f.cpu_millicores, f.memory_bytes) for f in free], dtype=np.float64).reshape(
+            -1, 2
+        )
+        self._slots = np.array([self._view.free_pods(name) for name in self._names], dtype=np.int64)
+        for name in self._closed:
+            if name in self._at:
+                self._slots[self._at[name]] = 0
 
-    def launch(self, node: Node, daemons: Iterable[Pod]) -> None:
-        """Add a node that turned Ready, with its daemons."""
-        self._view.add_node(node)
-        for pod in daemons:
-            self._view.place(pod, node.name)
+    def play(
+        self, cuts: Sequence[Cut], new: Mapping[str, StandingNode], pending: Iterable[Pod]
+    ) -> Trouble | None:
+        """Carry out the moves; give the first that leaves a pod without a node, None when none does.
+
+        Pods that wait today may go on waiting: that they find nothing is no move's fault.
+        """
+        if self._run.is_ahead:
+            self.launch(new[name] for move in cuts for name in move.launches)
+        waiting = list(pending)
+        for number, move in enumerate(cuts):
+            if not self._run.is_ahead:
+                self.launch(new[name] for name in move.launches)
+            waiting = self.schedule(waiting)
+            homeless = self.tight(move.drains) or self.drain(move.drains)
+            if homeless:
+                return Trouble(number, tuple(homeless))
+        return None
+
+    def launch(self, nodes: Iterable[StandingNode]) -> None:
+        """Add nodes that turned Ready, with their daemons."""
+        for standing in nodes:
+            node = standing.node
+            self._view.add_node(node)
+            self._at[node.name] = len(self._names)
+            self._names.append(node.name)
+            amounts = np.array([_amounts(node)], dtype=np.float64)
+            self._room = np.concatenate([self._room, amounts])
+            self._free = np.concatenate([self._free, amounts])
+            self._slots = np.append(self._slots, node.max_pods)
+            for pod in standing.pods:
+                if pod.is_daemon:
+                    self._place(pod, node.name)
 
     def schedule(self, pods: Iterable[Pod]) -> list[Pod]:
         """Place pods that wait; give those that fit nowhere."""
-        waiting, progress = list(pods), True
+        waiting, progress = sorted(pods, key=self._run.order), True
         while waiting and progress:
             left = [pod for pod in waiting if not self._schedule(pod)]
             progress, waiting = len(left) < len(waiting), left
@@ -36,6 +129,8 @@ class Rehearsal:
     def drain(self, names: Sequence[str]) -> list[Pod]:
         """Cordon all of the nodes, empty one after the other; give the pods that fit nowhere."""
         self._closed.update(names)
+        for name in names:
+            self._slots[self._at[name]] = 0
         homeless: list[Pod] = []
         for name in names:
             evicted = [p for p in self._view.remove_node(name) if not (p.is_daemon or p.is_mirror)]
@@ -53,21 +148,34 @@ class Rehearsal:
             for p in self._view.pods_on(name)
             if not (p.is_daemon or p.is_mirror or p.is_terminating)
         ]
+        if not moving:
+            return []
         return [u.pod for u in pods_all_fit(moving, self._view, exclude=(*names, *sorted(self._closed)))]
 
-    def _schedule(self, pod: Pod) -> bool:
-        scored = [
-            (-self._score(pod, name), name)
-            for name in self._view.node_names
-            if name not in self._closed and self._view.fits(pod, name)
-        ]
-        if not scored:
-            return False
-        self._view.place(pod, min(scored)[1])
-        return True
+    def empty(self, names: Iterable[str]) -> list[str]:
+        """Give those of the nodes that no pod but daemons is on."""
+        return [n for n in names if n in self._at and all(p.is_daemon for p in self._view.pods_on(n))]
 
-    def _score(self, pod: Pod, name: str) -> int:
-        free, room = self._view.free(name), self._view.node(name).allocatable
-        cpu = (free.cpu_millicores - pod.requests.cpu_millicores) * 100 // max(room.cpu_millicores, 1)
-        memory = (free.memory_bytes - pod.requests.memory_bytes) * 100 // max(room.memory_bytes, 1)
-        return (cpu + memory) // 2
+    def _schedule(self, pod: Pod) -> bool:
+        asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
+        able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0))
+        if len(able) == 0:
+            return False
+        room = np.maximum(self._room[able], 1)
+        score = ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
+        for i in able[np.lexsort((able, -score))].tolist():
+            name = self._names[i]
+            if self._view.fits(pod, name):
+                self._place(pod, name)
+                return True
+        return False
+
+    def _place(self, pod: Pod, name: str) -> None:
+        self._view.place(pod, name)
+        at = self._at[name]
+        self._free[at] -= (pod.requests.cpu_millicores, pod.requests.memory_bytes)
+        self._slots[at] -= 1
+
+
+def _amounts(node: Node) -> tuple[int, int]:
+    return node.allocatable.cpu_millicores, node.allocatable.memory_bytes

@@ -33,6 +33,12 @@ class PlanRules:
     price_max_age_seconds: int = 3600
     usd_per_restart: float = 0.001
     """What one involuntary restart of a pod is worth; the risk part of the objective."""
+    usd_per_moved_pod: float = 0.001
+    """What one planned move of a pod costs: it starts cold, and may miss a request; budgets and grace do hold."""
+    overlap_seconds: int = 300
+    """How long a launched node is paid for beside what it replaces: two minutes to boot, three to drain."""
+    payback_seconds: int = 1800
+    """Within this time a move must have earned what it disrupts: spot prices and pods are no longer foreseen."""
 
 
 @dataclass(frozen=True, slots=True)

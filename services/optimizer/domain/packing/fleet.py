@@ -12,6 +12,7 @@ import numpy as np
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.packing import fill, grouping, polish
 from services.optimizer.domain.packing.classes import (
+    CPU,
     Bools,
     Columns,
     Floats,
@@ -32,6 +33,19 @@ KEPT_PER_GROUP = 100
 """Offers worth a look beside those that some pod needs."""
 HOLDERS_PER_CLASS = 3
 ZONES_PER_SPOT_TYPE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How roomy new nodes are: kube-scheduler needs room to spread that exact packing does not."""
+
+    headroom_ratio: float = 0.0
+    """Share of each new node that is left free."""
+    least_millicores: int = 0
+    """Smaller nodes are launched only for pods that nothing larger takes."""
+
+
+TIGHT = Style()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +83,21 @@ class Packer:
     taken: frozenset[str] = frozenset()
     """Names that no new node may have."""
 
-    def pack(self, pods: Iterable[Pod], kept: ClusterObjects, *, prefix: str) -> Packing:
+    def pack(
+        self, pods: Iterable[Pod], kept: ClusterObjects, *, prefix: str, style: Style = TIGHT
+    ) -> Packing:
         """Place `pods` beside the cluster that stays; new nodes are named by `prefix` and a number."""
         classes = self.grouper.classes(pods)
-        attempt = _Attempt(self, classes, kept, prefix)
+        attempt = _Attempt(self, classes, kept, prefix, style)
         attempt.use_kept_nodes()
         attempt.launch_by_numbers()
         attempt.place_the_rest()
+        return attempt.result()
+
+    def squeeze(self, pods: Iterable[Pod], kept: ClusterObjects) -> Packing:
+        """Place `pods` on the nodes that stay, without any launch."""
+        attempt = _Attempt(self, self.grouper.classes(pods), kept, "", TIGHT)
+        attempt.use_kept_nodes()
         return attempt.result()
 
 
@@ -83,8 +105,9 @@ class _Attempt:
     """One packing under way: the view of what is placed, and the pods that are not."""
 
     def __init__(
-        self, packer: Packer, classes: Sequence[PodClass], kept: ClusterObjects, prefix: str
+        self, packer: Packer, classes: Sequence[PodClass], kept: ClusterObjects, prefix: str, style: Style
     ) -> None:
+        self._style = style
         self._shelf = packer.shelf
         self._grouper = packer.grouper
         self._kept = kept
@@ -143,6 +166,10 @@ class _Attempt:
         counts = np.array([len(self._left[i]) for i in live], dtype=np.int64)
         supply = self._shelf.supply(self._columns, self._grouper.rules)
         allowed = grouping.allowed_rows(classes, self._shelf, supply.is_spot, self._claims)
+        if self._style.headroom_ratio:
+            left_free = (supply.room * self._style.headroom_ratio).astype(np.int64)
+            left_free[:, 4:] = 0  # devices are whole: nobody leaves a share of one free
+            supply = replace(supply, room=supply.room - left_free)
         worth = _worth(supply, demand_rows, counts)
         chosen = self._worth_a_look(supply, allowed, demand_rows, worth)
         supply = supply.only(chosen)
@@ -167,8 +194,9 @@ class _Attempt:
         groups: dict[object, int] = {}
         zones_seen: dict[object, int] = {}
         chosen: set[int] = set()
+        is_large = supply.room[:, CPU] >= self._style.least_millicores
         order = np.lexsort((np.arange(len(score)), supply.micro_usd, -score))
-        for i in order.tolist():
+        for i in order[is_large[order]].tolist():
             offer = offers[i]
             group: tuple[object, ...] = (
                 offer.is_spot,
@@ -188,6 +216,7 @@ class _Attempt:
         for c in range(len(requests)):
             for spot in (False, True):
                 holds = allowed[:, c] & (supply.room >= requests[c]).all(axis=1) & (supply.is_spot == spot)
+                holds = holds & is_large if (holds & is_large).any() else holds
                 # The shelf is in order of price: the first that hold it are the cheapest.
                 chosen.update(int(i) for i in np.flatnonzero(holds)[:HOLDERS_PER_CLASS])
         return sorted(chosen)
