@@ -121,7 +121,10 @@ def _run(options: "DemoOptions", console: "object") -> "Result":
     except Exception:
         console.print(f"The logs are in {folder / 'logs'}.", highlight=False)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    if result.problems:
+        console.print(f"The logs are in {folder / 'logs'}.", highlight=False)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
