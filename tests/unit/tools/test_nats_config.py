@@ -6,7 +6,6 @@ from pathlib import Path
 
 import nats
 import pytest
-from nats.errors import Error as NatsError
 
 from deploy.local import nats_server
 from deploy.tools import docker_env, nats_config
@@ -48,7 +47,9 @@ def test_the_file_holds_no_seed_and_is_not_for_everybody(
 
 
 @pytest.mark.nats
-async def test_nats_server_takes_it_and_lets_services_in(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_nats_server_takes_it_and_keeps_services_to_their_own_subjects(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     config = json.loads(nats_config.config(environment, host="127.0.0.1", store=tmp_path / "store"))
     port, monitor = nats_server.free_port(), nats_server.free_port()
     config |= {"listen": f"127.0.0.1:{port}", "http": f"127.0.0.1:{monitor}"}
@@ -56,15 +57,20 @@ async def test_nats_server_takes_it_and_lets_services_in(environment: dict[str, 
     file.write_text(json.dumps(config))
     server = await nats_server.start(file, port=port, log=tmp_path / "nats.log")
     try:
-        client = await nats.connect(
-            server.url, user="pricing", password=environment["PRICING_NATS_PASSWORD"], allow_reconnect=False
-        )
-        assert client.is_connected
+        refusals: list[Exception] = []
+
+        async def refused(error: Exception) -> None:
+            refusals.append(error)
+
+        password = environment["PRICING_NATS_PASSWORD"]
+        client = await nats.connect(server.url, user="pricing", password=password, error_cb=refused)
+        await client.publish("pricing.evt.v1.pool_flagged.us-east-1", b"{}")
+        await client.flush()
+        assert refusals == []
+        await client.publish("executor.evt.v1.step_changed.c1", b"{}")
+        await client.flush()
         await client.close()
-        with pytest.raises(NatsError):
-            await nats.connect(
-                server.url, user="pricing", password="wrong", allow_reconnect=False, connect_timeout=2
-            )
+        assert "permissions violation" in str(refusals).lower()
         reader, writer = await asyncio.open_connection("127.0.0.1", monitor)
         writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
         answer = await reader.read()
