@@ -307,8 +307,8 @@ class Bus:
     async def _decide(self, error: Exception, raw: Msg, durable: str, recent_deaths: deque[float]) -> None:
         attempt = raw.metadata.num_delivered
         delay = retry_delay(attempt, error)
-        if isinstance(error, UnavailableError) and delay is None:
-            delay = RETRY_DELAYS_SECONDS[-1]  # closing down while a server is away: it is nobody's fault
+        if isinstance(error, UnavailableError):
+            delay = UNAVAILABLE_PAUSES_SECONDS[0]  # closing down while a server is away: it is nobody's fault
         if delay is not None:
             log.warning(
                 "message_retried", subject=raw.subject, attempt=attempt, delay_seconds=delay, exc_info=error
@@ -322,7 +322,7 @@ class Bus:
         except (NatsError, OSError) as trouble:
             # Not stored, so not terminated: it comes again, and is buried then.
             log.error("dead_letter_kept", subject=raw.subject, error=repr(trouble))
-            await raw.nak(delay=RETRY_DELAYS_SECONDS[-1] if RETRY_DELAYS_SECONDS else None)
+            await raw.nak(delay=UNAVAILABLE_PAUSES_SECONDS[-1])
             return
         await raw.term()
         handled.labels(raw.subject.rsplit(".", 1)[0], "dead").inc()

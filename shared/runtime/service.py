@@ -19,7 +19,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from shared.kernel.clock import Clock
-from shared.kernel.errors import SpotError, UnavailableError
+from shared.kernel.errors import PermanentError, SpotError, UnavailableError
 from shared.kernel.ids import Ids
 from shared.runtime import logging, outbox, streams
 from shared.runtime.clock import SystemClock
@@ -34,12 +34,17 @@ from shared.runtime.settings import ServiceSettings
 log = structlog.get_logger(__name__)
 
 START_ATTEMPTS = 120
+START_PAUSE_SECONDS = 0.5
 FAILED_TICK_PAUSE = timedelta(seconds=30)
 INBOX_CLEANING_PERIOD = timedelta(hours=6)
 
 
 class NotMigratedError(SpotError):
     """Streams or consumers are missing; run `spotopt migrate` first."""
+
+
+class BusRefusedError(PermanentError):
+    """NATS answers, but does not let this user in; run `spotopt migrate` first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,14 @@ class Runtime:
         """Call this when the service stops, the last registered first, before bus and database go."""
         self._closers.append(close)
 
+    async def close(self) -> None:
+        """Call what was registered, the last first; one that fails does not keep the others from it."""
+        for close in reversed(self._closers):
+            try:
+                await close()
+            except Exception:
+                log.exception("close_failed")
+
 
 async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitable[None]]) -> None:
     """Run a service until SIGTERM or SIGINT.
@@ -121,25 +134,63 @@ async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Aw
     Raises:
         SpotError: it cannot start, with the reason for people.
     """
-    clock, ids, health = SystemClock(), UuidSeven(), Health()
     stop = asyncio.Event()
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as closing:
+        # The start may wait for a server for a minute: a signal ends it too.
+        starting = asyncio.create_task(_start(name, settings, wire, closing))
+        stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            log.info("service_not_started", reason="asked to stop")
+            return
+        if starting.exception() is not None:
+            stopping.cancel()
+        runtime = starting.result()
+        tasks = [asyncio.create_task(body(), name=loop) for loop, body in runtime._loops]
+        runtime.health.trouble("start", None)
+        log.info("service_started", loops=len(tasks))
+        done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        runtime.health.trouble("start", "stopping")
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+    log.info("service_stopped")
+    for task in done - {stopping}:
+        task.result()
+
+
+async def _start(
+    name: str,
+    settings: ServiceSettings,
+    wire: Callable[[Runtime], Awaitable[None]],
+    closing: contextlib.AsyncExitStack,
+) -> Runtime:
+    """Connect, check and wire; what was opened is closed in the opposite order, however far the start came."""
+    clock, ids, health = SystemClock(), UuidSeven(), Health()
+    closing.push_async_callback(health.close)
     await health.serve(host=settings.health_host, port=settings.health_port)
     health.trouble("start", "starting")
     database = await Database.open(
         settings.database_url.get_secret_value(), schema=name, size=settings.database_pool_size
     )
+    closing.push_async_callback(database.close)
+    user, password = settings.nats_user or name, settings.nats_password.get_secret_value()
+    await _await_bus(settings.nats_url, user=user, password=password, name=name)
     bus = Bus(
         service=name,
         url=settings.nats_url,
-        user=settings.nats_user or name,
-        password=settings.nats_password.get_secret_value(),
+        user=user,
+        password=password,
         clock=clock,
         health=health,
         database=database,
     )
+    closing.push_async_callback(bus.stop)
     runtime = Runtime(
         name=name,
         clock=clock,
@@ -150,7 +201,7 @@ async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Aw
         leases=Leases(database, holder=f"{socket.gethostname()}:{os.getpid()}"),
         safe_mode=SafeMode(bus),
     )
-    await _connect(bus)
+    await bus.broker.connect()
     absent = await streams.missing(bus.js, service=name)
     if absent:
         raise NotMigratedError(
@@ -158,27 +209,12 @@ async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Aw
         )
     health.check("database", database.ping)
     health.check("bus", bus.ping)
+    closing.push_async_callback(runtime.close)
     await wire(runtime)
     await bus.broker.start()
     runtime.loop("outbox", lambda: outbox.relay(database, bus))
     runtime.every("inbox", INBOX_CLEANING_PERIOD, lambda: outbox.forget_old(database), first=False)
-    tasks = [asyncio.create_task(body(), name=loop) for loop, body in runtime._loops]
-    health.trouble("start", None)
-    log.info("service_started", loops=len(tasks))
-    stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    health.trouble("start", "stopping")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, stopping, return_exceptions=True) if stopping.done() else stopping.cancel()
-    for close in reversed(runtime._closers):
-        await close()
-    await bus.stop()
-    await database.close()
-    await health.close()
-    log.info("service_stopped")
-    for task in done - {stopping}:
-        task.result()
+    return runtime
 
 
 def main(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitable[None]]) -> None:
@@ -193,18 +229,24 @@ def main(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitab
         sys.exit(130)
 
 
-async def _connect(bus: Bus) -> None:
-    """Connect, waiting for a server that is still starting."""
+async def _await_bus(url: str, *, user: str, password: str, name: str) -> None:
+    """Wait for a server that is still starting, with a connection that gives up: the bus's own never does.
+
+    Raises:
+        UnavailableError: it never answered.
+        BusRefusedError: it does not let this user in.
+    """
     for attempt in range(START_ATTEMPTS):
         try:
-            await bus.broker.connect()
+            probe = await streams.connect(url, user=user, password=password, name=f"spot-{name}-start")
         except (OSError, NatsError) as error:
-            with contextlib.suppress(Exception):
-                await bus.broker.stop()
+            if "authorization" in str(error).lower():
+                raise BusRefusedError(f"NATS refuses the user {user}: {error}") from error
             if attempt == START_ATTEMPTS - 1:
-                raise UnavailableError(f"connecting to NATS: {error}") from error
+                raise UnavailableError(f"connecting to NATS: {error!r}") from error
             if attempt == 0:
                 log.warning("bus_awaited", error=repr(error))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(START_PAUSE_SECONDS)
         else:
+            await probe.close()
             return

@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -230,11 +229,17 @@ async def connect(url: str, *, user: str, password: str, name: str) -> Client:
     Raises:
         OSError, nats.errors.Error: nobody answers, or the password is wrong.
     """
-    return await nats.connect(
-        url.split(","),
-        user=user,
-        password=password,
-        name=name,
-        allow_reconnect=False,
-        connect_timeout=3,
-    )
+    client = Client()
+    try:
+        await client.connect(
+            url.split(","),
+            user=user,
+            password=password,
+            name=name,
+            allow_reconnect=False,
+            connect_timeout=3,
+        )
+    except BaseException:
+        await client.close()  # a server that refuses us leaves its socket open
+        raise
+    return client

@@ -313,7 +313,7 @@ async def test_a_chunk_that_is_none_is_refused_and_leaves_nothing(make_database:
 def test_a_small_chunk_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """zstd's frame names its own size, and the library's limit does not hold for such a frame."""
     monkeypatch.setattr(cluster_store, "LARGEST_CHUNK_BYTES", 1000)
-    with pytest.raises(MalformedChunkError, match="larger than 1000 bytes"):
+    with pytest.raises(MalformedChunkError, match="1000 bytes"):
         cluster_store.decode_chunk(zstandard.compress(b" " * 2000 + b"{}"))
 
 
