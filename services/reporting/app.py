@@ -20,7 +20,9 @@ def wiring(settings: ReportingSettings) -> Callable[[Runtime], Awaitable[None]]:
             async with runtime.database.transaction() as transaction:
                 return await ClusterStore(transaction.connection).gaps(now=runtime.clock.now())
 
-        subscribers.subscribe(runtime.bus, unit_of_work=unit_of_work, work_in=PostgresUnitOfWork)
+        subscribers.subscribe(
+            runtime.bus, unit_of_work=unit_of_work, work_in=PostgresUnitOfWork, clock=runtime.clock
+        )
         ticker.start(
             runtime,
             settings=settings,

@@ -1,6 +1,10 @@
 """What can go wrong in reporting, by whether trying again may help."""
 
-from shared.kernel.errors import RetryableError
+from shared.kernel.errors import RetryableError, SpotError
+
+
+class BooksUnclosedError(SpotError):
+    """Slices of some clusters cannot be closed; the log says why."""
 
 
 class UnknownClusterError(RetryableError):

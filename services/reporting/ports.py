@@ -151,6 +151,8 @@ class SavingsSum:
     cluster_id: str
     cost_usd: Decimal
     """Of slices with a baseline, so that it and the savings add up to the baseline's cost."""
+    cost_without_baseline_usd: Decimal
+    """Of slices before the first baseline: spent, and compared with nothing."""
     baseline_cost_usd: Decimal
     savings_usd: Decimal
     slices: int
@@ -171,10 +173,6 @@ class LedgerRepository(Protocol):
 
     async def begin(self, cluster_id: str, *, at: datetime) -> None:
         """Let slices begin here, unless they have begun."""
-        ...
-
-    async def closed_until(self, cluster_id: str) -> datetime | None:
-        """Return where the next slice begins; None before the first observation."""
         ...
 
     async def put_baseline(self, cluster_id: str, execution_id: UUID, baseline: Baseline) -> None:

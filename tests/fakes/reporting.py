@@ -12,7 +12,7 @@ from services.reporting.domain.audit_chain import Deed, Link
 from services.reporting.domain.ledger import PricePoint
 from services.reporting.ports import Happening, UnitOfWork
 from shared.contracts.base import Message
-from shared.kernel.errors import UnavailableError
+from shared.kernel.errors import PermanentError, UnavailableError
 from shared.kernel.pools import PoolKey
 
 
@@ -56,6 +56,8 @@ class FakeQuoteSource:
     async def quotes(self, region: str) -> Sequence[tuple[PoolKey, PricePoint]]:
         if self.is_away:
             raise UnavailableError("pricing is away")
+        if region not in self._quotes:
+            raise PermanentError(f"pricing does not know {region}")
         return [(pool, PricePoint(at, price)) for pool, at, price in self._quotes[region]]
 
 

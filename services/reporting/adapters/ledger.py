@@ -36,13 +36,6 @@ class PostgresLedgerRepository:
             at,
         )
 
-    async def closed_until(self, cluster_id: str) -> datetime | None:
-        """See the port."""
-        found: datetime | None = await self._connection.fetchval(
-            "select closed_until from ledger_marks where cluster_id = $1 for share", cluster_id
-        )
-        return found
-
     async def put_baseline(self, cluster_id: str, execution_id: UUID, baseline: Baseline) -> None:
         """See the port."""
         await self._connection.execute(
@@ -58,8 +51,11 @@ class PostgresLedgerRepository:
 
     async def baselines(self, cluster_id: str, *, until: datetime) -> Sequence[Baseline]:
         """See the port."""
+        # Execution ids are made in the order of time.
         rows = await self._connection.fetch(
-            "select * from baselines where cluster_id = $1 and since < $2 order by since", cluster_id, until
+            "select * from baselines where cluster_id = $1 and since < $2 order by since, execution_id",
+            cluster_id,
+            until,
         )
         return [Baseline(row["since"], row["usd_per_vcpu_hour"], row["usd_per_gib_hour"]) for row in rows]
 
@@ -127,8 +123,12 @@ class PostgresLedgerRepository:
             """
             with hours as (
                 select cluster_id, sum(seconds) / 3600 as node_hours,
-                    coalesce(sum(seconds) filter (where usd_per_hour is null), 0) / 3600 as unpriced_node_hours
-                from node_hours
+                    coalesce(sum(seconds) filter (where usd_per_hour is null), 0) / 3600 as unpriced_node_hours,
+                    sum(cost_usd) filter (where not exists (
+                        select from savings s
+                        where (s.cluster_id, s.slice_start_at) = (h.cluster_id, h.slice_start_at)
+                    )) as cost_without_baseline_usd
+                from node_hours h
                 where ($1::text is null or cluster_id = $1)
                     and ($2::timestamptz is null or slice_start_at >= $2)
                     and ($3::timestamptz is null or slice_start_at < $3)
@@ -144,6 +144,7 @@ class PostgresLedgerRepository:
                 group by cluster_id
             )
             select cluster_id, coalesce(cost_usd, 0) as cost_usd,
+                coalesce(cost_without_baseline_usd, 0) as cost_without_baseline_usd,
                 coalesce(baseline_cost_usd, 0) as baseline_cost_usd, coalesce(savings_usd, 0) as savings_usd,
                 coalesce(slices, 0) as slices, coalesce(node_hours, 0) as node_hours,
                 coalesce(unpriced_node_hours, 0) as unpriced_node_hours, first_at, last_at
@@ -158,6 +159,7 @@ class PostgresLedgerRepository:
             SavingsSum(
                 row["cluster_id"],
                 row["cost_usd"],
+                row["cost_without_baseline_usd"],
                 row["baseline_cost_usd"],
                 row["savings_usd"],
                 row["slices"],

@@ -51,8 +51,9 @@ class ClosedSlice:
 
 
 def baseline_at(baselines: Sequence[Baseline], at: datetime) -> Baseline | None:
-    """Give the baseline in force: the newest that has begun."""
-    return max((b for b in baselines if b.since <= at), key=lambda b: b.since, default=None)
+    """Give the baseline in force: the newest that has begun; of two that began together the later in the list."""
+    begun = sorted((b for b in baselines if b.since <= at), key=lambda b: b.since)
+    return begun[-1] if begun else None
 
 
 def book(cost_usd: Decimal, ran: Requested, baseline: Baseline) -> Booking:

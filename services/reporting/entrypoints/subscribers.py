@@ -29,6 +29,7 @@ from shared.contracts.v1.gateway import AuditRecorded, ClusterRegistered, PlanAp
 from shared.contracts.v1.optimizer import PlanningSkipped, PlanProposed
 from shared.contracts.v1.pricing import OfferingPricesChanged
 from shared.contracts.v1.reporting import GetActivity, GetAudit, GetSavings
+from shared.kernel.clock import Clock
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Transaction
 
@@ -36,7 +37,11 @@ M = TypeVar("M", bound=Message)
 
 
 def subscribe(
-    bus: Bus, *, unit_of_work: UnitOfWorkFactory, work_in: Callable[[Transaction], UnitOfWork]
+    bus: Bus,
+    *,
+    unit_of_work: UnitOfWorkFactory,
+    work_in: Callable[[Transaction], UnitOfWork],
+    clock: Clock,
 ) -> None:
     """Register every consumer and every answer."""
 
@@ -49,8 +54,8 @@ def subscribe(
         bus.consume(message_class, handle)
 
     on(ClusterRegistered, lambda m, uow: register_cluster(m, uow=uow), _tell)
-    on(SnapshotChunkPublished, lambda m, uow: observe_snapshot(m, uow=uow))
-    on(ClusterChanged, lambda m, uow: observe_delta(m, uow=uow))
+    on(SnapshotChunkPublished, lambda m, uow: observe_snapshot(m, uow=uow, clock=clock))
+    on(ClusterChanged, lambda m, uow: observe_delta(m, uow=uow, clock=clock))
     on(HeartbeatSent, lambda m, uow: note_heartbeat(m, uow=uow))
     on(OfferingPricesChanged, lambda m, uow: keep_prices(m, uow=uow))
     on(AuditRecorded, lambda m, uow: append_recorded(m, uow=uow))

@@ -6,9 +6,11 @@ import structlog
 
 from services.reporting import metrics
 from services.reporting.domain import ledger, savings
+from services.reporting.errors import BooksUnclosedError
 from services.reporting.ports import Happening, RegisteredCluster, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.v1.reporting import SavingsBooked
 from shared.kernel.clock import Clock
+from shared.kernel.errors import UnavailableError
 from shared.kernel.ids import Ids
 
 log = structlog.get_logger(__name__)
@@ -26,22 +28,37 @@ async def close_slices(
     settle_for: timedelta,
     stale_after: timedelta,
 ) -> int:
-    """Close what can be closed of every cluster; return how many slices were."""
+    """Close what can be closed of every cluster; return how many slices were.
+
+    What cannot be summed in one cluster keeps no other tenant's books open.
+
+    Raises:
+        UnavailableError: Postgres went away.
+        BooksUnclosedError: some clusters failed; the others are closed.
+    """
     async with unit_of_work() as uow:
         clusters = await uow.clusters.clusters()
-    closed = 0
+    closed, failed = 0, list[str]()
     for cluster in clusters:
-        while True:
+        try:
+            while True:
+                async with unit_of_work() as uow:
+                    await uow.act_for(cluster.organization_id)
+                    if not await _close_next(
+                        cluster, uow=uow, clock=clock, ids=ids, length=length, settle_for=settle_for
+                    ):
+                        break
+                closed += 1
             async with unit_of_work() as uow:
                 await uow.act_for(cluster.organization_id)
-                if not await _close_next(
-                    cluster, uow=uow, clock=clock, ids=ids, length=length, settle_for=settle_for
-                ):
-                    break
-            closed += 1
-        async with unit_of_work() as uow:
-            await uow.act_for(cluster.organization_id)
-            await _tell_gap(cluster, uow=uow, clock=clock, ids=ids, stale_after=stale_after)
+                await _tell_gap(cluster, uow=uow, clock=clock, ids=ids, stale_after=stale_after)
+        except UnavailableError:
+            raise
+        except Exception as error:
+            log.error("slice_not_closed", cluster_id=cluster.cluster_id, exc_info=error)
+            failed.append(cluster.cluster_id)
+    if failed:
+        raise BooksUnclosedError(f"slices of {len(failed)} clusters cannot be closed, {failed[0]} is one")
     return closed
 
 

@@ -9,7 +9,7 @@ from services.reporting.domain.ledger import PricePoint, price_at
 from services.reporting.ports import QuoteSource, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.v1.pricing import OfferingPricesChanged
 from shared.kernel.clock import Clock
-from shared.kernel.errors import UnavailableError
+from shared.kernel.errors import SpotError
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,8 @@ async def ask_prices(
             continue
         try:
             points = await quotes.quotes(region)
-        except UnavailableError as error:
+        except SpotError as error:
+            # Away, or it does not know this region: either way the other regions are asked.
             log.warning("prices_not_learned", region=region, error=str(error))
             continue
         asked_at[region] = clock.now()

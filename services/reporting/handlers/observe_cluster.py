@@ -8,25 +8,28 @@ from services.reporting.domain.presence import PodFacts
 from services.reporting.errors import UnknownClusterError
 from services.reporting.ports import UnitOfWork
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
+from shared.kernel.clock import Clock
 from shared.kernel.workload import Node, ObjectKind
 
 
-async def observe_snapshot(message: SnapshotChunkPublished, *, uow: UnitOfWork) -> None:
+async def observe_snapshot(message: SnapshotChunkPublished, *, uow: UnitOfWork, clock: Clock) -> None:
     """Store a chunk; the last one of a snapshot tells what is there and what is gone."""
     await _enter(message.scope, uow=uow)
-    last_seen_at = await uow.clusters.as_of(message.scope)
+    last_seen_at = await _known_until(message.scope, uow=uow, clock=clock)
     if await uow.clusters.add_chunk(message):
-        await _see_everything(message.scope, last_seen_at=last_seen_at, uow=uow)
+        await _see_everything(message.scope, last_seen_at=last_seen_at, uow=uow, clock=clock)
 
 
-async def observe_delta(message: ClusterChanged, *, uow: UnitOfWork) -> None:
+async def observe_delta(message: ClusterChanged, *, uow: UnitOfWork, clock: Clock) -> None:
     """Apply a delta, and write down only what it names, unless earlier ones were waiting for it."""
     await _enter(message.scope, uow=uow)
-    last_seen_at = await uow.clusters.as_of(message.scope)
+    last_seen_at = await _known_until(message.scope, uow=uow, clock=clock)
     applied = await uow.clusters.apply(message)
     if applied.took_others:
-        await _see_everything(message.scope, last_seen_at=last_seen_at, uow=uow)
+        await _see_everything(message.scope, last_seen_at=last_seen_at, uow=uow, clock=clock)
     elif applied.is_applied:
+        # An agent's clock may be set back or run ahead: who was there when goes forward, and not beyond now.
+        at = min(max(message.occurred_at, last_seen_at or message.occurred_at), clock.now())
         gone_nodes = {ref.key: None for ref in message.deletes if ref.kind is ObjectKind.NODE}
         gone_pods = {ref.key: None for ref in message.deletes if ref.kind is ObjectKind.POD}
         nodes: dict[str, Node | None] = {**gone_nodes, **{node.name: node for node in message.upserts.nodes}}
@@ -35,7 +38,7 @@ async def observe_delta(message: ClusterChanged, *, uow: UnitOfWork) -> None:
             message.scope,
             held=await uow.presence.open_nodes(message.scope, nodes.keys()),
             seen=nodes,
-            at=message.occurred_at,
+            at=at,
             last_seen_at=last_seen_at,
             uow=uow,
         )
@@ -43,7 +46,7 @@ async def observe_delta(message: ClusterChanged, *, uow: UnitOfWork) -> None:
             message.scope,
             held=await uow.presence.open_pods(message.scope, pods.keys()),
             seen=pods,
-            at=message.occurred_at,
+            at=at,
             uow=uow,
         )
 
@@ -60,9 +63,17 @@ async def _enter(cluster_id: str, *, uow: UnitOfWork) -> None:
     await uow.act_for(cluster.organization_id)
 
 
-async def _see_everything(cluster_id: str, *, last_seen_at: datetime | None, uow: UnitOfWork) -> None:
+async def _known_until(cluster_id: str, *, uow: UnitOfWork, clock: Clock) -> datetime | None:
+    """Give until when a copy is right; an agent whose clock runs ahead knows no more than now."""
+    as_of = await uow.clusters.as_of(cluster_id)
+    return None if as_of is None else min(as_of, clock.now())
+
+
+async def _see_everything(
+    cluster_id: str, *, last_seen_at: datetime | None, uow: UnitOfWork, clock: Clock
+) -> None:
     """Compare the whole copy with what is written down."""
-    at = await uow.clusters.as_of(cluster_id)
+    at = await _known_until(cluster_id, uow=uow, clock=clock)
     if at is None:
         return
     objects = await uow.clusters.objects(cluster_id)

@@ -7,7 +7,7 @@ from shared.contracts.v1.reporting import ClusterSavings, GetSavings, Savings
 
 
 async def show_savings(request: GetSavings, *, unit_of_work: UnitOfWorkFactory) -> Savings:
-    """Sum an organization's closed slices; costs before the first baseline are not part of a comparison."""
+    """Sum an organization's closed slices; what was spent before the first baseline stands apart."""
     async with unit_of_work() as uow:
         await uow.act_for(request.scope)
         sums = await uow.ledger.sums(cluster_id=request.cluster_id, since=request.since, until=request.until)
@@ -16,6 +16,7 @@ async def show_savings(request: GetSavings, *, unit_of_work: UnitOfWorkFactory) 
             ClusterSavings(
                 cluster_id=one.cluster_id,
                 cost_usd=one.cost_usd,
+                cost_without_baseline_usd=one.cost_without_baseline_usd,
                 baseline_cost_usd=one.baseline_cost_usd,
                 savings_usd=one.savings_usd,
                 node_hours=float(one.node_hours),

@@ -114,7 +114,11 @@ def _(message: ExecutionFinished) -> str | None:
 
 @sentence.register
 def _(message: InstanceLaunched) -> str | None:
-    price = "at a price that nobody knew" if message.usd_per_hour is None else f"for {_usd(message.usd_per_hour)}/h"
+    price = (
+        "at a price that nobody knew"
+        if message.usd_per_hour is None
+        else f"for {_usd(message.usd_per_hour)}/h"
+    )
     return f"Launched {_article(message.pool)} {price}."
 
 

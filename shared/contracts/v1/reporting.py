@@ -1,5 +1,6 @@
 """Messages owned by reporting: what was spent, what was saved, who did what."""
 
+from decimal import Decimal
 from typing import ClassVar
 
 from pydantic import AwareDatetime
@@ -37,10 +38,15 @@ class ClusterSavings(Value):
 
     cluster_id: str
     cost_usd: Usd
+    """Of the time with a baseline: cost and savings add up to the baseline's cost."""
     baseline_cost_usd: Usd
     savings_usd: Usd
     node_hours: float
+    """Of all slices, with a baseline or without."""
     slices: int
+    """With a baseline."""
+    cost_without_baseline_usd: Usd = Decimal(0)
+    """Of the time before the first baseline: spent, and compared with nothing."""
     unpriced_node_hours: float = 0.0
     """Node-hours whose price nobody knew: in no sum above."""
     first_at: AwareDatetime | None = None

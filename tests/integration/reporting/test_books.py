@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from services.reporting.adapters.unit_of_work import PostgresUnitOfWorkFactory
+from services.reporting.errors import BooksUnclosedError
 from services.reporting.handlers.begin_baseline import begin_baseline
 from services.reporting.handlers.close_slices import close_slices
 from services.reporting.handlers.keep_prices import ask_prices, keep_prices
@@ -54,8 +55,10 @@ class World:
     def make(self, message: type[Any], **fields: Any) -> Any:
         return message.make(scope=fields.pop("scope", "c1"), clock=self.clock, ids=self.ids, **fields)
 
-    async def register(self, cluster_id: str = "c1", organization_id: str = "acme") -> None:
-        account = CloudAccountRef(id="a1", account_number="123456789012", region="us-east-1")
+    async def register(
+        self, cluster_id: str = "c1", organization_id: str = "acme", *, region: str = "us-east-1"
+    ) -> None:
+        account = CloudAccountRef(id="a1", account_number="123456789012", region=region)
         event = self.make(
             ClusterRegistered,
             scope=cluster_id,
@@ -81,7 +84,7 @@ class World:
             body=body,
         )
         async with self.unit_of_work() as uow:
-            await observe_snapshot(event, uow=uow)
+            await observe_snapshot(event, uow=uow, clock=self.clock)
 
     def delta(
         self, *gone: ObjectRef, nodes: tuple[Node, ...] = (), pods: tuple[Pod, ...] = ()
@@ -100,10 +103,12 @@ class World:
     async def change(self, *events: ClusterChanged) -> None:
         for event in events:
             async with self.unit_of_work() as uow:
-                await observe_delta(event, uow=uow)
+                await observe_delta(event, uow=uow, clock=self.clock)
 
-    async def heartbeat(self) -> None:
-        event = self.make(HeartbeatSent, agent_version="1", epoch=self.epoch, sequence=self.sequence)
+    async def heartbeat(self, *, scope: str = "c1") -> None:
+        event = self.make(
+            HeartbeatSent, scope=scope, agent_version="1", epoch=self.epoch, sequence=self.sequence
+        )
         async with self.unit_of_work() as uow:
             await note_heartbeat(event, uow=uow)
 
@@ -115,9 +120,12 @@ class World:
         async with self.unit_of_work() as uow:
             await keep_prices(event, uow=uow)
 
-    async def execution(self, vcpu: str = "0.04", gib: str = "0.01", *, dry_run: bool = False) -> None:
+    def started(
+        self, vcpu: str = "0.04", gib: str = "0.01", *, dry_run: bool = False, scope: str = "c1"
+    ) -> ExecutionStarted:
         event = self.make(
             ExecutionStarted,
+            scope=scope,
             organization_id="acme",
             execution_id=self.ids.new(),
             plan_id=self.ids.new(),
@@ -126,8 +134,16 @@ class World:
             baseline_rate=BaselineRate(usd_per_vcpu_hour=Decimal(vcpu), usd_per_gib_hour=Decimal(gib)),
             dry_run=dry_run,
         )
-        async with self.unit_of_work() as uow:
-            await begin_baseline(event, uow=uow)
+        assert isinstance(event, ExecutionStarted)
+        return event
+
+    async def begin(self, *events: ExecutionStarted) -> None:
+        for event in events:
+            async with self.unit_of_work() as uow:
+                await begin_baseline(event, uow=uow)
+
+    async def execution(self, vcpu: str = "0.04", gib: str = "0.01", *, dry_run: bool = False) -> None:
+        await self.begin(self.started(vcpu, gib, dry_run=dry_run))
 
     async def close(self) -> int:
         return await close_slices(
@@ -207,6 +223,19 @@ async def test_without_a_baseline_hours_are_kept_and_no_savings(world: World) ->
     assert await world.rows("select cost_usd from node_hours") == [(Decimal("0.005"),)]
 
 
+async def test_what_was_spent_before_the_first_baseline_stands_apart(world: World) -> None:
+    await world.price("0.06", at=NOON - SLICE)
+    await world.snapshot((NODE,), PODS)
+    world.clock.move(timedelta(minutes=2))
+    await world.execution()
+    world.clock.move(timedelta(minutes=3))
+    await world.heartbeat()
+    assert await world.close() == 2
+    (one,) = await world.savings()
+    assert (one.cost_without_baseline_usd, one.cost_usd) == (Decimal("0.002"), Decimal("0.003"))
+    assert one.cost_usd + one.savings_usd == one.baseline_cost_usd
+
+
 async def test_an_unknown_price_is_in_no_sum(world: World) -> None:
     await world.snapshot((NODE,), PODS)
     await world.execution()
@@ -263,6 +292,62 @@ async def test_a_baseline_begins_its_own_slice(world: World) -> None:
     assert rows == [(NOON, True), (NOON + timedelta(minutes=2), False)]
 
 
+async def test_a_baseline_that_arrives_late_does_not_overtake_a_newer_one(world: World) -> None:
+    await world.price("0.06", at=NOON - SLICE)
+    await world.snapshot((NODE,), PODS)
+    older = world.started(vcpu="1", gib="1")
+    world.clock.move(timedelta(minutes=1))
+    newer = world.started(vcpu="0", gib="0")
+    world.clock.move(timedelta(minutes=4))
+    await world.heartbeat()
+    assert await world.close() == 1  # before anybody said that an execution had started
+    await world.begin(newer, older, newer)
+    world.clock.move(SLICE)
+    await world.heartbeat()
+    assert await world.close() == 1
+    (one,) = await world.savings()
+    assert (one.baseline_cost_usd, one.savings_usd) == (Decimal(0), Decimal("-0.005"))
+
+
+@pytest.mark.parametrize(
+    ("jump", "seconds"),
+    # Set back, a change is booked from when we last heard; set ahead, from now.
+    [(timedelta(hours=-2), 120), (timedelta(hours=2), 60), (timedelta(days=365 * 7000), 60)],
+)
+async def test_an_agents_clock_that_jumps_costs_no_second_twice(
+    world: World, jump: timedelta, seconds: int
+) -> None:
+    await world.price("0.06", at=NOON - SLICE)
+    await world.snapshot((NODE,), PODS)
+    world.clock.move(timedelta(minutes=2))
+    for change in (timedelta(0), jump, timedelta(0)):
+        resized = replace(NODE, instance_type="m5.large" if change else NODE.instance_type, uid=str(change))
+        event = world.delta(nodes=(resized,))
+        await world.change(event.model_copy(update={"occurred_at": world.clock.now() + change}))
+        world.clock.move(timedelta(minutes=1))
+    await world.heartbeat()
+    assert await world.close() == 1
+    assert await world.rows("select sum(seconds) from node_hours") == [(300,)]
+    charged = await world.rows("select cost_usd is null, sum(seconds) from node_hours group by 1 order by 1")
+    assert charged == [(False, 300 - seconds), (True, seconds)]  # nobody knows the m5.large's price
+
+
+async def test_a_cluster_whose_slice_cannot_be_closed_holds_up_no_other(world: World) -> None:
+    """A rate of a tiny request times a huge one overflows; its tenant alone shall wait."""
+    await world.register("a0", "evil")
+    await world.price("0.06", at=NOON - SLICE)
+    await world.snapshot((NODE,), (make_pod("web-0", node=NODE.name, cpu=1, gib=2**30),), scope="a0")
+    await world.snapshot((NODE,), PODS)
+    evil = world.started(vcpu="1e12", gib="1e12", scope="a0").model_copy(update={"organization_id": "evil"})
+    await world.begin(evil, world.started())
+    world.clock.move(SLICE)
+    for cluster_id in ("a0", "c1"):
+        await world.heartbeat(scope=cluster_id)
+    with pytest.raises(BooksUnclosedError, match="a0"):
+        await world.close()
+    assert [one.slices for one in await world.savings()] == [1]
+
+
 async def test_a_node_that_does_not_say_is_known_by_its_launch_or_priced_as_on_demand(world: World) -> None:
     silent = replace(NODE, capacity_type=None, zone_id=None)
     stranger = replace(silent, name="node-2", instance_id="i-2")
@@ -295,6 +380,7 @@ async def test_pricing_is_asked_for_what_its_events_no_longer_say(world: World) 
     quotes.is_away = True
     assert await ask() == 0
     quotes.is_away = False
+    await world.register("c0", "other", region="aa-nowhere-1")
     assert await ask() == 1
     quotes.set("us-east-1", [(SPOT, NOON, Decimal("0.08"))])
     assert await ask() == 0
