@@ -16,6 +16,9 @@ from shared.kernel.ids import Ids
 Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """Safe as one NATS subject token."""
 
+Version = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,100}$")]
+"""What a program says that it is; no character that a database or a terminal stumbles over."""
+
 Usd = Annotated[Decimal, Field(allow_inf_nan=False)]
 """Money, a JSON string on the wire."""
 
@@ -33,6 +36,7 @@ class Value(BaseModel):
         frozen=True,
         extra="ignore",
         allow_inf_nan=False,
+        hide_input_in_errors=True,  # errors are logged and travel; inputs may be tokens and credentials
         ser_json_bytes="base64",
         val_json_bytes="base64",
     )

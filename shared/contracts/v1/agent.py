@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.base import Command, Event, Reply, Request, Value
+from shared.contracts.base import Command, Event, Reply, Request, Value, Version
 from shared.kernel.workload import ClusterObjects, ObjectRef
 
 
@@ -66,8 +66,8 @@ class HeartbeatSent(Event):
 
     type: ClassVar[str] = "agent.evt.v1.heartbeat_sent"
 
-    agent_version: str
-    kubernetes_version: str | None = None
+    agent_version: Version
+    kubernetes_version: Version | None = None
     epoch: int
     sequence: int
     buffered_messages: int = 0

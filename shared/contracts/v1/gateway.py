@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, SecretStr, field_serializer
 
-from shared.contracts.base import Event, Reply, Request, Token, Value
+from shared.contracts.base import Event, Reply, Request, Token, Value, Version
 from shared.contracts.v1.policy import NodeTemplate, Policy
 
 
@@ -81,8 +81,8 @@ class EnrollAgent(Request):
     type: ClassVar[str] = "gateway.rpc.v1.enroll_agent"
 
     install_token: SecretStr
-    agent_version: str
-    kubernetes_version: str | None = None
+    agent_version: Version
+    kubernetes_version: Version | None = None
 
     @field_serializer("install_token", when_used="json")
     def _reveal(self, token: SecretStr) -> str:

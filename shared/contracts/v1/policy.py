@@ -41,6 +41,10 @@ class MaintenanceWindow(Value):
     duration_seconds: Annotated[int, Field(gt=0, le=86400)] = 86400
 
 
+WEEK_SECONDS = 7 * 24 * 3600
+"""Longest time in a policy: what no calendar can hold would fail in whoever adds it to an instant."""
+
+
 class Policy(Value):
     """What the optimizer may plan and the executor may do, per cluster."""
 
@@ -58,11 +62,11 @@ class Policy(Value):
     """Launch nodes for pods that fit nowhere, without asking."""
     on_demand_fallback: bool = True
     """Replace an interrupted spot node by an on-demand one when no spot pool will do."""
-    stabilization_seconds: Annotated[int, Field(ge=0)] = 600
+    stabilization_seconds: Annotated[int, Field(ge=0, le=WEEK_SECONDS)] = 600
     """No new plan of savings within this time of the last finished execution."""
-    drain_deadline_seconds: Annotated[int, Field(ge=30)] = 900
+    drain_deadline_seconds: Annotated[int, Field(ge=30, le=WEEK_SECONDS)] = 900
     """A drain that is blocked for longer is given up: the node is uncordoned, and the blocker named."""
-    node_ready_deadline_seconds: Annotated[int, Field(ge=30)] = 600
+    node_ready_deadline_seconds: Annotated[int, Field(ge=30, le=WEEK_SECONDS)] = 600
     """A launched instance whose node is not Ready by then is terminated and the next offering tried."""
     instance_families: tuple[str, ...] = ()
     """Families allowed (m5, c6i, …); empty: every current one."""
@@ -78,7 +82,7 @@ class Policy(Value):
     excluded_namespaces: tuple[str, ...] = ()
     """Pods in them are never evicted; a node that holds one stays."""
     maintenance_windows: tuple[MaintenanceWindow, ...] = ()
-    price_max_age_seconds: Annotated[int, Field(gt=0)] = 3600
+    price_max_age_seconds: Annotated[int, Field(gt=0, le=WEEK_SECONDS)] = 3600
     """Spot prices older than this start no new spot move."""
 
 

@@ -130,3 +130,16 @@ def test_the_digest_of_a_plan_survives_the_wire() -> None:
     assert isinstance(message, optimizer.PlanProposed)
     assert plan_sha256(message.plan) == message.plan_sha256
     assert plan_sha256(message.plan.model_copy(update={"nodes_after": 1})) != message.plan_sha256
+
+
+@each_example
+def test_what_is_refused_is_not_repeated(example: Example) -> None:
+    """The text of an error is logged and sent back; a message may hold a token or a credential."""
+    with pytest.raises(ValidationError) as refused:
+        read(example, [example.body])
+    assert "input_value" not in str(refused.value)
+    if example.body:
+        broken = {key: ["a secret"] for key in example.body}
+        with pytest.raises(ValidationError) as refused:
+            read(example, broken)
+        assert "a secret" not in str(refused.value)
