@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Form, fail, show, table
+from deploy.cli.output import Form, described, fail, show, table
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
-app = typer.Typer(help="Dead letters: list, replay or drop them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Dead letters: list, replay or drop them.", no_args_is_help=True, rich_markup_mode="rich"
+)
 
 Url = Annotated[str | None, typer.Option("--nats-url", help="A bus elsewhere.", envvar="SPOTOPT_NATS_URL")]
 Sequences = Annotated[list[int], typer.Argument(help="Numbers, as `spotopt dlq list` shows them.")]
 
 
-@app.command("list")
 def list_(
     nats_url: Url = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="How to print.")] = Form.TABLE,
@@ -55,9 +56,10 @@ def list_(
         typer.echo("There are no dead letters.")
 
 
-@app.command("replay")
 def replay(numbers: Sequences, nats_url: Url = None) -> None:
     """Send dead letters to where they came from, once more.
+
+    Consumers that handled it before the one that gave up see it in their inbox and do nothing.
 
     Example:
       spotopt dlq replay 17 18
@@ -68,7 +70,6 @@ def replay(numbers: Sequences, nats_url: Url = None) -> None:
     typer.echo(f"Replayed {len(numbers)}.")
 
 
-@app.command("drop")
 def drop(
     numbers: Sequences,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -87,6 +88,10 @@ def drop(
     typer.echo(f"Dropped {len(numbers)}.")
 
 
+for name, command in (("list", list_), ("replay", replay), ("drop", drop)):
+    app.command(name, help=described(command))(command)
+
+
 async def _each(js: "JetStreamContext", numbers: list[int], do: Callable[[Any], Awaitable[None]]) -> None:
     from shared.runtime import dead_letters
 
@@ -102,17 +107,21 @@ def _with_bus(nats_url: str | None, work: Callable[["JetStreamContext"], Awaitab
     import os
 
     from nats.errors import Error as NatsError
+    from nats.js.errors import NotFoundError
 
     from deploy.local import nats_server
     from deploy.local.home import Home, default_home
+    from deploy.local.schemas import reason
     from shared.runtime import streams
 
     home = Home(default_home())
-    state = home.state()
-    url = nats_url or (state or {}).get("nats_url")
+    own_url = (home.state() or {}).get("nats_url")
+    url = nats_url or own_url
     if url is None:
         fail("no stack runs here; start it with `spotopt up`, or give --nats-url.")
-    password = os.environ.get("SPOTOPT_NATS_PASSWORD") or home.secrets().bus[nats_server.ADMIN]
+    password = os.environ.get("SPOTOPT_NATS_PASSWORD", "")
+    if not password and url == own_url:
+        password = home.secrets().bus[nats_server.ADMIN]
 
     async def run() -> Any:
         client = await streams.connect(url, user=nats_server.ADMIN, password=password, name="spotopt-dlq")
@@ -123,5 +132,7 @@ def _with_bus(nats_url: str | None, work: Callable[["JetStreamContext"], Awaitab
 
     try:
         return asyncio.run(run())
-    except (OSError, NatsError) as error:
-        fail(f"nats-server at {url} does not answer: {error!r}.")
+    except NotFoundError:
+        fail(f"nats-server at {url} has no dead letters' stream; run `spotopt migrate` first.")
+    except (OSError, NatsError, ValueError) as error:
+        fail(f"nats-server at {url} does not answer or refuses: {reason(error)}.")

@@ -8,23 +8,27 @@ import sys
 import typer
 
 from deploy.cli import bus, demo, plan, service, up
+from deploy.cli.output import described
 
 app = typer.Typer(
     name="spotopt",
     help="Makes Kubernetes on AWS cheap without making it fragile.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("plan")(plan.plan)
-app.command("up")(up.up)
-app.command("down")(up.down)
-app.command("status")(up.status)
-app.command("doctor")(up.doctor)
-app.command("serve")(service.serve)
-app.command("migrate")(service.migrate)
+for name, command in (
+    ("demo", demo.demo),
+    ("plan", plan.plan),
+    ("up", up.up),
+    ("down", up.down),
+    ("status", up.status),
+    ("doctor", up.doctor),
+    ("serve", service.serve),
+    ("migrate", service.migrate),
+):
+    app.command(name, help=described(command))(command)
 app.add_typer(bus.app, name="dlq")
 
 

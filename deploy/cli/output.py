@@ -1,8 +1,9 @@
 """How every command prints: a table for people, JSON or YAML for tools; progress and errors go to stderr."""
 
+import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NoReturn
 
@@ -15,6 +16,17 @@ class Form(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+def described(function: Callable[..., Any]) -> str:
+    """Give a command's docstring as its help: prose flows to the terminal's width, examples keep their lines."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    flowing = [part if _has_lines(part) else " ".join(part.split()) for part in paragraphs]
+    return "\n\n".join(flowing).replace("[", "\\[")
+
+
+def _has_lines(paragraph: str) -> bool:
+    return any(line.startswith(" ") for line in paragraph.splitlines())
 
 
 def fail(sentence: str, *, code: int = 1) -> NoReturn:
@@ -37,10 +49,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows for people."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)

@@ -25,11 +25,20 @@ class Service(StrEnum):
 def serve(service: Annotated[Service, typer.Argument(help="Which one.")]) -> None:
     """Run one service (or the agent) in the foreground, set up by its <SERVICE>_* environment variables.
 
+    Exit codes: 0 it was stopped; 1 it cannot run; 2 a variable is wrong.
+
     Example:
       PRICING_DATABASE_URL=… PRICING_NATS_URL=… spotopt serve pricing
     """
+    from pydantic import ValidationError
+
     module = "agent" if service is Service.AGENT else f"services.{service.value}"
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except ValidationError as error:
+        prefix = service.value.upper()
+        wrong = [f"{prefix}_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        fail(f"{'; '.join(wrong)}.", code=2)
 
 
 def migrate(
@@ -51,14 +60,13 @@ def migrate(
     The passwords of the services' roles are taken from SPOTOPT_<SERVICE>_PASSWORD and left alone without it;
     the bus user's from SPOTOPT_NATS_PASSWORD.
 
+    Exit codes: 0 up to date; 1 a server does not answer or refuses; 2 a wrong option.
+
     Example:
       SPOTOPT_PRICING_PASSWORD=… spotopt migrate --database-url postgresql://… --nats-url nats://…
     """
-    import asyncpg
-    from nats.errors import Error as NatsError
-
     from deploy.local import schemas
-    from shared.kernel.errors import SpotError
+    from deploy.local.errors import StackError
 
     passwords = {
         name: os.environ[f"SPOTOPT_{name.upper()}_PASSWORD"]
@@ -75,14 +83,8 @@ def migrate(
 
     try:
         done = asyncio.run(work())
-    except asyncpg.PostgresError as error:
-        fail(f"Postgres refuses: {error}.")
-    except SpotError as error:
-        fail(str(error))
-    except NatsError as error:
-        fail(f"nats-server at {nats_url} refuses: {error!r}.")
-    except OSError as error:
-        fail(f"a server does not answer: {error}.")
+    except StackError as error:
+        fail(str(error), code=error.exit_code)
     for line in done:
         typer.echo(line)
     typer.echo("Everything is up to date." if not done else f"{len(done)} changes made.")

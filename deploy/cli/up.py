@@ -14,17 +14,24 @@ import typer
 from deploy.cli.output import Form, fail, show, table
 
 if TYPE_CHECKING:
+    from deploy.cli.stack_display import Display
     from deploy.local.home import Home
+    from deploy.local.stack import Options, Stack
 
 Output = Annotated[Form, typer.Option("--output", "-o", help="How to print.")]
 
 DETACH_SECONDS = 60
 STOP_SECONDS = 60
+EAGER_SECONDS = 0.2
+CALM_SECONDS = 2.0
 
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it runs.")] = False,
-    port: Annotated[int, typer.Option(help="Of the API; 0 takes a free one.", envvar="SPOTOPT_PORT")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="Of the API; 0 takes a free one.", envvar="SPOTOPT_PORT"),
+    ] = 0,
     database_url: Annotated[
         str | None,
         typer.Option(help="A Postgres elsewhere (administrator's URL).", envvar="SPOTOPT_DATABASE_URL"),
@@ -34,6 +41,8 @@ def up(
     ] = None,
 ) -> None:
     """Run Postgres, nats-server and the five services on this machine, until Ctrl-C.
+
+    Exit codes: 0 it was stopped; 1 it cannot run; 2 a wrong option.
 
     AWS is reached with the credentials of your environment (AWS_PROFILE, AWS_ACCESS_KEY_ID, an instance role);
     what they must allow is in docs/aws-permissions.md. State is kept in $SPOTOPT_HOME between runs.
@@ -78,7 +87,10 @@ def down() -> None:
     if state is None:
         typer.echo(f"Nothing runs in {home.path}.")
         return
-    os.kill(state["pid"], signal.SIGTERM)
+    try:
+        os.kill(state["pid"], signal.SIGTERM)
+    except PermissionError:
+        fail(f"process {state['pid']} belongs to another user; ask them to stop it.")
     for _ in range(STOP_SECONDS * 10):
         if home.state() is None:
             typer.echo("Stopped.")
@@ -142,44 +154,49 @@ def doctor(output: Output = Form.TABLE) -> None:
         raise typer.Exit(1)
 
 
-async def _stay_up(home: "Home", options: Any) -> None:
-    """Start, say how it stands, and stop in order on a signal."""
+async def _stay_up(home: "Home", options: "Options") -> None:
+    """Start, show how it stands, and stop in order on a signal, whenever it comes."""
     from rich.console import Console
 
+    from deploy.cli.stack_display import Display
     from deploy.local import stack
-    from deploy.local.errors import StackError
 
-    console = Console(stderr=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    with Display(Console(stderr=True)) as display:
+        starting = asyncio.create_task(stack.start(home, options, display.told))
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set() and not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return
+        running = await starting
+        try:
+            display.foot(f"API: {running.gateway_url}/api/v1   logs: {home.logs}")
+            await _watch(running, display, stopping)
+            display.foot("Stopping.")
+        finally:
+            await running.stop()
 
-    def told(name: str, text: str) -> None:
-        console.print(f"[bold]{name:<10}[/bold] {text}", highlight=False)
 
-    running = await stack.start(home, options, told)
-    try:
-        console.print(f"API: {running.gateway_url}/api/v1   logs: {home.logs}", highlight=False)
-        waiting = asyncio.create_task(running.wait_ready(told))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done() and (trouble := waiting.exception()) is not None:
-            if not isinstance(trouble, StackError):
-                raise trouble
-            console.print(f"{trouble}\nIt stays up and tries again; `spotopt status` shows how it stands.")
-        elif waiting.done():
-            console.print("Everything is ready. Ctrl-C stops it.")
-        else:
-            waiting.cancel()
-        await stopping
-        console.print("Stopping.")
-    finally:
-        await running.stop()
+async def _watch(running: "Stack", display: "Display", stopping: "asyncio.Task[bool]") -> None:
+    """Show changes until told to stop; closely until all is ready for the first time."""
+    from deploy.cli.stack_display import look
+
+    was_ready = False
+    while not stopping.done():
+        if await look(running, display) and not was_ready:
+            was_ready = True
+            display.foot(f"Everything is ready at {running.gateway_url}/api/v1. Ctrl-C stops it.")
+        await asyncio.wait({stopping}, timeout=CALM_SECONDS if was_ready else EAGER_SECONDS)
 
 
 def _detach(home: "Home", *, port: int, database_url: str | None, nats_url: str | None) -> None:
-    from deploy.local import processes
+    """Run this command again in a session of its own; addresses go by environment, they may hold passwords."""
     from deploy.local.errors import StackError
 
     if home.state() is not None:
@@ -189,16 +206,26 @@ def _detach(home: "Home", *, port: int, database_url: str | None, nats_url: str 
     except StackError as error:
         fail(str(error))
     command = [sys.executable, "-m", "deploy.cli.main", "up", "--port", str(port)]
-    command += ["--database-url", database_url] if database_url else []
-    command += ["--nats-url", nats_url] if nats_url else []
+    given = {"SPOTOPT_DATABASE_URL": database_url, "SPOTOPT_NATS_URL": nats_url}
     log = home.logs / "up.log"
     with log.open("wb") as out:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=Path("/")
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd=Path("/"),
+            env={
+                **os.environ,
+                "SPOTOPT_HOME": str(home.path),
+                **{key: value for key, value in given.items() if value},
+            },
         )
     for _ in range(DETACH_SECONDS * 10):
         if child.poll() is not None:
-            fail(processes.tail(log, 1) or f"it ended with exit code {child.returncode}; see {log}")
+            said = log.read_text(errors="replace").rpartition("error: ")[2].strip()
+            fail(said or f"it ended with exit code {child.returncode}; see {log}.")
         state = home.state()
         if state is not None:
             typer.echo(
@@ -206,7 +233,7 @@ def _detach(home: "Home", *, port: int, database_url: str | None, nats_url: str 
             )
             return
         time.sleep(0.1)
-    fail(f"it did not start within {DETACH_SECONDS} s; see {log}")
+    fail(f"it did not start within {DETACH_SECONDS} s; see {log}.")
 
 
 async def _services(state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -65,6 +65,17 @@ class Stack:
         self.home.state_file.unlink(missing_ok=True)
         self.home.unlock()
 
+    async def reasons(self) -> dict[str, str | None]:
+        """Give why each part cannot work; None: it can."""
+        found: dict[str, str | None] = {
+            name: "it does not run" if child.process is None or child.process.poll() is not None else None
+            for name, child in self.children.items()
+            if name not in self.health_ports
+        }
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+            answers = await asyncio.gather(*(unready_reason(http, p) for p in self.health_ports.values()))
+        return found | dict(zip(self.health_ports, answers, strict=True))
+
     async def wait_ready(self, told: Told, *, seconds: float = READY_SECONDS) -> None:
         """Wait until every service can work.
 

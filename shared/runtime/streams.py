@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nats.aio.client import Client
+from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -230,6 +231,11 @@ async def connect(url: str, *, user: str, password: str, name: str) -> Client:
         OSError, nats.errors.Error: nobody answers, or the password is wrong.
     """
     client = Client()
+    troubles: list[Exception] = []
+
+    async def note(error: Exception) -> None:  # the client's own prints a traceback for each
+        troubles.append(error)
+
     try:
         await client.connect(
             url.split(","),
@@ -237,8 +243,14 @@ async def connect(url: str, *, user: str, password: str, name: str) -> Client:
             password=password,
             name=name,
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # the default tries a server that is down for two minutes
+            reconnect_time_wait=0,
             connect_timeout=3,
+            error_cb=note,
         )
+    except NoServersError as error:
+        await client.close()
+        raise (troubles[-1] if troubles else error) from error
     except BaseException:
         await client.close()  # a server that refuses us leaves its socket open
         raise
