@@ -134,6 +134,10 @@ class PlanRepository(Protocol):
         """Return what is due, the oldest first."""
         ...
 
+    async def is_wanted(self, wanted: Wanted) -> bool:
+        """Whether exactly this wish still stands: neither done nor made again since."""
+        ...
+
     async def done(self, wanted: Wanted) -> None:
         """Forget a wish, unless it was made again since."""
         ...

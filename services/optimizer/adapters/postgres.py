@@ -57,9 +57,10 @@ class PostgresPlanRepository:
         """See the port."""
         await self._connection.execute(
             """
-            insert into wanted_plans as held (cluster_id, trigger, requested_by, due_at) values ($1, $2, $3,
-            $4) on conflict (cluster_id, trigger) do update set version = held.version + 1, due_at =
-            least(held.due_at, excluded.due_at)
+            insert into wanted_plans as held (cluster_id, trigger, requested_by, due_at)
+            values ($1, $2, $3, $4)
+            on conflict (cluster_id, trigger) do update
+            set version = held.version + 1, due_at = least(held.due_at, excluded.due_at)
             """,
             cluster_id,
             trigger.value,
@@ -85,6 +86,16 @@ class PostgresPlanRepository:
         return [
             Wanted(r["cluster_id"], PlanTrigger(r["trigger"]), r["requested_by"], r["version"]) for r in rows
         ]
+
+    async def is_wanted(self, wanted: Wanted) -> bool:
+        """See the port."""
+        found: bool = await self._connection.fetchval(
+            "select exists (select 1 from wanted_plans where cluster_id = $1 and trigger = $2 and version = $3)",
+            wanted.cluster_id,
+            wanted.trigger.value,
+            wanted.version,
+        )
+        return found
 
     async def done(self, wanted: Wanted) -> None:
         """See the port."""

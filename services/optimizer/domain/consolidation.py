@@ -9,7 +9,7 @@ options wins is decided later, when it is known what kube-scheduler would make o
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain import disruption
+from services.optimizer.domain import disruption, on_demand_floor
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import MICRO, Offer
 from services.optimizer.domain.packing.fleet import TIGHT, Packer, Packing, Style
@@ -68,7 +68,7 @@ class Consolidator:
 
         def tried(drained: frozenset[str], style: Style) -> None:
             option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
-            if option is not None:
+            if option is not None and on_demand_floor.is_kept(state, option.after, self.judge):
                 found.append(option)
 
         for style in STYLES_WHEN_LARGE if is_large else STYLES:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain import alternatives, consolidation, describing, sequence
+from services.optimizer.domain import alternatives, consolidation, describing, on_demand_floor, sequence
 from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import MICRO, Offer, usd
@@ -80,7 +80,7 @@ class Mover:
             return None
         after = _arrived(way.after, name, squeezed.onto_kept)
         rank = consolidation.rank(before, after, self.rules)
-        if rank >= way.micro_rank:
+        if rank >= way.micro_rank or not on_demand_floor.is_kept(before, after, self.packer.grouper.judge):
             return None
         is_launch = any(name in cut.launches for cut in way.cuts)
         cuts = [

@@ -68,6 +68,8 @@ async def propose_plan(
 ) -> None:
     """Do what is wanted, once; the outcome and the end of the wish are one transaction."""
     async with unit_of_work() as uow:
+        if not await uow.plans.is_wanted(wanted):
+            return  # another replica did it between our look and our lease
         inputs = await _inputs(wanted, uow)
         reason = (
             inputs if isinstance(inputs, str) else await _reason_to_wait(wanted, inputs, uow, clock, limits)
@@ -84,14 +86,21 @@ async def propose_plan(
     is_pending = wanted.trigger is PlanTrigger.PENDING_PODS
     mode = planning.PlanMode.PENDING if is_pending else planning.PlanMode.SAVE
     began = stopwatch()
-    draft: PlanDraft = await asyncio.to_thread(
-        planning.plan,
-        inputs.view.objects,
-        mapping.market_from(answer, now=clock.now()),
-        mapping.rules_from(policy),
-        mapping.template_from(inputs.config.node_template),
-        mode=mode,
-    )
+    try:
+        draft: PlanDraft = await asyncio.to_thread(
+            planning.plan,
+            inputs.view.objects,
+            mapping.market_from(answer, now=clock.now()),
+            mapping.rules_from(policy),
+            mapping.template_from(inputs.config.node_template),
+            mode=mode,
+        )
+    except Exception as error:
+        # One cluster that cannot be planned must not be tried for ever, before all others.
+        log.exception("planning_failed", cluster_id=wanted.cluster_id)
+        why = f"Planning failed: {str(error) or type(error).__name__}"
+        await _skip(wanted, why, unit_of_work=unit_of_work, clock=clock, ids=ids, limits=limits)
+        return
     solve_seconds = stopwatch() - began
     metrics.planning_seconds.labels(wanted.trigger.value).observe(solve_seconds)
     if not draft.moves:

@@ -100,7 +100,10 @@ class Refreshers:
 
 
 async def watch_queue(queue: NoticeQueue, *, unit_of_work: UnitOfWorkFactory, clock: Clock, ids: Ids) -> None:
-    """Take notices from the queue for ever; a message is deleted after it is stored, or known to be none."""
+    """Take notices from the queue for ever; a message is deleted after it is stored, or known to be none.
+
+    One that fails otherwise stays: the queue shows it again later, and its own redrive policy ends that.
+    """
     while True:
         try:
             for notice in await queue.receive():
@@ -108,6 +111,11 @@ async def watch_queue(queue: NoticeQueue, *, unit_of_work: UnitOfWorkFactory, cl
                     await receive_notice(notice.body, unit_of_work=unit_of_work, clock=clock, ids=ids)
                 except PermanentError as error:
                     log.warning("notice_refused", error=str(error), body=notice.body[:256])
+                except SpotError:
+                    raise
+                except Exception:
+                    log.exception("notice_kept", body=notice.body[:256])
+                    continue
                 await queue.delete(notice.handle)
         except SpotError as error:
             log.warning("queue_awaited", error=str(error))

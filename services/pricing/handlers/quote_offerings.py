@@ -17,7 +17,7 @@ async def quote_offerings(
     spot_fresh_for: timedelta,
     on_demand_fresh_for: timedelta,
 ) -> OfferingQuotes:
-    """Quote every pool with a known price; a pool without one is left out, never quoted at zero."""
+    """Quote every pool with a known price and type; one without is left out, never quoted at zero."""
     region = request.scope
     wanted = frozenset(request.instance_types)
     now = clock.now()
@@ -26,11 +26,12 @@ async def quote_offerings(
         types = await uow.offerings.instance_types(region)
         ratings = await uow.risk.ratings(region)
         flags = await uow.risk.live_flags(region, now=now)
+    known = {t.name for t in types}
     prior = interruption_risk.regional_prior(ratings)
     quotes: list[Quote] = []
     for offering in stored:
         pool = offering.point.pool
-        if wanted and pool.instance_type not in wanted:
+        if pool.instance_type not in known or (wanted and pool.instance_type not in wanted):
             continue
         is_spot = pool.capacity_type is CapacityType.SPOT
         price = offerings.quote(

@@ -34,6 +34,10 @@ async def refresh_prices(
     async with unit_of_work() as uow:
         zone_ids = await uow.offerings.zone_ids(region)
         last = await uow.offerings.source_as_of(region, SOURCE)
+    if not zone_ids:
+        # Every row would be of an unknown zone: asking now would only move the cursor past what it had to say.
+        log.warning("zones_unknown", region=region)
+        return 0
     now = clock.now()
     since = last - overlap if last is not None else now - first_look_back
     points: list[offerings.PricePoint] = []
