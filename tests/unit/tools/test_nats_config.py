@@ -47,7 +47,7 @@ def test_the_file_holds_no_seed_and_is_not_for_everybody(
 
 
 @pytest.mark.nats
-async def test_nats_server_takes_it_and_keeps_services_to_their_own_subjects(
+async def test_nats_server_takes_it_and_keeps_services_apart(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     config = json.loads(nats_config.config(environment, host="127.0.0.1", store=tmp_path / "store"))
