@@ -126,11 +126,10 @@ class Demo:
         catalogue = await self.world.get("/catalogue")
         types = starting_cluster.types_of(catalogue, daemons=daemons, daemon_pods=daemon_sets)
         nodes = starting_cluster.pack(needs, types, idle_share=self.options.idle_share)
-        zones = catalogue["zones"]
         # There is no preemption in the sandbox: daemons must be on every node before anybody else comes.
         daemons_first = sorted(chosen.manifests, key=lambda manifest: manifest["kind"] != "DaemonSet")
         await self.world.post("/manifests", {"manifests": daemons_first[:daemon_sets]})
-        await self.world.post("/nodes", {"instances": starting_cluster.placed(nodes, zones), "instant": True})
+        await self.world.post("/nodes", {"instances": starting_cluster.placed(nodes), "instant": True})
         await self._settled()
         await self.world.post("/manifests", {"manifests": daemons_first[daemon_sets:]})
         extra, most = 0, len(nodes) + 20
@@ -141,9 +140,8 @@ class Demo:
             more = [next(sizes)] * max(1, len(nodes) // 40)
             extra += len(more)
             nodes = [*nodes, *more]
-            turned = zones[extra % 3 :] + zones[: extra % 3]
             await self.world.post(
-                "/nodes", {"instances": starting_cluster.placed(more, turned), "instant": True}
+                "/nodes", {"instances": starting_cluster.placed(more, turn=extra), "instant": True}
             )
         used = starting_cluster.usage_ratio(needs, nodes)
         idle = f", idle share {self.options.idle_share:.0%} asked for" if self.options.idle_share else ""
@@ -252,8 +250,7 @@ class Demo:
         plan: dict[str, Any] = new[0]
         self.progress.say(
             f"Plan: {plan['moves']} moves, {plan['nodes_before']} → {plan['nodes_after']} nodes,"
-            f" ${float(plan['cost_before_usd_per_hour'] or 0):.2f}/h"
-            f" → ${float(plan['cost_after_usd_per_hour'] or 0):.2f}/h."
+            f" {_usd(plan['cost_before_usd_per_hour'])} → {_usd(plan['cost_after_usd_per_hour'])}."
         )
         return plan
 
@@ -380,6 +377,11 @@ class Demo:
 def _new(answer: dict[str, Any], known: set[str]) -> list[dict[str, Any]]:
     """Give the plans for savings that were not there before."""
     return [p for p in answer["plans"] if p["id"] not in known and p["trigger"] != "pending_pods"]
+
+
+def _usd(amount: str | None) -> str:
+    """Show a cost; one that nobody knows is not zero."""
+    return "unknown cost" if amount is None else f"${float(amount):.2f}/h"
 
 
 def _agent(home: Home, agent_env: dict[str, str], kubeconfig: str) -> Child:

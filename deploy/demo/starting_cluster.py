@@ -5,6 +5,7 @@ node. A pod that fits none of them gets the cheapest type that holds it.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -37,7 +38,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What a node of a type has for pods, daemons taken off."""
+    """What a node of a type has for pods, daemons taken off, and where it can be had."""
 
     name: str
     cpu: int
@@ -45,6 +46,7 @@ class Type:
     pods: int
     gpus: int
     usd_per_hour: float
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ def types_of(catalogue: Mapping[str, Any], *, daemons: Need, daemon_pods: int) -
     """Read the types that could be nodes; one without a price everywhere is left out."""
     found = []
     for item in catalogue["types"]:
-        prices = [price for price in item["on_demand_usd_per_hour"].values() if price is not None]
+        prices = {z: price for z, price in item["on_demand_usd_per_hour"].items() if price is not None}
         if not prices or "x86_64" not in item["architectures"]:
             continue
         found.append(
@@ -105,7 +107,8 @@ def types_of(catalogue: Mapping[str, Any], *, daemons: Need, daemon_pods: int) -
                 item["allocatable_memory_bytes"] - daemons.memory,
                 item["max_pods"] - daemon_pods,
                 item["gpus"],
-                prices[0],
+                min(prices.values()),
+                tuple(sorted(prices)),
             )
         )
     return sorted(found, key=lambda t: (t.usd_per_hour, t.name))
@@ -137,14 +140,14 @@ def pack(needs: Sequence[Need], types: Sequence[Type], *, idle_share: float) -> 
     return [node.type for node in (*nodes, *spare)]
 
 
-def placed(types: Sequence[Type], zones: Sequence[str]) -> list[dict[str, str]]:
-    """Spread the nodes of each type evenly over the first zones."""
-    turn: dict[str, int] = {}
+def placed(types: Sequence[Type], *, turn: int = 0) -> list[dict[str, str]]:
+    """Spread the nodes of each type evenly over the first zones that offer it; `turn` moves the first one."""
+    seen: Counter[str] = Counter()
     items = []
     for node in types:
-        index = turn.get(node.name, 0)
-        turn[node.name] = index + 1
-        zone = zones[index % min(ZONES_USED, len(zones))]
+        zones = node.zones[:ZONES_USED]
+        zone = zones[(turn + seen[node.name]) % len(zones)]
+        seen[node.name] += 1
         items.append({"instance_type": node.name, "zone": zone, "capacity_type": "on-demand"})
     return items
 

@@ -100,7 +100,9 @@ class Control:
                 "max_pods": facts.max_pods,
                 "gpus": facts.gpus,
                 "on_demand_usd_per_hour": {
-                    zone: self._world.aws.price(facts.name, zone, "on-demand") for zone in zones
+                    zone: self._world.aws.price(facts.name, zone, "on-demand")
+                    for zone in zones
+                    if (facts.name, zone) in self._world.aws.market.offered
                 },
             }
             for facts in (known[name] for name in (asked or sorted(known)) if name in known)
