@@ -1,8 +1,9 @@
 """Whether some pods all find room: the executor's last check before a node is given up."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import partial
 
 from shared.kernel.scheduling.view import ClusterView
 from shared.kernel.workload import Pod
@@ -10,10 +11,18 @@ from shared.kernel.workload import Pod
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """A pod for which no room was found, and why: each reason with the number of nodes that gave it."""
+    """A pod for which no room was found."""
 
     pod: Pod
-    reasons: tuple[str, ...]
+    explain: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why: each reason with the number of nodes that gave it.
+
+        Asked for one pod it is cheap; worked out for hundreds on hundreds of nodes it takes a second.
+        """
+        return self.explain()
 
 
 def pods_all_fit(
@@ -39,7 +48,7 @@ def pods_all_fit(
         left = [pod for pod in waiting if not _place_first(trial, pod, names)]
         has_progress = len(left) < len(waiting)
         waiting = left
-    return tuple(Unplaced(pod, _summary(trial, pod)) for pod in waiting)
+    return tuple(Unplaced(pod, partial(_summary, trial, pod)) for pod in waiting)
 
 
 def _size(pod: Pod) -> tuple[int, int, int, int, str]:
