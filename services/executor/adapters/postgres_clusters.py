@@ -1,7 +1,7 @@
 """Clusters, their configuration and our copy of them, in the executor's own schema."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from services.executor.ports import Cluster, ClusterConfig, Picture
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
@@ -10,10 +10,6 @@ from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.kernel.workload import ClusterObjects, Node
 from shared.runtime.cluster_store import ClusterStore, decode_chunk
 from shared.runtime.postgres import Connection
-
-SILENCE_UNTIL_RESYNC = timedelta(seconds=60)
-"""A copy that nothing has confirmed for so long is behind, or its agent is away."""
-RESYNC_AT_MOST_EVERY = timedelta(seconds=60)
 
 
 class PictureCache:
@@ -110,22 +106,8 @@ class PostgresClusterRepository:
         return Picture(copy.objects, mark["as_of"])
 
     async def gaps(self, *, now: datetime) -> Sequence[str]:
-        """See the port; a copy that nothing confirms any more is a gap too."""
-        found = await self._store.gaps(now=now)
-        await self._connection.execute(
-            "insert into cluster_marks (cluster_id) select cluster_id from clusters on conflict do nothing"
-        )
-        rows = await self._connection.fetch(
-            """
-            update cluster_marks set resync_asked_at = $1
-            where (resync_asked_at is null or resync_asked_at < $2) and (as_of is null or as_of < $3)
-            returning cluster_id
-            """,
-            now,
-            now - RESYNC_AT_MOST_EVERY,
-            now - SILENCE_UNTIL_RESYNC,
-        )
-        return [*found, *(row["cluster_id"] for row in rows)]
+        """See the port."""
+        return await self._store.gaps(now=now)
 
     async def clusters_of_instance(self, instance_id: str, *, account: str) -> Sequence[tuple[str, str]]:
         """See the port."""
