@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from services.executor.errors import LeaseLostError
-from services.executor.handlers.advance_execution import InFlight, advance_execution
+from services.executor.handlers.advance_execution import InFlight, State, advance_execution
 from services.executor.handlers.scene import Tools
 from shared.contracts.v1.agent import RequestResync
 from shared.kernel.errors import UnavailableError
@@ -29,6 +29,8 @@ class Worker:
         self._turns: dict[UUID, asyncio.Task[None]] = {}
         self._held: dict[UUID, Lease] = {}
         self._in_flight: dict[UUID, InFlight] = {}
+        self._seen: dict[UUID, State] = {}
+        """What the last turn saw."""
 
     async def tick(self) -> None:
         """Look which executions are under way, and give each a turn."""
@@ -36,6 +38,7 @@ class Worker:
             running = await uow.executions.running()
         ids = {execution.id for execution in running}
         self._held = {key: lease for key, lease in self._held.items() if key in ids}
+        self._seen = {key: state for key, state in self._seen.items() if key in ids}
         for key in self._in_flight.keys() - ids - self._turns.keys():
             self._drop(key)
         for execution in running:
@@ -63,16 +66,22 @@ class Worker:
         self._turns.pop(execution_id, None)
 
     async def _turn(self, execution_id: UUID) -> None:
+        """Give turns until one changes nothing: one step follows another without waiting for the next tick."""
         try:
-            lease = await self._leases.acquire(f"execution:{execution_id}", lifetime=self._lifetime)
-            if lease is not None:
+            while (
+                lease := await self._leases.acquire(f"execution:{execution_id}", lifetime=self._lifetime)
+            ) is not None:
                 self._held[execution_id] = lease
-                in_flight = self._in_flight.setdefault(execution_id, {})
-                await advance_execution(
-                    execution_id, token=lease.token, tools=self._tools, in_flight=in_flight
+                state = await advance_execution(
+                    execution_id,
+                    token=lease.token,
+                    tools=self._tools,
+                    in_flight=self._in_flight.setdefault(execution_id, {}),
                 )
-            else:
-                self._drop(execution_id)
+                if state is None or state == self._seen.get(execution_id):
+                    return
+                self._seen[execution_id] = state
+            self._drop(execution_id)
         except LeaseLostError:
             self._drop(execution_id)
             log.warning("lease_lost", execution_id=str(execution_id))

@@ -36,14 +36,21 @@ Key = tuple[UUID, str]
 InFlight = dict[Key, "asyncio.Task[None]"]
 
 TURN_SECONDS = 0.25
-"""How long a turn waits for what it began."""
+"""How long a turn waits for the first answer to what it began."""
+GATHER_SECONDS = 0.02
+"""How long it then waits for others that come at nearly the same time: another look is a dozen queries."""
+
+State = tuple[object, ...]
+"""How far an execution was at a turn's look: as long as it differs from turn to turn, the next one need not wait."""
 
 CONSEQUENCES_DEPTH = 5
 """Skipping one step may skip another; deeper than a move is long it never goes."""
 
 
-async def advance_execution(execution_id: UUID, *, token: int, tools: Tools, in_flight: InFlight) -> None:
-    """Bring an execution forward as far as it goes now.
+async def advance_execution(
+    execution_id: UUID, *, token: int, tools: Tools, in_flight: InFlight
+) -> State | None:
+    """Bring an execution forward as far as it goes now; return what it was like before, None when it is over.
 
     `in_flight` holds what earlier turns of this process have begun and still wait for; the caller cancels it when
     the execution ends or is lost.
@@ -55,13 +62,13 @@ async def advance_execution(execution_id: UUID, *, token: int, tools: Tools, in_
     for _ in range(CONSEQUENCES_DEPTH):
         scene = await _look(execution_id, token, tools)
         if scene is None:
-            return
+            return None
         moves = by_move(scene.steps)
         window_is_open = _window_is_open(scene, tools)
         if not await _draw_consequences(moves, scene, tools, window_is_open=window_is_open):
             break
     else:
-        return
+        return None
     await _note_stall(moves, scene, tools, window_is_open=window_is_open)
     work: list[tuple[Key, Callable[[], Coroutine[Any, Any, None]]]] = [
         ((step.id, "uncordon"), partial(uncordon_node, step, scene=scene, tools=tools))
@@ -75,7 +82,7 @@ async def advance_execution(execution_id: UUID, *, token: int, tools: Tools, in_
     ]
     if not work and not in_flight and all(move.is_over for move in moves):
         await finish_execution(scene=scene, tools=tools)
-        return
+        return _state(scene)
     policy = scene.config.policy
     objects = scene.picture.objects if scene.picture else None
     limits = lifecycle.Limits(
@@ -97,13 +104,23 @@ async def advance_execution(execution_id: UUID, *, token: int, tools: Tools, in_
         if key not in in_flight:
             in_flight[key] = asyncio.create_task(call(), name=f"{key[1]} {key[0]}")
     await _wait_a_moment(in_flight, execution_id)
+    return _state(scene)
+
+
+def _state(scene: Scene) -> State:
+    steps = tuple((s.status, s.attempts, s.uncordon) for s in scene.steps)
+    return (*steps, *((a.is_open, a.release) for a in scene.attempts))
 
 
 async def _wait_a_moment(in_flight: InFlight, execution_id: UUID) -> None:
     """Give what was begun a moment; one slow answer must not hold up the other steps."""
     if not in_flight:
         return
-    await asyncio.wait(in_flight.values(), timeout=TURN_SECONDS)
+    _, left = await asyncio.wait(
+        in_flight.values(), timeout=TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+    )
+    if left:
+        await asyncio.wait(left, timeout=GATHER_SECONDS)
     ended = {key: task for key, task in in_flight.items() if task.done()}
     for key in ended:
         del in_flight[key]

@@ -13,7 +13,7 @@ from shared.runtime.leases import Leases
 from shared.runtime.postgres import Database
 from tests.fakes.executor import InMemoryExecutor, tools_for
 from tests.fakes.executor_world import World
-from tests.unit.executor.scenes import begin, make_plan, replace_move, three_nodes
+from tests.unit.executor.scenes import begin, delete_move, make_plan, replace_move, three_nodes
 from tests.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -60,3 +60,24 @@ async def test_a_successor_takes_over_and_the_sleeper_writes_nothing(
     assert len(store.tables.sent) == told
     await first.close()
     await second.close()
+
+
+async def test_one_step_follows_another_without_waiting_for_the_next_tick(
+    make_database: Callable[[str], Awaitable[Database]],
+) -> None:
+    database = await make_database("executor")
+    world = World(SystemClock(), *three_nodes())
+    del world.pods["shop/web-0-0"], world.pods["shop/web-0-1"]
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    worker = Worker(tools=tools, leases=Leases(database, holder="only"), lifetime=LIFETIME)
+    await begin(make_plan(world.clock, delete_move(1, "old-0")), store, tools)
+
+    async def drained() -> bool:
+        return all(s.status is StepStatus.SUCCEEDED for s in store.steps(StepKind.CORDON)) and any(
+            s.status is not StepStatus.PENDING for s in store.steps(StepKind.DRAIN)
+        )
+
+    await worker.tick()  # the only one
+    await until(drained)
+    await worker.close()
