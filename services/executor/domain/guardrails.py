@@ -6,10 +6,13 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from shared.kernel.scheduling import ClusterView, Unplaced, can_be_moved, pods_all_fit
-from shared.kernel.workload import ClusterObjects, Node, Pod
+from shared.kernel.workload import ClusterObjects, Node, Pod, PodPhase
 
 NAMED_PODS = 3
 """How many pods a reason names before it only counts."""
+
+CREATION_TOLERANCE = timedelta(seconds=10)
+"""Kubernetes cuts creation times to whole seconds, and its clock is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +142,15 @@ def owners_of(pods: Iterable[Pod]) -> tuple[str, ...]:
     return tuple(sorted({f"{p.namespace}/{p.owner.kind}/{p.owner.name}" for p in pods if p.owner}))
 
 
-def stranded(objects: ClusterObjects, *, owners: Collection[str], since: datetime) -> tuple[str, ...]:
-    """Name pods made anew since a drain began that no node has taken yet."""
+def unsettled(objects: ClusterObjects, *, owners: Collection[str], since: datetime) -> tuple[str, ...]:
+    """Name pods made anew since a drain began that do not run yet, whether or not a node has taken them."""
     return tuple(
         pod.key
         for pod in objects.pods
-        if pod.node_name is None
+        if (pod.node_name is None or pod.phase is PodPhase.PENDING)
         and not pod.is_finished
+        and not pod.is_terminating
         and not pod.scheduling_gated
-        and (pod.created_at is None or pod.created_at >= since)
+        and (pod.created_at is None or pod.created_at >= since - CREATION_TOLERANCE)
         and set(owners_of((pod,))) & set(owners)
     )

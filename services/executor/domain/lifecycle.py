@@ -116,10 +116,14 @@ def is_idle(moves: Sequence[MoveSteps]) -> bool:
 
 
 def uncordons_due(move: MoveSteps) -> tuple[Step, ...]:
-    """Give the CORDON steps whose node stays after all and must take pods again."""
+    """Give the CORDON steps whose node stays after all and must take pods again.
+
+    A cordon that failed may have taken effect all the same: its answer was lost, or came too late.
+    """
     due: list[Step] = []
     for cordon in move.of(StepKind.CORDON):
-        if cordon.status is not StepStatus.SUCCEEDED or cordon.uncordon is not Errand.NONE:
+        has_begun = cordon.status in (StepStatus.SUCCEEDED, StepStatus.FAILED)
+        if not has_begun or cordon.uncordon is not Errand.NONE:
             continue
         drain = _of_node(move, cordon.node_name, StepKind.DRAIN)
         terminate = _of_node(move, cordon.node_name, StepKind.TERMINATE)

@@ -27,6 +27,10 @@ log = structlog.get_logger(__name__)
 
 SILENCE_AFTER_DEADLINE = timedelta(seconds=60)
 """How long after a drain's own deadline its outcome is still waited for."""
+AGENT_PAUSE = timedelta(seconds=1)
+"""Pause before an agent that is away is asked again."""
+UNCORDON_PATIENCE = timedelta(days=1)
+"""How long an agent that is away is waited for, lest a node that stays be cordoned for ever."""
 
 
 async def cordon_node(step: Step, *, scene: Scene, tools: Tools) -> None:
@@ -74,10 +78,9 @@ async def uncordon_node(step: Step, *, scene: Scene, tools: Tools) -> None:
     try:
         outcome = await send_command(tokens.uncordon_id(step.id), action, scene=scene, tools=tools)
     except AgentAwayError:
-        patience = timedelta(seconds=scene.config.policy.drain_deadline_seconds)
-        if step.finished_at is None or tools.clock.now() < step.finished_at + patience:
+        # A cordon that ended well is undone by nobody but us, and without its agent a cluster has no other work.
+        if step.finished_at is None or tools.clock.now() < step.finished_at + UNCORDON_PATIENCE:
             return
-        # The agent undoes by itself what did not finish; more cannot be done from here.
         log.error("uncordon_given_up", node_name=step.node_name, step_id=str(step.id))
     else:
         if outcome.status is OutcomeStatus.RUNNING:
@@ -112,15 +115,18 @@ async def _begin(
         return None
     objects = scene.picture.objects
     node = guardrails.node_named(objects, step.node_name or "")
+    cordoned = _cordoned_instance(step, scene)
     if scene.execution.is_interruption:
         reason = None if node else f"node {step.node_name} is gone"
+        if node is not None and cordoned not in (None, node.instance_id):
+            reason = f"node {step.node_name} is another instance now"
     elif step.node_name in scene.interrupted:
         reason = TAKEN_OVER
     else:
         reason = guardrails.objection(
             objects,
             step.node_name or "",
-            instance_id=step.instance_id,
+            instance_id=cordoned,
             excluded_namespaces=scene.config.policy.excluded_namespaces,
         )
         if reason is None:
@@ -157,6 +163,8 @@ async def _command(step: Step, action: Action, *, scene: Scene, tools: Tools, si
                 uncordon=Errand.WANTED if step.kind is StepKind.CORDON and not keeps else step.uncordon,
             )
             await record(step, after, scene=scene, tools=tools)
+        else:
+            await look_again_later(step, scene=scene, tools=tools, pause=AGENT_PAUSE)
         return
     after = settled(step, outcome)
     if after.status is not step.status:
@@ -173,6 +181,18 @@ def _leaving(step: Step, scene: Scene) -> tuple[str, ...]:
         s.node_name or ""
         for s in scene.steps
         if s.kind is StepKind.DRAIN and s.move_id == step.move_id and not s.status.is_over
+    )
+
+
+def _cordoned_instance(step: Step, scene: Scene) -> str | None:
+    """Give the instance that was cordoned for a DRAIN: another one may bear the node's name by now."""
+    return next(
+        (
+            s.instance_id
+            for s in scene.steps
+            if s.kind is StepKind.CORDON and s.move_id == step.move_id and s.node_name == step.node_name
+        ),
+        None,
     )
 
 

@@ -125,5 +125,10 @@ async def look_again_later(step: Step, *, scene: Scene, tools: Tools, pause: tim
 
 
 def is_fresh(scene: Scene, tools: Tools) -> bool:
-    """Whether the picture of the cluster is new enough to disrupt a node on its ground."""
-    return scene.picture is not None and tools.clock.now() - scene.picture.as_of <= tools.pace.copy_max_age
+    """Whether the picture of the cluster is new enough to disrupt a node on its ground.
+
+    Its time is the agent's: a clock that is far ahead would make an old picture look fresh.
+    """
+    return (
+        scene.picture is not None and abs(tools.clock.now() - scene.picture.as_of) <= tools.pace.copy_max_age
+    )

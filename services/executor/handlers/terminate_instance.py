@@ -25,23 +25,27 @@ from services.executor.ports import Switch, UnitOfWork
 from shared.contracts.v1.agent import CommandOutcome, DeleteNode, DrainNode, OutcomeStatus
 from shared.contracts.v1.executor import InstanceTerminated
 from shared.kernel.errors import UnavailableError
+from shared.kernel.workload import ClusterObjects
 
 log = structlog.get_logger(__name__)
 
+NAMED_PODS = 3
+"""How many pods a reason names."""
+
 
 async def terminate_instance(step: Step, *, scene: Scene, tools: Tools) -> None:
-    """Terminate the instance of a drained node."""
-    if step.status is StepStatus.PENDING:
-        begun = await _begin(step, scene=scene, tools=tools)
-        if begun is None:
-            return
-        step = begun
-    if step.instance_id is None:
+    """Terminate the instance of a drained node.
+
+    The node is judged before every call, not only before the first: after a crash hours may lie between the two.
+    """
+    cleared = await _clear(step, scene=scene, tools=tools)
+    if cleared is None:
         return
+    step, instance_id = cleared
     try:
-        await tools.cloud.terminate(scene.cluster.cluster_id, step.instance_id)
+        await tools.cloud.terminate(scene.cluster.cluster_id, instance_id)
     except UnavailableError as error:
-        log.warning("terminate_waits", instance_id=step.instance_id, error=str(error))
+        log.warning("terminate_waits", instance_id=instance_id, error=str(error))
         await look_again_later(step, scene=scene, tools=tools, pause=tools.pace.cloud_pause)
         return
     except CloudRefusedError as error:
@@ -50,11 +54,11 @@ async def terminate_instance(step: Step, *, scene: Scene, tools: Tools) -> None:
         )
         return
     async with fenced(scene, tools) as uow:
-        after = replace(step, status=StepStatus.SUCCEEDED, detail=step.instance_id)
+        after = replace(step, status=StepStatus.SUCCEEDED, detail=instance_id)
         if await record_step(
             step, after, uow=uow, execution=scene.execution, clock=tools.clock, ids=tools.ids
         ):
-            await _tell_terminated(step.instance_id, step.node_name, uow=uow, scene=scene, tools=tools)
+            await _tell_terminated(instance_id, step.node_name, uow=uow, scene=scene, tools=tools)
     metrics.instances_terminated.labels("drained").inc()
 
 
@@ -133,40 +137,55 @@ async def _empty(attempt: Attempt, node_name: str, *, scene: Scene, tools: Tools
         return None
 
 
-async def _begin(step: Step, *, scene: Scene, tools: Tools) -> Step | None:
-    """Wait until the node is empty and its pods run elsewhere, then record the intent."""
+async def _clear(step: Step, *, scene: Scene, tools: Tools) -> tuple[Step, str] | None:
+    """Wait until the node is closed and empty and its pods run elsewhere, then record the intent.
+
+    Gives the step and the instance that may be terminated now.
+    """
     if scene.picture is None or not is_fresh(scene, tools):
         return None
     cordon, drain = _sibling(step, StepKind.CORDON, scene), _sibling(step, StepKind.DRAIN, scene)
-    instance_id = drain.instance_id or cordon.instance_id
+    instance_id = step.instance_id or drain.instance_id or cordon.instance_id
     if instance_id is None:
         after = replace(step, status=StepStatus.FAILED, detail="its instance is not known")
         await record(step, after, scene=scene, tools=tools)
         return None
-    objects = scene.picture.objects
-    node = guardrails.node_of_instance(objects, instance_id)
-    waits_for: tuple[str, ...] = ()
-    if node is not None:
-        waits_for = tuple(pod.key for pod in guardrails.pods_left(objects, node.name))
-        if not waits_for and not scene.execution.is_interruption and drain.started_at is not None:
-            waits_for = guardrails.stranded(objects, owners=drain.owners, since=drain.started_at)
-    if waits_for:
-        await _wait_for(step, waits_for, scene=scene, tools=tools)
+    reason = _reason_to_wait(drain, instance_id, scene.picture.objects, scene=scene)
+    if reason is not None:
+        await _wait(step, reason, scene=scene, tools=tools)
         return None
+    if step.status is StepStatus.RUNNING:
+        return (step, instance_id) if scene.switch is Switch.OFF else None
     if not await may_write(step, f"terminate {instance_id}", scene=scene, tools=tools):
         return None
     after = replace(step, status=StepStatus.RUNNING, instance_id=instance_id, attempts=step.attempts + 1)
-    return await record(step, after, scene=scene, tools=tools)
+    begun = await record(step, after, scene=scene, tools=tools)
+    return None if begun is None else (begun, instance_id)
 
 
-async def _wait_for(step: Step, pods: tuple[str, ...], *, scene: Scene, tools: Tools) -> None:
+def _reason_to_wait(drain: Step, instance_id: str, objects: ClusterObjects, *, scene: Scene) -> str | None:
+    node = guardrails.node_of_instance(objects, instance_id)
+    if node is None:
+        return None
+    pods = tuple(pod.key for pod in guardrails.pods_left(objects, node.name))
+    if pods:
+        return f"pods are still on it: {', '.join(pods[:NAMED_PODS])}"
+    if not node.is_unschedulable:
+        return "somebody uncordoned it: pods may come at any moment"
+    if scene.execution.is_interruption or drain.started_at is None:
+        return None
+    pods = guardrails.unsettled(objects, owners=drain.owners, since=drain.started_at)
+    return f"pods do not run elsewhere: {', '.join(pods[:NAMED_PODS])}" if pods else None
+
+
+async def _wait(step: Step, reason: str, *, scene: Scene, tools: Tools) -> None:
     now = tools.clock.now()
     if step.deadline_at is None:
         deadline = now + timedelta(seconds=scene.config.policy.drain_deadline_seconds)
         await record(step, replace(step, deadline_at=deadline), scene=scene, tools=tools)
     elif now >= step.deadline_at:
-        detail = f"the instance stays: pods without another node: {', '.join(pods[:3])}"
-        await record(step, replace(step, status=StepStatus.FAILED, detail=detail), scene=scene, tools=tools)
+        after = replace(step, status=StepStatus.FAILED, detail=f"the instance stays: {reason}")
+        await record(step, after, scene=scene, tools=tools)
 
 
 async def _delete_node(step: Step, *, scene: Scene, tools: Tools) -> None:

@@ -115,12 +115,17 @@ def test_cordoned_and_unready_nodes_give_no_room() -> None:
         assert guardrails.without_room(objects, ["a"]) is not None
 
 
-def test_only_pods_made_since_the_drain_are_stranded() -> None:
+def test_only_pods_made_since_the_drain_are_waited_for_and_until_they_run() -> None:
+    later = NOW + timedelta(seconds=1)
     pods = (
-        make_pod("new", created_at=NOW + timedelta(seconds=1)),
+        make_pod("new", created_at=later),
+        make_pod("same-second", created_at=NOW.replace(microsecond=0) - timedelta(seconds=1)),
+        make_pod("starting", node="n", phase=PodPhase.PENDING, created_at=later),
+        make_pod("going", created_at=later, is_terminating=True),
         make_pod("old", created_at=NOW - timedelta(hours=1)),
-        make_pod("other", created_at=NOW + timedelta(seconds=1), owner=Owner("Deployment", "other")),
-        make_pod("placed", node="n", created_at=NOW + timedelta(seconds=1)),
+        make_pod("other", created_at=later, owner=Owner("Deployment", "other")),
+        make_pod("placed", node="n", created_at=later),
     )
     owners = guardrails.owners_of([make_pod("was")])
-    assert guardrails.stranded(ClusterObjects(pods=pods), owners=owners, since=NOW) == ("shop/new",)
+    found = guardrails.unsettled(ClusterObjects(pods=pods), owners=owners, since=NOW)
+    assert found == ("shop/new", "shop/same-second", "shop/starting")

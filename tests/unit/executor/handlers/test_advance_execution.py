@@ -20,7 +20,6 @@ from shared.contracts.v1.executor import (
 from shared.contracts.v1.gateway import ExecutionStopRequested
 from shared.contracts.v1.plan import PlanTrigger
 from shared.contracts.v1.policy import MaintenanceWindow, Policy
-from shared.kernel.workload import Owner
 from tests.builders import make_node, make_pod
 from tests.fakes.clock import FakeClock
 from tests.fakes.executor import CountingIds, InMemoryExecutor, tools_for
@@ -252,20 +251,6 @@ async def test_nothing_is_drained_outside_the_maintenance_window() -> None:
     assert "old-0" not in world.nodes
 
 
-async def test_a_stale_picture_disrupts_nothing() -> None:
-    world = a_world()
-    world.as_of = world.clock.now()
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    await begin(make_plan(world.clock, delete_move(1, "old-0"), delete_move(2, "old-1")), store, tools)
-    await world.clock.sleep(300)
-    await turn(store, tools)
-    assert world.commands == []
-    world.as_of = None
-    await turn(store, tools)
-    assert world.commands == [] or all(s.status is not StepStatus.FAILED for s in store.steps())
-
-
 async def test_safe_mode_makes_the_plan_a_dry_run() -> None:
     world = a_world()
     world.switch = Switch.ON
@@ -317,49 +302,6 @@ async def test_stopping_finishes_what_has_begun_and_begins_nothing_else() -> Non
     assert "old-0" not in world.nodes
     assert "old-1" in world.nodes
     assert len(world.instances) == 1
-
-
-async def test_an_agent_that_is_away_for_long_fails_the_cordon_and_ends_the_execution() -> None:
-    world = a_world()
-    store = InMemoryExecutor(world, policy=Policy(drain_deadline_seconds=60))
-    tools = tools_for(world, store)
-    del world.pods["shop/web-0-0"], world.pods["shop/web-0-1"]
-    await begin(make_plan(world.clock, delete_move(1, "old-0")), store, tools)
-    world.agent_is_away = True
-    await finish(store, tools)
-    assert next(s for s in store.steps(StepKind.CORDON)).status is StepStatus.FAILED
-    assert "old-0" in world.nodes
-
-
-async def test_a_node_that_still_shows_a_pod_is_not_terminated() -> None:
-    world = a_world()
-    world.comes_late = make_pod("late", cpu=10, node="old-0", owner=Owner("Job", "late"))
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
-    while not any(s.status is StepStatus.SUCCEEDED for s in store.steps(StepKind.DRAIN)):
-        await turn(store, tools)
-    for _ in range(20):
-        await turn(store, tools)
-    assert world.terminated == []
-    del world.pods["shop/late"]
-    await finish(store, tools)
-    assert "old-0" not in world.nodes
-    assert world.killed_pods == []
-
-
-async def test_a_node_whose_pods_found_no_other_is_kept_and_takes_them_back() -> None:
-    world = a_world()
-    world.scheduler_is_away = True
-    store = InMemoryExecutor(world, policy=Policy(drain_deadline_seconds=120))
-    tools = tools_for(world, store)
-    execution = await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
-    await finish(store, tools)
-    assert world.nodes["old-0"].is_unschedulable is False
-    assert make_node("old-0").instance_id not in world.terminated
-    failed = next(s for s in store.steps(StepKind.TERMINATE))
-    assert (failed.status, "shop/web-0-0" in failed.detail) == (StepStatus.FAILED, True)
-    assert store.tables.executions[execution.id].status is ExecutionStatus.PARTLY
 
 
 async def test_an_instance_nobody_knows_of_is_found_by_its_tags_and_given_back() -> None:
