@@ -1,7 +1,8 @@
 """The cluster that most companies have: on-demand nodes of a few families, filled first-fit-decreasing.
 
-One size each of m5, c5 and r5 (g4dn for pods with GPUs): the smallest on which 95 % of its pods take at most half a
-node. A pod that fits none of them gets the cheapest type that holds it.
+One size each of m5, c5 and r5: the smallest on which 95 % of its pods take at most half a node. Pods with GPUs
+get the cheapest g4dn that holds them, since most of its sizes have one GPU. A pod that fits none of these gets the
+cheapest type that holds it.
 """
 
 import itertools
@@ -126,14 +127,14 @@ def pack(needs: Sequence[Need], types: Sequence[Type], *, idle_share: float) -> 
     nodes: list[_Node] = []
     for family in sorted(groups):
         group = sorted(groups[family], key=lambda n: (-n.gpus, -n.cpu, -n.memory, n.name))
-        usual = _size(
-            group, [t for t in types if t.name.startswith(family + ".") and not t.name.endswith("metal")]
-        )
+        sizes = [t for t in types if t.name.startswith(f"{family}.") and not t.name.endswith("metal")]
+        usual = _size(group, sizes)
+        preferred = sizes if family == GPU_FAMILY else [usual] if usual else []
         own: list[_Node] = []
         for need in group:
             if any(node.takes(need) for node in own):
                 continue
-            own.append(_node_for(need, usual, types))
+            own.append(_node_for(need, preferred, types))
         nodes += own
     slack = round(len(nodes) * idle_share / (1 - idle_share))
     spare = itertools.islice(itertools.cycle(nodes), slack) if nodes else ()
@@ -172,10 +173,7 @@ def _size(group: Sequence[Need], sizes: Sequence[Type]) -> Type | None:
     """Choose the smallest size on which 95 % of the pods take at most half a node, else the largest."""
 
     def share(need: Need, size: Type) -> float:
-        shares = [need.cpu / max(size.cpu, 1), need.memory / max(size.memory, 1)]
-        if need.gpus:
-            shares = [*shares, need.gpus / size.gpus / 2 if size.gpus else 1.0]
-        return max(shares)
+        return max(need.cpu / max(size.cpu, 1), need.memory / max(size.memory, 1))
 
     for size in sizes:
         ordered = sorted(share(need, size) for need in group)
@@ -184,16 +182,11 @@ def _size(group: Sequence[Need], sizes: Sequence[Type]) -> Type | None:
     return sizes[-1] if sizes else None
 
 
-def _node_for(need: Need, usual: Type | None, types: Sequence[Type]) -> _Node:
-    for chosen in (usual,) if usual else ():
+def _node_for(need: Need, preferred: Sequence[Type], types: Sequence[Type]) -> _Node:
+    for chosen in (*preferred, *(t for t in types if bool(t.gpus) == bool(need.gpus))):
         node = _Node(chosen)
         if node.takes(need):
             return node
-    for chosen in types:
-        if bool(chosen.gpus) == bool(need.gpus):
-            node = _Node(chosen)
-            if node.takes(need):
-                return node
     raise DemoInputError(
         f"{need.name} requests {need.cpu} millicores, {need.memory // 2**20} MiB and {need.gpus} GPUs:"
         " no instance type holds that."
