@@ -1,0 +1,242 @@
+"""Pricing's ports in memory; tests/contract/ports holds the repositories to the promises of the real ones."""
+
+import copy
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.notices import Notice
+from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.risk_flags import Flag
+from services.pricing.ports import QueuedNotice, StoredOffering
+from shared.contracts.base import Message
+from shared.kernel.capacity import InstanceType
+from shared.kernel.pools import CapacityType, PoolKey
+
+SOURCES = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
+
+
+@dataclass
+class InMemoryOfferingRepository:
+    """See ports.OfferingRepository."""
+
+    in_force: dict[PoolKey, PricePoint] = field(default_factory=dict)
+    points: dict[tuple[PoolKey, datetime], PricePoint] = field(default_factory=dict)
+    zones: dict[str, dict[str, str]] = field(default_factory=dict)
+    types: dict[str, dict[str, InstanceType]] = field(default_factory=dict)
+    offered: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    sources: dict[tuple[str, str], datetime] = field(default_factory=dict)
+
+    async def known(self, region: str) -> Mapping[PoolKey, PricePoint]:
+        return {pool: point for pool, point in self.in_force.items() if pool.region == region}
+
+    async def add_points(self, points: Sequence[PricePoint]) -> int:
+        before = len(self.points)
+        for point in points:
+            self.points.setdefault((point.pool, point.effective_at), point)
+        return len(self.points) - before
+
+    async def put_in_force(self, points: Sequence[PricePoint]) -> None:
+        for point in points:
+            held = self.in_force.get(point.pool)
+            if held is None or point.effective_at > held.effective_at:
+                self.in_force[point.pool] = point
+
+    async def replace_catalogue(
+        self,
+        region: str,
+        *,
+        zone_ids: Mapping[str, str],
+        instance_types: Sequence[InstanceType],
+        offered: frozenset[tuple[str, str]],
+    ) -> None:
+        self.zones[region] = dict(zone_ids)
+        self.types[region] = {t.name: t for t in instance_types}
+        self.offered[region] = {(name, zone_ids[zone]) for name, zone in offered if zone in zone_ids}
+
+    async def zone_ids(self, region: str) -> Mapping[str, str]:
+        return self.zones.get(region, {})
+
+    async def offered_zone_ids(self, region: str) -> Mapping[str, frozenset[str]]:
+        pairs = self.offered.get(region, set())
+        return {name: frozenset(z for n, z in pairs if n == name) for name, _ in pairs}
+
+    async def instance_types(self, region: str) -> Sequence[InstanceType]:
+        types = self.types.get(region, {})
+        return [types[name] for name in sorted(types)]
+
+    async def offerings(self, region: str) -> Sequence[StoredOffering]:
+        pairs = self.offered.get(region, set())
+        found = []
+        for pool in sorted(self.in_force, key=lambda p: (p.instance_type, p.zone_id, p.capacity_type.value)):
+            as_of = self.sources.get((region, SOURCES[pool.capacity_type]))
+            is_offered = pool.region == region and (pool.instance_type, pool.zone_id) in pairs
+            if is_offered and as_of is not None:
+                found.append(StoredOffering(self.in_force[pool], as_of))
+        return found
+
+    async def note_source(self, region: str, source: str, *, as_of: datetime) -> None:
+        held = self.sources.get((region, source), as_of)
+        self.sources[region, source] = max(held, as_of)
+
+    async def source_as_of(self, region: str, source: str) -> datetime | None:
+        return self.sources.get((region, source))
+
+
+@dataclass
+class InMemoryRiskRepository:
+    """See ports.RiskRepository."""
+
+    bands: dict[str, dict[str, AdvisorBand]] = field(default_factory=dict)
+    flags: dict[PoolKey, Flag] = field(default_factory=dict)
+    pools: dict[str, PoolKey] = field(default_factory=dict)
+    notices: dict[str, Notice] = field(default_factory=dict)
+
+    async def put_ratings(self, region: str, ratings: Mapping[str, AdvisorBand]) -> None:
+        self.bands[region] = dict(ratings)
+
+    async def ratings(self, region: str) -> Mapping[str, AdvisorBand]:
+        return self.bands.get(region, {})
+
+    async def flag(self, pool: PoolKey) -> Flag | None:
+        return self.flags.get(pool)
+
+    async def put_flag(self, flag: Flag) -> None:
+        held = self.flags.get(flag.pool)
+        if held is None or flag.expires_at > held.expires_at:
+            self.flags[flag.pool] = flag
+
+    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, Flag]:
+        return {p: f for p, f in self.flags.items() if p.region == region and f.expires_at > now}
+
+    async def put_instance_pool(self, instance_id: str, pool: PoolKey) -> None:
+        self.pools.setdefault(instance_id, pool)
+
+    async def instance_pool(self, instance_id: str) -> PoolKey | None:
+        return self.pools.get(instance_id)
+
+    async def add_notice(self, notice: Notice) -> bool:
+        is_new = notice.event_id not in self.notices
+        self.notices.setdefault(notice.event_id, notice)
+        return is_new
+
+
+@dataclass
+class InMemoryPricing:
+    """A unit of work and its factory: what raises leaves no trace."""
+
+    offerings: InMemoryOfferingRepository = field(default_factory=InMemoryOfferingRepository)
+    risk: InMemoryRiskRepository = field(default_factory=InMemoryRiskRepository)
+    sent: list[Message] = field(default_factory=list)
+    next_error: Exception | None = None
+    """Raised when the next transaction would commit."""
+
+    @property
+    def outbox(self) -> "InMemoryPricing":
+        return self
+
+    async def add(self, message: Message) -> None:
+        self.sent.append(message)
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
+        before = copy.deepcopy((self.offerings, self.risk)), list(self.sent)
+        try:
+            yield self
+            if self.next_error is not None:
+                error, self.next_error = self.next_error, None
+                raise error
+        except BaseException:
+            (self.offerings, self.risk), self.sent = before
+            raise
+
+
+@dataclass
+class FakeCatalogue:
+    """What EC2 offers; see ports.Catalogue."""
+
+    zones: Mapping[str, str]
+    types: Sequence[InstanceType]
+    next_error: Exception | None = None
+
+    async def zone_ids(self, _region: str) -> Mapping[str, str]:
+        if self.next_error is not None:
+            error, self.next_error = self.next_error, None
+            raise error
+        return self.zones
+
+    async def instance_types(self, _region: str) -> Sequence[InstanceType]:
+        return self.types
+
+    async def offered(self, _region: str) -> frozenset[tuple[str, str]]:
+        return frozenset((t.name, zone) for t in self.types for zone in self.zones)
+
+
+@dataclass
+class FakePriceList:
+    """See ports.OnDemandPriceSource."""
+
+    prices: dict[str, Decimal]
+
+    async def on_demand_prices(self, _region: str) -> Mapping[str, Decimal]:
+        return self.prices
+
+
+@dataclass
+class FakeSpotPriceSource:
+    """A history in pages of two; notes what was asked for. See ports.SpotPriceSource."""
+
+    history: list[PricePoint] = field(default_factory=list)
+    asked: list[tuple[datetime, datetime]] = field(default_factory=list)
+    fails_after_pages: int | None = None
+    error: Exception = field(default_factory=RuntimeError)
+
+    async def price_points(
+        self, *, region: str, since: datetime, until: datetime, zone_ids: Mapping[str, str]
+    ) -> AsyncIterator[Sequence[PricePoint]]:
+        self.asked.append((since, until))
+        found = [p for p in self.history if p.pool.region == region and p.pool.zone_id in zone_ids.values()]
+        for number, page in enumerate(_pages(found)):
+            if self.fails_after_pages is not None and number >= self.fails_after_pages:
+                raise self.error
+            yield page
+
+
+@dataclass
+class FakeAdvisor:
+    """See ports.AdvisorSource."""
+
+    regions: Mapping[str, Mapping[str, AdvisorBand]]
+
+    async def ratings(self) -> Mapping[str, Mapping[str, AdvisorBand]]:
+        return self.regions
+
+
+class QueueDrainedError(BaseException):
+    """Everything was received: ends a loop that would wait for ever."""
+
+
+@dataclass
+class FakeNoticeQueue:
+    """Shows each batch in turn, an exception by raising it; see ports.NoticeQueue."""
+
+    batches: list[list[str] | Exception]
+    deleted: list[str] = field(default_factory=list)
+
+    async def receive(self) -> Sequence[QueuedNotice]:
+        if not self.batches:
+            raise QueueDrainedError
+        batch = self.batches.pop(0)
+        if isinstance(batch, Exception):
+            raise batch
+        return [QueuedNotice(handle=body, body=body) for body in batch]
+
+    async def delete(self, handle: str) -> None:
+        self.deleted.append(handle)
+
+
+def _pages(points: Sequence[PricePoint]) -> Iterable[Sequence[PricePoint]]:
+    return [points[start : start + 2] for start in range(0, len(points), 2)]
