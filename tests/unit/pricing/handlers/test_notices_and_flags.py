@@ -1,0 +1,182 @@
+"""Notices from the queue, and flags on pools: told once, and never at another's cost."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.pricing.domain.risk_flags import FLAG_LIFETIME
+from services.pricing.entrypoints.ticker import QUEUE_PAUSE_SECONDS, watch_queue
+from services.pricing.errors import MalformedNoticeError, SourceForbiddenError
+from services.pricing.handlers import flag_pool
+from services.pricing.handlers.receive_notice import receive_notice
+from shared.contracts.v1.executor import CapacityInsufficient, InstanceLaunched, NodeInterrupted
+from shared.contracts.v1.pricing import FlagReason, InstanceNoticeReceived, PoolFlagged
+from shared.kernel.errors import UnavailableError
+from shared.kernel.interruption import InterruptionKind
+from shared.kernel.pools import CapacityType
+from tests.builders import make_pool
+from tests.fakes.clock import FakeClock
+from tests.fakes.ids import CountedIds
+from tests.fakes.pricing import FakeNoticeQueue, InMemoryPricing, QueueDrainedError
+
+pytestmark = pytest.mark.looptime
+
+SPOT = make_pool(capacity_type=CapacityType.SPOT)
+WARNING = "EC2 Spot Instance Interruption Warning"
+REBALANCE = "EC2 Instance Rebalance Recommendation"
+
+
+def body(instance_id: str = "i-1", *, detail_type: str = WARNING, number: int = 1) -> str:
+    return json.dumps(
+        {
+            "id": f"event-{number}",
+            "detail-type": detail_type,
+            "source": "aws.ec2",
+            "account": "123456789012",
+            "time": "2026-01-01T00:00:00Z",
+            "region": "us-east-1",
+            "detail": {"instance-id": instance_id},
+        }
+    )
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.ids = CountedIds()
+        self.store = InMemoryPricing()
+
+    async def receive(self, text: str) -> int:
+        return await receive_notice(
+            text, unit_of_work=self.store.unit_of_work, clock=self.clock, ids=self.ids
+        )
+
+    async def watch(self, *batches: list[str] | Exception) -> list[str]:
+        queue = FakeNoticeQueue(list(batches))
+        with pytest.raises(QueueDrainedError):
+            await watch_queue(queue, unit_of_work=self.store.unit_of_work, clock=self.clock, ids=self.ids)
+        return queue.deleted
+
+    def message(self, message_class: type[Any], **fields: Any) -> Any:
+        return message_class.make(scope="c1", clock=self.clock, ids=self.ids, organization_id="o1", **fields)
+
+    def interrupted(self, **fields: Any) -> NodeInterrupted:
+        given = {"kind": InterruptionKind.SPOT_INTERRUPTION, "pool": SPOT} | fields
+        message: NodeInterrupted = self.message(NodeInterrupted, node_name="n", instance_id="i-1", **given)
+        return message
+
+    @property
+    def told(self) -> list[str]:
+        return [type(message).__name__ for message in self.store.sent]
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    return Stage()
+
+
+async def test_a_notice_is_passed_on_once_however_often_it_comes(stage: Stage) -> None:
+    assert [await stage.receive(body()) for _ in range(3)] == [1, 0, 0]
+    [told] = stage.store.sent
+    assert isinstance(told, InstanceNoticeReceived)
+    assert (told.scope, told.instance_id, told.account) == ("us-east-1", "i-1", "123456789012")
+
+
+async def test_what_could_not_be_stored_is_new_when_it_comes_again(stage: Stage) -> None:
+    stage.store.next_error = UnavailableError()
+    with pytest.raises(UnavailableError):
+        await stage.receive(body())
+    assert stage.told == []
+    assert await stage.receive(body()) == 1
+
+
+@pytest.mark.parametrize(
+    ("detail_type", "told"),
+    [(WARNING, ["InstanceNoticeReceived", "PoolFlagged"]), (REBALANCE, ["InstanceNoticeReceived"])],
+)
+async def test_an_interruption_in_a_known_pool_flags_it(
+    stage: Stage, detail_type: str, told: list[str]
+) -> None:
+    launched = stage.message(
+        InstanceLaunched,
+        execution_id=stage.ids.new(),
+        instance_id="i-1",
+        pool=SPOT,
+        usd_per_hour="0.1",
+    )
+    async with stage.store.unit_of_work() as uow:
+        await flag_pool.keep_instance_pool(launched, uow=uow)
+    await stage.receive(body(detail_type=detail_type))
+    assert stage.told == told
+
+
+async def test_the_queue_survives_whatever_is_in_it(stage: Stage) -> None:
+    hostile = body("i-1\0"), "[" * 200_000, "not json", body("i-9", number=9).replace("us-east-1", "us.>")
+    deleted = await stage.watch([*hostile, body()])
+    assert deleted == [*hostile, body()]
+    assert stage.told == ["InstanceNoticeReceived"]
+
+
+async def test_a_queue_or_database_that_is_away_is_waited_for_and_nothing_is_deleted(stage: Stage) -> None:
+    stage.store.next_error = UnavailableError("no database")
+    began = stage.clock.now()
+    deleted = await stage.watch(SourceForbiddenError("no key"), [body()], [body()])
+    assert deleted == [body()], "the first time it was not stored"
+    assert stage.told == ["InstanceNoticeReceived"]
+    assert (stage.clock.now() - began).total_seconds() == 2 * QUEUE_PAUSE_SECONDS
+
+
+async def test_a_notice_that_fails_for_a_reason_of_its_own_holds_up_no_other(stage: Stage) -> None:
+    stage.store.next_error = ZeroDivisionError()
+    assert await stage.watch([body("i-1", number=1), body("i-2", number=2)]) == [body("i-2", number=2)]
+
+
+async def test_a_malformed_notice_is_told_as_such(stage: Stage) -> None:
+    with pytest.raises(MalformedNoticeError):
+        await stage.receive("{}")
+
+
+async def test_a_pool_is_flagged_once_in_a_while(stage: Stage) -> None:
+    async def interrupt() -> None:
+        async with stage.store.unit_of_work() as uow:
+            await flag_pool.flag_interrupted_pool(
+                stage.interrupted(), uow=uow, clock=stage.clock, ids=stage.ids
+            )
+
+    await interrupt()
+    await interrupt()
+    [flagged] = stage.store.sent
+    assert isinstance(flagged, PoolFlagged)
+    assert (flagged.scope, flagged.pool, flagged.reason) == ("us-east-1", SPOT, FlagReason.INTERRUPTION)
+    assert flagged.expires_at == stage.clock.now() + FLAG_LIFETIME
+    assert flagged.causation_id is not None
+    assert "o1" not in flagged.model_dump_json(), "who saw it is not told"
+    await stage.clock.sleep(60)
+    await interrupt()
+    assert len(stage.store.sent) == 2, "prolonged by a later incident"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pool": None},
+        {"kind": InterruptionKind.REBALANCE_RECOMMENDATION},
+        {"kind": InterruptionKind.SCHEDULED_CHANGE},
+        {"pool": make_pool()},
+    ],
+)
+async def test_what_says_nothing_about_a_spot_pool_flags_none(stage: Stage, changes: dict[str, Any]) -> None:
+    async with stage.store.unit_of_work() as uow:
+        await flag_pool.flag_interrupted_pool(
+            stage.interrupted(**changes), uow=uow, clock=stage.clock, ids=stage.ids
+        )
+    assert stage.told == []
+
+
+async def test_an_empty_pool_is_flagged_whatever_its_capacity_type(stage: Stage) -> None:
+    for pool in (SPOT, make_pool()):
+        message = stage.message(CapacityInsufficient, pool=pool)
+        async with stage.store.unit_of_work() as uow:
+            await flag_pool.flag_insufficient_pool(message, uow=uow, clock=stage.clock, ids=stage.ids)
+    assert stage.told == ["PoolFlagged", "PoolFlagged"]

@@ -1,0 +1,268 @@
+"""Reading the sources: what is kept, what is told, and what a failure leaves behind."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.offerings import PricePoint
+from services.pricing.errors import SourceThrottledError, SourceUnavailableError
+from services.pricing.handlers.quote_offerings import quote_offerings
+from services.pricing.handlers.refresh_catalogue import refresh_catalogue
+from services.pricing.handlers.refresh_prices import refresh_prices
+from services.pricing.handlers.refresh_ratings import refresh_ratings
+from shared.contracts.v1.pricing import (
+    InterruptionRiskChanged,
+    OfferingPricesChanged,
+    OfferingQuotes,
+    QuoteOfferings,
+)
+from shared.kernel.errors import SpotError
+from shared.kernel.pools import CapacityType, PoolKey
+from tests.builders import make_instance_type, make_pool
+from tests.fakes.clock import EPOCH, FakeClock
+from tests.fakes.ids import CountedIds
+from tests.fakes.pricing import (
+    FakeAdvisor,
+    FakeCatalogue,
+    FakePriceList,
+    FakeSpotPriceSource,
+    InMemoryPricing,
+)
+
+pytestmark = pytest.mark.looptime
+
+REGION = "us-east-1"
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+ZONES = {"us-east-1a": "use1-az1", "us-east-1b": "use1-az2"}
+TYPES = [make_instance_type("m5.xlarge"), make_instance_type("c5.xlarge", gib=8)]
+
+
+def spot(zone_id: str = "use1-az1", name: str = "m5.xlarge") -> PoolKey:
+    return make_pool(name, zone_id=zone_id, capacity_type=CapacityType.SPOT)
+
+
+class Stage:
+    """Pricing with its sources, in memory, in a time that tests move."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.ids = CountedIds()
+        self.store = InMemoryPricing()
+        self.catalogue = FakeCatalogue(ZONES, TYPES)
+        self.price_list = FakePriceList({"m5.xlarge": Decimal("0.192"), "c5.xlarge": Decimal("0.17")})
+        self.spot = FakeSpotPriceSource()
+
+    async def read_catalogue(self) -> int:
+        return await refresh_catalogue(
+            region=REGION,
+            catalogue=self.catalogue,
+            price_list=self.price_list,
+            unit_of_work=self.store.unit_of_work,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
+    async def read_prices(self) -> int:
+        return await refresh_prices(
+            region=REGION,
+            source=self.spot,
+            unit_of_work=self.store.unit_of_work,
+            clock=self.clock,
+            ids=self.ids,
+            first_look_back=48 * HOUR,
+            overlap=10 * MINUTE,
+        )
+
+    async def quotes(self, *names: str) -> OfferingQuotes:
+        request = QuoteOfferings.make(scope=REGION, clock=self.clock, ids=self.ids, instance_types=names)
+        return await quote_offerings(
+            request,
+            unit_of_work=self.store.unit_of_work,
+            clock=self.clock,
+            spot_fresh_for=30 * MINUTE,
+            on_demand_fresh_for=72 * HOUR,
+        )
+
+    def point(self, usd: str, *, ago: timedelta = HOUR, pool: PoolKey | None = None) -> PricePoint:
+        return PricePoint(pool or spot(), Decimal(usd), self.clock.now() - ago)
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    return Stage()
+
+
+async def test_the_catalogue_brings_on_demand_prices_once(stage: Stage) -> None:
+    assert await stage.read_catalogue() == 4
+    [told] = stage.store.sent
+    assert isinstance(told, OfferingPricesChanged)
+    assert (told.scope, len(told.prices)) == (REGION, 4)
+    assert {p.pool.capacity_type for p in told.prices} == {CapacityType.ON_DEMAND}
+    await stage.clock.sleep(86400)
+    assert await stage.read_catalogue() == 0
+    assert len(stage.store.sent) == 1
+    stage.price_list.prices["m5.xlarge"] = Decimal("0.2")
+    assert await stage.read_catalogue() == 2, "one price, in two zones"
+
+
+@pytest.mark.parametrize("usd", ["0", "-1", "NaN", "Infinity"])
+async def test_a_price_nobody_believes_is_no_price(stage: Stage, usd: str) -> None:
+    stage.price_list.prices = {"m5.xlarge": Decimal(usd)}
+    assert await stage.read_catalogue() == 0
+    assert (await stage.quotes()).quotes == ()
+    assert [t.name for t in await stage.store.offerings.instance_types(REGION)] == ["c5.xlarge", "m5.xlarge"]
+
+
+async def test_a_failing_source_leaves_everything_as_it_was(stage: Stage) -> None:
+    await stage.read_catalogue()
+    before = await stage.quotes()
+    stage.catalogue.next_error = SourceUnavailableError()
+    with pytest.raises(SourceUnavailableError):
+        await stage.read_catalogue()
+    stage.store.next_error = ZeroDivisionError()
+    stage.price_list.prices = {"m5.xlarge": Decimal(9)}
+    with pytest.raises(ZeroDivisionError):
+        await stage.read_catalogue()
+    assert await stage.quotes() == before
+    assert len(stage.store.sent) == 1
+
+
+async def test_each_poll_begins_where_the_last_one_ended(stage: Stage) -> None:
+    await stage.read_catalogue()
+    began = stage.clock.now()
+    stage.spot.history = [stage.point("0.07")]
+    assert await stage.read_prices() == 1
+    await stage.clock.sleep(300)
+    assert await stage.read_prices() == 0
+    assert stage.spot.asked == [
+        (began - 48 * HOUR, began),
+        (began - 10 * MINUTE, began + 5 * MINUTE),
+    ]
+
+
+async def test_before_the_zones_are_known_nothing_is_asked_and_the_cursor_stays(stage: Stage) -> None:
+    assert await stage.read_prices() == 0
+    assert stage.spot.asked == []
+    assert await stage.store.offerings.source_as_of(REGION, "spot_price_history") is None
+
+
+async def test_an_older_point_that_comes_late_is_history_not_the_price(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.08", ago=HOUR)]
+    await stage.read_prices()
+    stage.spot.history = [stage.point("0.05", ago=2 * HOUR), stage.point("0.08", ago=HOUR)]
+    assert await stage.read_prices() == 0
+    [quote] = [q for q in (await stage.quotes()).quotes if q.pool == spot()]
+    assert quote.usd_per_hour == Decimal("0.08")
+    assert len(stage.store.offerings.points) == 2
+
+
+async def test_an_unchanged_price_that_is_published_again_is_no_news(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.08", ago=2 * HOUR)]
+    await stage.read_prices()
+    told = len(stage.store.sent)
+    stage.spot.history.append(stage.point("0.08", ago=MINUTE))
+    assert await stage.read_prices() == 0
+    assert len(stage.store.sent) == told
+    stage.spot.history.append(stage.point("0.09", ago=MINUTE / 2))
+    assert await stage.read_prices() == 1
+
+
+async def test_one_bad_row_spoils_no_good_one(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [
+        stage.point("NaN"),
+        stage.point("0"),
+        stage.point("0.07", ago=-HOUR),
+        stage.point("0.06", pool=spot("use1-az2")),
+        stage.point("0.01", pool=spot("a zone we do not know")),
+    ]
+    assert await stage.read_prices() == 1
+    quoted = {
+        q.pool: q.usd_per_hour for q in (await stage.quotes()).quotes if q.interruption_probability is None
+    }
+    assert quoted[spot("use1-az2")] == Decimal("0.06")
+    assert spot() not in quoted
+
+
+async def test_a_poll_that_breaks_off_keeps_nothing_and_is_made_again(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.07", ago=n * HOUR) for n in range(1, 6)]
+    stage.spot.fails_after_pages, stage.spot.error = 1, SourceThrottledError()
+    with pytest.raises(SpotError):
+        await stage.read_prices()
+    assert stage.store.offerings.points == {}
+    stage.spot.fails_after_pages = None
+    await stage.read_prices()
+    assert stage.spot.asked[0][0] == stage.spot.asked[1][0], (
+        "the window is the same: the cursor had not moved"
+    )
+    assert len(stage.store.offerings.points) == 5
+
+
+async def test_a_stale_price_is_dearer_and_says_so(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.10")]
+    await stage.read_prices()
+    await stage.clock.sleep(1800)
+    fresh = {q.pool: q for q in (await stage.quotes()).quotes}
+    assert (fresh[spot()].usd_per_hour, fresh[spot()].is_stale) == (Decimal("0.10"), False)
+    await stage.clock.sleep(1)
+    stale = {q.pool: q for q in (await stage.quotes()).quotes}
+    assert (stale[spot()].usd_per_hour, stale[spot()].is_stale) == (Decimal("0.11"), True)
+    assert stale[spot()].age_seconds == 1801
+    assert not stale[make_pool()].is_stale, "on-demand prices are fresh for days"
+
+
+async def test_quotes_hold_the_facts_of_every_type_quoted_and_no_others(stage: Stage) -> None:
+    del stage.price_list.prices["c5.xlarge"]
+    await stage.read_catalogue()
+    answer = await stage.quotes()
+    assert [t.name for t in answer.instance_types] == ["m5.xlarge"]
+    assert {q.pool.instance_type for q in answer.quotes} == {"m5.xlarge"}
+    stage.catalogue.types = []
+    await stage.read_catalogue()
+    assert await stage.quotes() == OfferingQuotes(
+        region=REGION, as_of=stage.clock.now(), instance_types=(), quotes=()
+    )
+
+
+async def test_asking_for_some_types_gives_those(stage: Stage) -> None:
+    await stage.read_catalogue()
+    answer = await stage.quotes("c5.xlarge", "unheard.of")
+    assert {q.pool.instance_type for q in answer.quotes} == {"c5.xlarge"}
+    assert [t.name for t in answer.instance_types] == ["c5.xlarge"]
+
+
+async def test_risk_is_of_spot_and_changes_are_told(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.07"), stage.point("0.06", pool=spot(name="c5.xlarge"))]
+    await stage.read_prices()
+    advisor = FakeAdvisor(
+        {REGION: {"m5.xlarge": AdvisorBand(1), "x1.large": AdvisorBand(1)}, "elsewhere": {}}
+    )
+    stage.store.sent.clear()
+
+    async def read() -> int:
+        return await refresh_ratings(
+            regions=frozenset({REGION, "unrated-1"}),
+            advisor=advisor,
+            unit_of_work=stage.store.unit_of_work,
+            clock=stage.clock,
+            ids=stage.ids,
+        )
+
+    assert await read() == 2
+    assert await read() == 0
+    [told] = stage.store.sent
+    assert isinstance(told, InterruptionRiskChanged)
+    assert [r.pool.zone_id for r in told.risks] == ["use1-az1", "use1-az2"], "x1 is offered nowhere here"
+    by_pool = {q.pool: q for q in (await stage.quotes()).quotes}
+    assert by_pool[spot()].risk_source == "spot_advisor"
+    assert by_pool[spot(name="c5.xlarge")].risk_source == "regional_prior"
+    assert by_pool[make_pool()].interruption_probability is None
+    assert stage.clock.now() >= EPOCH
