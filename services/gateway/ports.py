@@ -1,6 +1,6 @@
 """What the gateway needs from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -354,6 +354,10 @@ class Vault(Protocol):
 
 class CloudAccess(Protocol):
     """The door of customers' AWS accounts."""
+
+    def regions(self) -> Collection[str]:
+        """Return every region that AWS has, as far as our client knows."""
+        ...
 
     async def assume(self, account: CloudAccount, *, external_id: str, purpose: Purpose) -> AwsSession:
         """Assume the account's role.

@@ -1,7 +1,7 @@
 """The gateway's ports: a store that lives in memory and keeps tenants apart as the real one does, and knobs."""
 
 import copy
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -80,6 +80,9 @@ class FakeCloudAccess:
     def __init__(self) -> None:
         self.next_error: Exception | None = None
         self.calls: list[tuple[CloudAccount, str, Purpose]] = []
+
+    def regions(self) -> Collection[str]:
+        return {"us-east-1", "eu-central-1"}
 
     async def assume(self, account: CloudAccount, *, external_id: str, purpose: Purpose) -> AwsSession:
         self.calls.append((account, external_id, purpose))

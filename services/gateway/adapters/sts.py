@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Collection
 
 import aioboto3
+import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from services.gateway.domain.cloud_accounts import AwsSession, CloudAccount, Purpose, session_policy
 from services.gateway.errors import AwsUnavailableError, RoleRefusedError
@@ -31,6 +33,10 @@ CLIENT_CONFIG = Config(
     read_timeout=10,
     user_agent_extra="spot-optimizer/gateway",
 )
+NO_CREDENTIALS = (
+    "The platform has no AWS credentials of its own: its operator sets AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or a role, where the gateway runs."
+)
 _ACCOUNT_IN_ARN = re.compile(r"arn:[^:]*:sts::(\d{12}):")
 
 
@@ -39,6 +45,16 @@ class StsCloudAccess:
 
     def __init__(self, session: aioboto3.Session) -> None:
         self._session = session
+        bundled = botocore.session.get_session()
+        self._regions = frozenset(
+            region
+            for partition in bundled.get_available_partitions()
+            for region in bundled.get_available_regions("ec2", partition_name=partition)
+        )
+
+    def regions(self) -> Collection[str]:
+        """See the port."""
+        return self._regions
 
     async def assume(self, account: CloudAccount, *, external_id: str, purpose: Purpose) -> AwsSession:
         """See the port."""
@@ -58,9 +74,15 @@ class StsCloudAccess:
                 raise RoleRefusedError(
                     f"AWS does not let us assume {account.role_arn}: {code}: {message}"
                 ) from error
-            raise AwsUnavailableError(f"assuming {account.role_arn}: {code}") from error
+            raise AwsUnavailableError(
+                f"AWS cannot be asked to assume {account.role_arn} now: {code}."
+            ) from error
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise AwsUnavailableError(NO_CREDENTIALS) from error
         except BotoCoreError as error:
-            raise AwsUnavailableError(f"assuming {account.role_arn}: {type(error).__name__}") from error
+            raise AwsUnavailableError(
+                f"AWS cannot be asked to assume {account.role_arn} now: {type(error).__name__}."
+            ) from error
         found = _ACCOUNT_IN_ARN.match(answer["AssumedRoleUser"]["Arn"])
         credentials = answer["Credentials"]
         return AwsSession(

@@ -1,7 +1,7 @@
 """Users, their organizations and their sessions."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.gateway.domain.access import Role
@@ -28,7 +28,7 @@ class User:
 
     id: str
     email: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     created_at: datetime
 
 

@@ -34,7 +34,7 @@ def subscribe(
     """Register every subscriber and server."""
 
     async def on_heartbeat(event: HeartbeatSent, transaction: Transaction) -> None:
-        await note_heartbeat(event, uow=unit_of_work_in(transaction))
+        await note_heartbeat(event, uow=unit_of_work_in(transaction), clock=clock)
 
     async def on_plan(event: PlanProposed, transaction: Transaction) -> None:
         await receive_plan(event, uow=unit_of_work_in(transaction), clock=clock, ids=ids)

@@ -6,7 +6,7 @@ from services.gateway.domain.access import Caller
 from services.gateway.domain.cloud_accounts import CloudAccount, account_number_of
 from services.gateway.errors import InvalidInputError
 from services.gateway.handlers.record_audit import record_audit
-from services.gateway.ports import SecretSource, UnitOfWorkFactory, Vault
+from services.gateway.ports import CloudAccess, SecretSource, UnitOfWorkFactory, Vault
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 
@@ -32,6 +32,7 @@ async def connect_account(
     region: str,
     unit_of_work: UnitOfWorkFactory,
     vault: Vault,
+    cloud: CloudAccess,
     secret_source: SecretSource,
     clock: Clock,
     ids: Ids,
@@ -39,9 +40,12 @@ async def connect_account(
     """Keep the account; an external id is made when none is given.
 
     Raises:
-        InvalidInputError: the role is no role, or another account's.
+        InvalidInputError: AWS has no such region, or the role is no role, or another account's.
         ConflictError: there is an account of this name.
     """
+    if region not in cloud.regions():
+        reason = f"AWS has no region {region}"
+        raise InvalidInputError(f"{reason}.", fields={"region": reason})
     owner = account_number_of(role_arn)
     if owner is None:
         raise InvalidInputError("role_arn is no IAM role's ARN.", fields={"role_arn": "is no IAM role's ARN"})

@@ -1,6 +1,6 @@
 """Begin a log-in: an access token, and the first refresh token of a family."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from services.gateway.domain import tokens
@@ -14,8 +14,8 @@ from shared.kernel.ids import Ids
 class LoggedIn:
     """What a person gets for a password, or for a refresh token."""
 
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
     expires_in: int
     """Seconds the access token works."""
     organization: Organization

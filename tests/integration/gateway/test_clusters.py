@@ -38,9 +38,9 @@ async def test_a_refused_role_is_an_answer_and_a_silent_aws_a_503(stage: Stage) 
     stage.cloud.next_error = RoleRefusedError("AWS says no.")
     status, trial = await stage.call("POST", f"/cloud-accounts/{account['id']}/test", token=token)
     assert (status, trial) == (200, {"ok": False, "detail": "AWS says no."})
-    stage.cloud.next_error = AwsUnavailableError()
-    status, _ = await stage.call("POST", f"/cloud-accounts/{account['id']}/test", token=token)
-    assert status == 503
+    stage.cloud.next_error = AwsUnavailableError("The platform has no AWS credentials.")
+    status, problem = await stage.call("POST", f"/cloud-accounts/{account['id']}/test", token=token)
+    assert (status, problem["detail"]) == (503, "The platform has no AWS credentials.")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ async def test_a_refused_role_is_an_answer_and_a_silent_aws_a_503(stage: Stage) 
         pytest.param({"role_arn": "arn:aws:iam::123456789012:user/x"}, "role_arn", id="a user"),
         pytest.param({"role_arn": "arn:aws:iam::999999999999:role/x"}, "role_arn", id="another account"),
         pytest.param({"region": "mars"}, "region", id="no region"),
+        pytest.param({"region": "us-nowhere-9"}, "region", id="looks like a region"),
+        pytest.param({"account_number": "١٢٣٤٥٦٧٨٩٠١٢"}, "account_number", id="digits of elsewhere"),
         pytest.param({"external_id": ""}, "external_id", id="empty external id"),
     ],
 )
@@ -58,6 +60,7 @@ async def test_a_wrong_field_of_an_account_is_named(stage: Stage, change: dict[s
     status, problem = await stage.call("POST", "/cloud-accounts", {**ACCOUNT, **change}, token=token)
     assert status == 422
     assert [error["field"] for error in problem["errors"]] == [field]
+    assert "pattern" not in problem["detail"]
 
 
 async def test_names_are_unique_in_an_organization_only(stage: Stage) -> None:
@@ -160,7 +163,7 @@ async def test_a_cluster_shows_its_heartbeat_and_what_the_optimizer_saw(stage: S
         sequence=7,
     )
     async with PostgresUnitOfWorkFactory(stage.database)() as uow:
-        await note_heartbeat(heartbeat, uow=uow)
+        await note_heartbeat(heartbeat, uow=uow, clock=stage.clock)
     status, cluster = await stage.call("GET", f"/clusters/{cluster_id}", token=token)
     assert status == 200
     assert cluster["last_heartbeat_at"] == stage.clock.now().isoformat()
@@ -188,6 +191,7 @@ async def test_a_path_that_leads_nowhere_and_a_wrong_method_are_problems_too(sta
     assert (await stage.call("GET", "/nowhere"))[0] == 404
     status, problem = await stage.call("DELETE", "/clusters")
     assert (status, problem["title"]) == (405, "Method Not Allowed")
+    assert problem["detail"] == "This address takes GET, HEAD, POST only."
     status, document = await stage.call("GET", "/openapi.json")
     assert status == 200
     assert document["paths"]["/api/v1/clusters"]["post"]["summary"] == "Connect a cluster."

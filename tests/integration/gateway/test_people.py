@@ -1,10 +1,15 @@
 """Sign up, log in, refresh, log out."""
 
 import asyncio
+import gzip
 from datetime import timedelta
 
+import jwt
 import pytest
 
+from services.gateway.domain.people import Organization, User
+from services.gateway.handlers.start_session import LoggedIn
+from tests.fakes.gateway import START
 from tests.integration.gateway.stage import PASSWORD, SETTINGS, Stage
 
 pytestmark = pytest.mark.postgres
@@ -52,6 +57,22 @@ async def test_a_body_that_is_no_json_object_is_refused(stage: Stage, raw: bytes
     async with stage.client.post("/api/v1/auth/log-in", data=raw) as answer:
         assert answer.status == 400
         assert answer.content_type == "application/problem+json"
+
+
+async def test_a_body_that_is_not_compressed_as_it_says_is_refused(stage: Stage) -> None:
+    sent = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    async with stage.client.post("/api/v1/auth/log-in", data=b"{}" * 99, headers=sent) as answer:
+        assert answer.status == 400
+        assert (await answer.json(content_type=None))["detail"] == (
+            "The body is not what its Content-Encoding says."
+        )
+
+
+async def test_a_small_body_that_unfolds_to_a_large_one_is_refused(stage: Stage) -> None:
+    sent = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    bomb = gzip.compress(b" " * 50_000_000)
+    async with stage.client.post("/api/v1/auth/log-in", data=bomb, headers=sent) as answer:
+        assert answer.status == 413
 
 
 async def test_a_body_that_is_too_large_is_refused(stage: Stage) -> None:
@@ -130,6 +151,30 @@ async def test_an_access_token_expires(stage: Stage) -> None:
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."])
 async def test_a_strange_token_is_refused(stage: Stage, token: str) -> None:
     assert (await stage.call("GET", "/me", token=token))[0] == 401
+
+
+async def test_a_token_that_somebody_else_made_is_refused(stage: Stage) -> None:
+    granted = await stage.sign_up()
+    claims = jwt.decode(granted["access_token"], options={"verify_signature": False})
+    own = jwt.encode(claims, "x" * 32, algorithm="HS256")
+    assert (await stage.call("GET", "/me", token=own))[0] == 200  # else the ones below prove nothing
+    forged = [
+        jwt.encode(claims, "y" * 32, algorithm="HS256"),
+        jwt.encode(claims, "", algorithm="none"),
+        jwt.encode(claims, "x" * 64, algorithm="HS512"),
+        jwt.encode({**claims, "iss": "somebody"}, "x" * 32, algorithm="HS256"),
+        jwt.encode({**claims, "role": "super_admin"}, "x" * 32, algorithm="HS256"),
+        jwt.encode({k: v for k, v in claims.items() if k != "exp"}, "x" * 32, algorithm="HS256"),
+    ]
+    for token in forged:
+        assert (await stage.call("GET", "/me", token=token))[0] == 401
+
+
+async def test_a_log_in_does_not_show_its_tokens_by_accident() -> None:
+    founded = Organization(id="o1", name="acme", created_at=START)
+    granted = LoggedIn(access_token="hush1", refresh_token="hush2", expires_in=1, organization=founded)
+    user = User(id="u1", email="ada@example.com", password_hash="hush3", created_at=START)
+    assert "hush" not in repr((granted, user))
 
 
 async def test_no_secret_is_stored_in_the_clear(stage: Stage) -> None:

@@ -86,7 +86,7 @@ async def test_an_expired_and_an_unknown_plan_are_not_approved(stage: Stage) -> 
     granted = await stage.sign_up()
     token = granted["access_token"]
     cluster_id = (await stage.connect_cluster(token))["cluster"]["id"]
-    await receive(stage, granted, cluster_id)
+    plan = await receive(stage, granted, cluster_id)
     path = f"/clusters/{cluster_id}/plans"
     assert (await stage.call("POST", f"{path}/{EXECUTION_ID}/approve", token=token))[0] == 404
     assert (await stage.call("POST", f"{path}/nonsense/approve", token=token))[0] == 404
@@ -99,6 +99,9 @@ async def test_an_expired_and_an_unknown_plan_are_not_approved(stage: Stage) -> 
     _, fresh = await stage.call("POST", "/auth/refresh", {"refresh_token": fresh["refresh_token"]})
     status, problem = await stage.call("POST", f"{path}/{PLAN_ID}/approve", token=fresh["access_token"])
     assert (status, problem["detail"]) == (409, "The plan has expired; ask for a new one.")
+    stage.others.answers[GetPlan] = PlanReply(plan=plan, plan_sha256=plan_sha256(plan))
+    _, shown = await stage.call("GET", f"{path}/{PLAN_ID}", token=fresh["access_token"])
+    assert shown["is_approvable"] is False
 
 
 async def test_autopilot_approves_at_once(stage: Stage) -> None:

@@ -68,6 +68,22 @@ async def assume(account: CloudAccount = ACCOUNT, purpose: Purpose = Purpose.WRI
     return await StsCloudAccess(aioboto3.Session()).assume(account, external_id="hush", purpose=purpose)
 
 
+async def test_without_credentials_of_our_own_the_operator_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(AwsUnavailableError, match="no AWS credentials"):
+        await assume()
+
+
+def test_regions_are_those_that_aws_has() -> None:
+    regions = StsCloudAccess(aioboto3.Session()).regions()
+    assert {"us-east-1", "cn-north-1", "us-gov-west-1"} <= set(regions)
+    assert "us-nowhere-9" not in regions
+
+
 @pytest.mark.usefixtures("moto")
 async def test_a_session_belongs_to_the_customers_account() -> None:
     session = await assume()

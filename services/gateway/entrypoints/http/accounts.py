@@ -19,10 +19,10 @@ class AccountBody(BaseModel):
     """POST /cloud-accounts."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"\S")
-    account_number: str = Field(pattern=r"^\d{12}$")
+    account_number: str = Field(pattern=r"^[0-9]{12}$", examples=["111122223333"])
     role_arn: str = Field(max_length=600)
     external_id: SecretStr | None = Field(default=None, min_length=2, max_length=1224)
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", max_length=32)
+    region: str = Field(max_length=32)
 
 
 async def post_account(request: web.Request, caller: Caller) -> web.Response:
@@ -38,6 +38,7 @@ async def post_account(request: web.Request, caller: Caller) -> web.Response:
         region=body.region,
         unit_of_work=deps.unit_of_work,
         vault=deps.vault,
+        cloud=deps.cloud,
         secret_source=deps.secret_source,
         clock=deps.clock,
         ids=deps.ids,

@@ -15,11 +15,10 @@ from services.gateway.entrypoints.http import (
 )
 from services.gateway.entrypoints.http.dependencies import DEPENDENCIES, Dependencies
 from services.gateway.entrypoints.http.guard import PREFIX
-from services.gateway.entrypoints.http.problems import problems
+from services.gateway.entrypoints.http.problems import LARGEST_BODY_BYTES, problems
 
 log = structlog.get_logger(__name__)
 
-LARGEST_BODY_BYTES = 256 * 1024
 SHUTDOWN_SECONDS = 5.0
 
 

@@ -23,7 +23,7 @@ from shared.kernel.errors import UnavailableError
 class ClusterBody(BaseModel):
     """POST /clusters."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", examples=["production-1"])
     """As EKS knows it."""
     cloud_account_id: str = Field(max_length=64)
     node_template: NodeTemplate

@@ -1,5 +1,6 @@
 """/clusters/{id}/optimize and /plans."""
 
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +22,7 @@ class OptimizeBody(BaseModel):
 class ApproveBody(BaseModel):
     """POST /clusters/{id}/plans/{plan_id}/approve."""
 
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$", examples=["64 hex digits"])
     """Of the plan that was read; without it the newest word about this id is approved."""
 
 
@@ -44,10 +45,11 @@ async def get_plans(request: web.Request, caller: Caller) -> web.Response:
     limit = number_in_query(request, "limit", default=20, least=1, most=100)
     cluster_id = key_in_path(request, "cluster_id")
     answer, decided = await dependencies_of(request).inquiry.plans(caller, cluster_id, limit=limit)
+    now = dependencies_of(request).clock.now()
     by_id = {plan.id: plan for plan in decided}
     content = answer.model_dump(mode="json")
     content["plans"] = [
-        {**line, **_decision(by_id.get(plan.id))}
+        {**line, **_decision(by_id.get(plan.id), now=now)}
         for line, plan in zip(content["plans"], answer.plans, strict=True)
     ]
     return web.json_response(content)
@@ -58,7 +60,8 @@ async def get_plan(request: web.Request, caller: Caller) -> web.Response:
     answer, decided = await dependencies_of(request).inquiry.plan(
         caller, key_in_path(request, "cluster_id"), id_in_path(request, "plan_id")
     )
-    return web.json_response({**answer.model_dump(mode="json"), **_decision(decided)})
+    now = dependencies_of(request).clock.now()
+    return web.json_response({**answer.model_dump(mode="json"), **_decision(decided, now=now)})
 
 
 async def post_approve(request: web.Request, caller: Caller) -> web.Response:
@@ -74,7 +77,9 @@ async def post_approve(request: web.Request, caller: Caller) -> web.Response:
         clock=deps.clock,
         ids=deps.ids,
     )
-    return web.json_response({"plan_id": str(plan.id), "sha256": plan.sha256, **_decision(plan)})
+    return web.json_response(
+        {"plan_id": str(plan.id), "sha256": plan.sha256, **_decision(plan, now=deps.clock.now())}
+    )
 
 
 def routes() -> list[web.RouteDef]:
@@ -88,12 +93,12 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-def _decision(plan: ProposedPlan | None) -> dict[str, Any]:
+def _decision(plan: ProposedPlan | None, *, now: datetime) -> dict[str, Any]:
     if plan is None:
         # The optimizer has it, its event has not reached us yet: it cannot be approved this instant.
         return {"is_approvable": False, "approved_by": None, "approved_at": None, "decision_note": None}
     return {
-        "is_approvable": plan.approved_at is None,
+        "is_approvable": plan.approved_at is None and now < plan.expires_at,
         "approved_by": plan.approved_by,
         "approved_at": plan.approved_at.isoformat() if plan.approved_at else None,
         "decision_note": plan.decision_note,

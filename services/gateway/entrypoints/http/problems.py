@@ -26,6 +26,7 @@ STATUS_BY_ERROR: Mapping[type[SpotError], HTTPStatus] = {
     errors.TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 RETRY_AFTER_SECONDS = 2.0
+LARGEST_BODY_BYTES = 256 * 1024
 CONTENT_TYPE = "application/problem+json"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -67,6 +68,10 @@ def problem_of(error: SpotError) -> web.Response:
                 headers["Retry-After"] = _retry_after(error)
             fields = error.fields if isinstance(error, errors.InvalidInputError) else None
             return problem(status, str(error), fields=fields, headers=headers)
+    if isinstance(error, errors.AwsUnavailableError):
+        return problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": _retry_after(error)}
+        )
     if isinstance(error, UnavailableError):
         # What exactly is away is for the log: a person can only wait.
         return problem(
@@ -90,22 +95,38 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return problem(error.status, _sentence(error.status), headers=allowed)
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            methods = ", ".join(sorted(error.allowed_methods))
+            return problem(error.status, f"This address takes {methods} only.", headers={"Allow": methods})
+        return problem(error.status, _sentence(error.status))
     except Exception as error:
         log.error("request_crashed", path=request.path, exc_info=error)
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here, and was logged.")
 
 
-def field_problems(found: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    """Give the sentence of each field that pydantic refused."""
+def field_problems(
+    found: Sequence[Mapping[str, object]], examples: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Give the sentence of each field that pydantic refused; an example says more than a pattern."""
     fields: dict[str, str] = {}
     for item in found:
         location = item["loc"]
         path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
-        reason = "is no known field" if item["type"] == "extra_forbidden" else str(item["msg"])
+        reason = _reason(item, example=(examples or {}).get(path))
         fields.setdefault(path or "body", reason)
     return fields
+
+
+def _reason(item: Mapping[str, object], *, example: str | None) -> str:
+    match item["type"]:
+        case "extra_forbidden":
+            return "is no known field"
+        case "missing":
+            return "is required"
+        case "string_pattern_mismatch" if example is not None:
+            return f"must look like {example}"
+        case _:
+            return str(item["msg"])
 
 
 def _retry_after(error: RetryableError) -> str:
@@ -116,9 +137,7 @@ def _sentence(status: int) -> str:
     match status:
         case HTTPStatus.NOT_FOUND:
             return "There is nothing at this address."
-        case HTTPStatus.METHOD_NOT_ALLOWED:
-            return "This address does not take that method."
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return "The body is too large."
+            return f"The body is too large: {LARGEST_BODY_BYTES // 1024} KiB are allowed."
         case _:
             return "The request cannot be answered."

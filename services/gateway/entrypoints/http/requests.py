@@ -38,13 +38,16 @@ async def body_of(request: web.Request, model: type[B], *, is_optional: bool = F
         MalformedBodyError: it is no JSON object.
         InvalidInputError: a field is missing, unknown or wrong.
     """
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.RequestPayloadError as error:
+        raise MalformedBodyError("The body is not what its Content-Encoding says.") from error
     if NUL in raw:
         raise InvalidInputError("The body holds a NUL character.")
     try:
         return model.model_validate_json(raw or b"{}" if is_optional else raw, extra="forbid")
     except ValidationError as error:
-        raise _refusal(error) from error
+        raise _refusal(error, model) from error
 
 
 def id_in_path(request: web.Request, name: str) -> UUID:
@@ -132,11 +135,12 @@ def _key(text: str) -> str:
     return text
 
 
-def _refusal(error: ValidationError) -> InvalidInputError | MalformedBodyError:
+def _refusal(error: ValidationError, model: type[BaseModel]) -> InvalidInputError | MalformedBodyError:
     found = error.errors(include_input=False, include_url=False)
     if any(not item["loc"] and item["type"] in NOT_AN_OBJECT for item in found):
         return MalformedBodyError()
-    fields = field_problems([dict(item) for item in found])
+    examples = {name: str(field.examples[0]) for name, field in model.model_fields.items() if field.examples}
+    fields = field_problems([dict(item) for item in found], examples)
     field, reason = next(iter(fields.items()))
     more = f" ({len(fields) - 1} more)" if len(fields) > 1 else ""
     return InvalidInputError(f"{field}: {reason}{more}.", fields=fields)

@@ -18,7 +18,7 @@ async def beat(gateway: InMemoryGateway, *, version: str, ago: timedelta, cluste
         sequence=1,
     )
     async with gateway() as uow:
-        await note_heartbeat(event, uow=uow)
+        await note_heartbeat(event, uow=uow, clock=SetClock(START))
 
 
 async def test_the_newest_heartbeat_counts_whatever_comes_last() -> None:
@@ -33,3 +33,9 @@ async def test_a_heartbeat_of_no_cluster_changes_nothing() -> None:
     gateway = gateway_with()
     await beat(gateway, version="1", ago=timedelta(), cluster_id="gone")
     assert gateway.state.clusters["c1"].last_heartbeat_at is None
+
+
+async def test_an_agent_whose_clock_runs_ahead_is_not_alive_for_ever() -> None:
+    gateway = gateway_with()
+    await beat(gateway, version="1", ago=timedelta(days=-365))
+    assert gateway.state.clusters["c1"].last_heartbeat_at == START
