@@ -115,9 +115,9 @@ async def test_every_service_is_healthy_and_ready_on_what_compose_tells_it(
             stack.enter_context(running(name, {**told(name, env, hosts), **own}, tmp_path / f"{name}.log"))
         async with aiohttp.ClientSession() as http:
             for name, port in ports.items():
-                await waiting.until(functools.partial(status, http, port, "healthz"), is_=200)
+                await waiting.until(functools.partial(status, http, port, "healthz"), is_=200, seconds=60)
                 if name != "pricing":  # it is not ready before AWS has answered
-                    await waiting.until(functools.partial(status, http, port, "readyz"), is_=200)
+                    await waiting.until(functools.partial(status, http, port, "readyz"), is_=200, seconds=60)
 
 
 async def status(http: aiohttp.ClientSession, port: int, path: str) -> int | None:
