@@ -192,7 +192,7 @@ class Agent:
             await self._desk.stop()
             if stopping in done:
                 if self._publisher.has_begun:
-                    self._publisher.turn()
+                    await self._turn()
                 await self._outbox.drained(within_seconds=LAST_WORDS_SECONDS)
         finally:
             for task in (*tasks, stopping):
@@ -218,9 +218,12 @@ class Agent:
         await ticker.every(name, period, work, clock=self._clock, report=self._health.trouble)
 
     async def _turn(self) -> None:
-        self._publisher.turn()
+        if not self._watch.is_blind:  # what is old must not be dated now: people act on it
+            self._publisher.turn()
 
     async def _beat(self) -> None:
+        if self._watch.is_blind:
+            return
         send_heartbeat(
             cluster_id=self._settings.cluster_id,
             agent_version=AGENT_VERSION,

@@ -5,7 +5,8 @@ A watcher that lags past the server's history must start over; one whose connect
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -38,6 +39,8 @@ PATHS: Mapping[WatchedKind, str] = {
 }
 INDISPENSABLE = frozenset({WatchedKind.NODE, WatchedKind.POD, WatchedKind.BUDGET})
 """Without these a picture of the cluster would be wrong, not only poorer."""
+BLIND_AFTER_SECONDS = 10.0
+"""How long one of these may be out of sight: a watch that breaks is usually back within a second."""
 
 
 class _HistoryGoneError(Exception):
@@ -62,6 +65,14 @@ class KubeWatch:
     observe: Callable[[WatchedKind, Json], None]
     report: Callable[[str, str | None], None]
     """Told of a trouble by name, and of its end."""
+    _lost_at: dict[WatchedKind, float] = field(default_factory=dict)
+    """Since when a kind is not followed, by the loop's clock."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the mirror may be behind: then nobody must be told that it is how the cluster looks now."""
+        since = min((at for kind, at in self._lost_at.items() if kind in INDISPENSABLE), default=None)
+        return since is not None and asyncio.get_running_loop().time() - since > BLIND_AFTER_SECONDS
 
     async def follow(self, kind: WatchedKind, synced: asyncio.Event) -> None:
         """Keep one kind up to date for ever; `synced` is set after the first full list."""
@@ -71,13 +82,15 @@ class KubeWatch:
             try:
                 if cursor.version is None:
                     cursor.version = await self._list(kind)
-                    cursor.failures = 0
+                    self._see(kind, cursor)
                     synced.set()
                     self.report(name, None)
                 await self._watch(kind, cursor)
             except _HistoryGoneError:
+                self._lose(kind)
                 cursor.version = None
             except KubernetesRefusedError as error:
+                self._lose(kind)
                 log.error("watch_refused", kind=kind.value, error=str(error))
                 self.report(name, str(error))
                 cursor.version = None
@@ -86,6 +99,7 @@ class KubeWatch:
                 await asyncio.sleep(UNLISTABLE_RETRY_SECONDS)
             except KubernetesUnavailableError as error:
                 # A single broken connection is everyday life; the second in a row is a trouble.
+                self._lose(kind)
                 cursor.failures += 1
                 if cursor.failures > 1:
                     log.warning("watch_waits", kind=kind.value, error=str(error))
@@ -118,6 +132,7 @@ class KubeWatch:
         """Follow changes until the server ends the watch; the cursor moves with every event."""
         events = self.client.lines(
             PATHS[kind],
+            opened=partial(self._see, kind, cursor),
             watch="true",
             allowWatchBookmarks="true",
             timeoutSeconds=WATCH_SECONDS,
@@ -139,12 +154,19 @@ class KubeWatch:
                             raise _HistoryGoneError
                         raise KubernetesUnavailableError(f"watch of {kind.value}: {obj.get('message')}")
                 cursor.version = str(obj["metadata"]["resourceVersion"])
-                if cursor.failures:
-                    cursor.failures = 0
-                    self.report(f"watch {kind.value}", None)
         except KubernetesRefusedError as error:
             if error.status == GONE:
                 raise _HistoryGoneError from error
             raise
         finally:
             await events.aclose()
+
+    def _see(self, kind: WatchedKind, cursor: "_Cursor") -> None:
+        """Note that a kind is followed again."""
+        self._lost_at.pop(kind, None)
+        if cursor.failures:
+            cursor.failures = 0
+            self.report(f"watch {kind.value}", None)
+
+    def _lose(self, kind: WatchedKind) -> None:
+        self._lost_at.setdefault(kind, asyncio.get_running_loop().time())
