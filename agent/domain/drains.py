@@ -39,6 +39,8 @@ def reasons_to_refuse(pods: Iterable[Pod], rules: DrainRules) -> dict[str, str]:
             reasons[pod.key] = "its namespace is excluded"
         elif pod.do_not_disrupt:
             reasons[pod.key] = "it says do-not-disrupt"
+        elif pod.owner is None:
+            reasons[pod.key] = "no controller would make it again"
     return reasons
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from agent.handlers.drain_node import release_node
 from agent.handlers.execute_command import CommandDesk, due_at
 from agent.ports import Cluster, CommandJournal
-from shared.contracts.v1.agent import CommandOutcome, DrainNode, OutcomeStatus
+from shared.contracts.v1.agent import CommandOutcome, CordonNode, DrainNode, OutcomeStatus
 from shared.kernel.clock import Clock
 
 
@@ -28,8 +28,8 @@ async def release_nodes(
         if desk.is_running(command.id) or clock.now() < due_at(command) + abandoned_after:
             continue
         action = command.action
-        if isinstance(action, DrainNode) and not action.keep_cordoned_on_failure:
-            why = f"the drain {command.id} was begun and never finished"
+        if isinstance(action, CordonNode | DrainNode) and not _stays_cordoned(action):
+            why = f"the {action.kind} {command.id} was begun and never finished"
             await release_node(command_id=command.id, node_name=action.node_name, cluster=cluster, why=why)
         outcome = CommandOutcome(
             command_id=command.id,
@@ -39,3 +39,7 @@ async def release_nodes(
         desk.finish(record, outcome)
         released += 1
     return released
+
+
+def _stays_cordoned(action: CordonNode | DrainNode) -> bool:
+    return isinstance(action, DrainNode) and action.keep_cordoned_on_failure

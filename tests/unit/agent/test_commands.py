@@ -1,6 +1,7 @@
 """Commands: verified, carried out once, remembered, resumed or undone."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -192,8 +193,9 @@ async def test_a_drain_of_an_interrupted_node_keeps_it_cordoned_and_leaves_exclu
     [
         (make_pod("web-1", node="n1", do_not_disrupt=True), Limits()),
         (make_pod("web-1", node="n1"), Limits(excluded_namespaces=frozenset({"shop"}))),
+        (make_pod("web-1", node="n1", owner=None), Limits()),
     ],
-    ids=["do-not-disrupt", "excluded namespace"],
+    ids=["do-not-disrupt", "excluded namespace", "nobody would make it again"],
 )
 async def test_a_drain_that_would_touch_what_it_may_not_is_refused_up_front(pod: Any, limits: Limits) -> None:
     world = World(limits)
@@ -323,6 +325,18 @@ async def test_a_drain_that_nobody_asks_for_any_more_is_undone() -> None:
     assert "never finished" in world.cluster.notes[0]
     assert world.journal.records[STEP].outcome.status is OutcomeStatus.FAILED
     assert await world.release() == 0
+
+
+async def test_a_cordon_that_was_cut_short_is_undone_too() -> None:
+    world = World()
+    await world.send(CordonNode(node_name="n1"))
+    record = world.journal.records[STEP]
+    running = CommandOutcome(command_id=STEP, status=OutcomeStatus.RUNNING)
+    world.journal.put(replace(record, outcome=running))  # killed before the outcome was kept
+    world.desk = world.new_desk()
+    world.clock.at = START + timedelta(minutes=16)
+    assert await world.release() == 1
+    assert not world.cluster.nodes["n1"].is_unschedulable
 
 
 async def test_a_node_is_deleted_only_for_the_right_instance() -> None:
