@@ -25,8 +25,8 @@ class ExecutorSettings(ServiceSettings):
     copy_max_age: timedelta = timedelta(seconds=120)
     """A copy of a cluster that is older is no ground to disrupt a node on: the step waits."""
 
-    lease_lifetime: timedelta = timedelta(seconds=10)
-    """How long a replica that died keeps others from its executions.
+    lease_lifetime: timedelta = timedelta(seconds=4)
+    """How long a replica that died keeps others from its executions; it is renewed with every turn.
 
     A call may take longer: whoever lost the lease meanwhile writes nothing more (the fencing token), and what
     it asked of AWS is the same request that its successor repeats.

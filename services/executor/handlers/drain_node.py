@@ -60,12 +60,11 @@ async def drain_node(step: Step, *, scene: Scene, tools: Tools) -> None:
         if begun is None:
             return
         step = begun
-    is_interruption = scene.execution.is_interruption
     action = DrainNode(
         node_name=node_name,
         deadline_at=step.deadline_at or tools.clock.now(),
-        keep_cordoned_on_failure=is_interruption,
-        excluded_namespaces=() if is_interruption else scene.config.policy.excluded_namespaces,
+        keep_cordoned_on_failure=scene.execution.is_interruption,
+        excluded_namespaces=scene.config.policy.excluded_namespaces,
     )
     await _command(step, action, scene=scene, tools=tools, silence=SILENCE_AFTER_DEADLINE)
 

@@ -191,6 +191,16 @@ async def test_neither_window_nor_budget_nor_do_not_disrupt_delays_an_interrupti
     assert "spot-0" not in world.nodes
 
 
+async def test_an_interruption_too_leaves_excluded_namespaces_alone() -> None:
+    world = a_full_cluster()
+    store = InMemoryExecutor(world, policy=Policy(excluded_namespaces=("bank",)))
+    tools = tools_for(world, store)
+    await notify(store, tools)
+    await finish(store, tools)
+    drain = next(c.action for c in world.commands if isinstance(c.action, DrainNode))
+    assert drain.excluded_namespaces == ("bank",)
+
+
 async def test_it_takes_a_node_over_that_a_plan_is_draining() -> None:
     world = a_full_cluster()
     world.blocked = {"spot-0": "shop/api-0"}
