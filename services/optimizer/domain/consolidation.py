@@ -21,8 +21,13 @@ from shared.kernel.workload import Pod
 
 TOLERATED_EXCESS = (0.0, 0.25, 1.0)
 """How much more than its pods' worth a node may cost before it is given up."""
-STYLES = (TIGHT, Style(0.05, 3000), Style(0.1, 3000), Style(0.1, 7000), Style(0.15, 15000), Style(0.25, 7000))
-"""From packed to the brim on whatever size to roomy nodes of four, eight and sixteen cores."""
+STYLES = (
+    TIGHT,
+    *(Style(headroom, 0) for headroom in (0.1, 0.2)),
+    *(Style(headroom, 3000) for headroom in (0.1, 0.2, 0.3)),
+    *(Style(headroom, 7000) for headroom in (0.1, 0.2)),
+)
+"""From packed to the brim on whatever size to roomy nodes of at least four or eight cores."""
 STYLES_OF_PARTS = 2
 """Sets that keep nodes are tried in the best styles only: there are more of them, and less to launch."""
 LARGE_CLUSTER_PODS = 500

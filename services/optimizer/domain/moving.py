@@ -8,7 +8,7 @@ from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
-from services.optimizer.domain.rehearsal import RUNS, Rehearsal, Trouble
+from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.sequence import Cut
 from shared.kernel.workload import Pod
@@ -43,16 +43,19 @@ class Mover:
     def way(self, before: FleetState, after: FleetState) -> Way:
         """Cut the way into moves; where a rehearsal leaves pods homeless, add nodes for them."""
         cuts = sequence.cut(before, after, min_savings_micro_usd=self._least)
-        trouble = self._rehearse(before, after, cuts)
+        troubles = self._rehearse(before, after, cuts)
         for attempt in range(1, SPARE_ATTEMPTS + 1):
-            spares = self._spare(trouble.homeless, before, f"spare-{attempt}-") if trouble else []
-            if trouble is None or not spares:
+            added = 0
+            for trouble in troubles:
+                spares = self._spare(trouble.homeless, before, f"spare-{attempt}-{trouble.move + 1}-")
+                cuts[trouble.move].launches += [n.node.name for n in spares]
+                after = _with_spares(after, spares)
+                added += len(spares)
+            if not added:
                 break
-            cuts[trouble.move].launches += [n.node.name for n in spares]
-            after = _with_spares(after, spares)
-            trouble = self._rehearse(before, after, cuts)
-        names = tuple(sorted(p.key for p in trouble.homeless)) if trouble else ()
-        return Way(after, tuple(cuts), consolidation.rank(before, after, self.rules), names)
+            troubles = self._rehearse(before, after, cuts)
+        names = sorted(p.key for t in troubles for p in t.homeless)
+        return Way(after, tuple(cuts), consolidation.rank(before, after, self.rules), tuple(names))
 
     def trimmed(self, before: FleetState, way: Way) -> Way:
         """Leave out, one after the other, nodes that no rehearsal needs: launches first, then nodes of today."""
@@ -90,7 +93,7 @@ class Mover:
         if not is_launch:
             cuts.append(Cut(drains=[name]))
         cuts = [cut for cut in cuts if cut.launches or cut.drains]
-        if self._rehearse(before, after, cuts) is not None:
+        if self._rehearse(before, after, cuts):
             return None
         return Way(after, tuple(cuts), rank)
 
@@ -112,17 +115,18 @@ class Mover:
     def _least(self) -> int:
         return round(self.rules.min_move_savings_usd_per_hour * MICRO)
 
-    def _rehearse(self, before: FleetState, after: FleetState, cuts: Sequence[Cut]) -> Trouble | None:
-        """Give the first trouble that any run comes to."""
+    def _rehearse(self, before: FleetState, after: FleetState, cuts: Sequence[Cut]) -> list[Trouble]:
+        """Give the trouble of the first run that comes to any."""
         if not any(cut.drains for cut in cuts):
-            return None
+            return []
         closed = [n.node.name for n in before.nodes if n.node.is_unschedulable or not n.node.is_ready]
         objects, new = before.without(()), sequence.standing(after)
-        for run in RUNS:
-            trouble = Rehearsal(objects, closed, run).play(cuts, new, before.pending)
-            if trouble is not None:
-                return trouble
-        return None
+        is_large = len(objects.pods) > consolidation.LARGE_CLUSTER_PODS
+        for run in RUNS_WHEN_LARGE if is_large else RUNS:
+            troubles = Rehearsal(objects, closed, run).play(cuts, new, before.pending)
+            if troubles:
+                return troubles
+        return []
 
     def _spare(self, pods: Iterable[Pod], before: FleetState, prefix: str) -> list[StandingNode]:
         homeless = [consolidation.unbound(p) for p in pods]

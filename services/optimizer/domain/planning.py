@@ -16,7 +16,7 @@ from services.optimizer.domain.fleet_state import FleetState, blocked_pods, read
 from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO, Market, usd
 from services.optimizer.domain.packing.fleet import Packer
-from services.optimizer.domain.packing.grouping import Grouper
+from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import spot_judge
@@ -57,7 +57,7 @@ def plan(
     """Give the plan; without moves it says why."""
     blocked = blocked_pods(objects.budgets, objects.pods)
     judge = spot_judge(objects, rules, pinned=blocked)
-    grouper = Grouper(rules, template, judge)
+    grouper = Grouper(rules, template, judge, selectors_meant(objects.pods))
     shelf = build_shelf(market, rules, template, daemon_sets(objects))
     packer = Packer(shelf, grouper, taken=frozenset(n.name for n in objects.nodes))
     today = read_state(objects, market, rules, template, judge)

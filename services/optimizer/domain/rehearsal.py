@@ -25,10 +25,6 @@ def _largest_first(pod: Pod) -> tuple[object, ...]:
     return (-pod.requests.cpu_millicores, -pod.requests.memory_bytes, pod.key)
 
 
-def _smallest_first(pod: Pod) -> tuple[object, ...]:
-    return (pod.requests.cpu_millicores, pod.requests.memory_bytes, pod.key)
-
-
 def _mixed(salt: bytes) -> Order:
     return lambda pod: (blake2b(pod.key.encode(), digest_size=8, salt=salt).digest(),)
 
@@ -50,12 +46,13 @@ RUNS = (
     Run(_mixed(b"d"), is_ahead=False),
     Run(_largest_first, is_ahead=False),
 )
-"""Small pods first is the worst: what they leave on each node is too little for the large ones."""
+RUNS_WHEN_LARGE = RUNS[:2]
+"""With thousands of pods one order is much like another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Where a rehearsal came to a halt."""
+    """A move of a rehearsal that left pods without a node."""
 
     move: int
     """Index of the move."""
@@ -86,11 +83,12 @@ class Rehearsal:
 
     def play(
         self, cuts: Sequence[Cut], new: Mapping[str, StandingNode], pending: Iterable[Pod]
-    ) -> Trouble | None:
-        """Carry out the moves; give the first that leaves a pod without a node, None when none does.
+    ) -> list[Trouble]:
+        """Carry out the moves; give those that leave pods without a node, as if these pods went away.
 
         Pods that wait today may go on waiting: that they find nothing is no move's fault.
         """
+        found: list[Trouble] = []
         if self._run.is_ahead:
             self.launch(new[name] for move in cuts for name in move.launches)
         waiting = list(pending)
@@ -98,10 +96,11 @@ class Rehearsal:
             if not self._run.is_ahead:
                 self.launch(new[name] for name in move.launches)
             waiting = self.schedule(waiting)
-            homeless = self.tight(move.drains) or self.drain(move.drains)
-            if homeless:
-                return Trouble(number, tuple(homeless))
-        return None
+            refused = self.tight(move.drains)
+            homeless = self.drain(move.drains)
+            if refused or homeless:
+                found.append(Trouble(number, tuple(refused or homeless)))
+        return found
 
     def launch(self, nodes: Iterable[StandingNode]) -> None:
         """Add nodes that turned Ready, with their daemons."""
@@ -148,13 +147,25 @@ class Rehearsal:
             for p in self._view.pods_on(name)
             if not (p.is_daemon or p.is_mirror or p.is_terminating)
         ]
-        if not moving:
-            return []
+        if all(_is_plain(p) for p in moving):
+            return self._first_fit(moving, names)
         return [u.pod for u in pods_all_fit(moving, self._view, exclude=(*names, *sorted(self._closed)))]
 
-    def empty(self, names: Iterable[str]) -> list[str]:
-        """Give those of the nodes that no pod but daemons is on."""
-        return [n for n in names if n in self._at and all(p.is_daemon for p in self._view.pods_on(n))]
+    def _first_fit(self, moving: Sequence[Pod], leaving: Sequence[str]) -> list[Pod]:
+        """Do what pods_all_fit does, for pods that stand in nobody's way but by what they request."""
+        free, slots = self._free.copy(), self._slots.copy()
+        slots[[self._at[name] for name in leaving]] = 0
+        left = []
+        for pod in sorted(moving, key=_largest_first):
+            asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
+            able = np.flatnonzero((free >= asked).all(axis=1) & (slots > 0)).tolist()
+            at = next((i for i in able if self._view.fits(pod, self._names[i])), None)
+            if at is None:
+                left.append(pod)
+            else:
+                free[at] -= asked
+                slots[at] -= 1
+        return left
 
     def _schedule(self, pod: Pod) -> bool:
         asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
@@ -175,6 +186,19 @@ class Rehearsal:
         at = self._at[name]
         self._free[at] -= (pod.requests.cpu_millicores, pod.requests.memory_bytes)
         self._slots[at] -= 1
+
+
+def _is_plain(pod: Pod) -> bool:
+    r = pod.requests
+    return not (
+        pod.pod_affinity
+        or pod.pod_anti_affinity
+        or pod.topology_spread
+        or pod.host_ports
+        or pod.claims
+        or r.ephemeral_storage_bytes
+        or any(r.extended.values())
+    )
 
 
 def _amounts(node: Node) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Which pods are alike, and where each kind may go."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from shared.kernel.resources import Resources
 from shared.kernel.scheduling import selectors, volumes
 from shared.kernel.scheduling.shapes import shape_key
 from shared.kernel.scheduling.static import static_reasons
-from shared.kernel.workload import Node, Pod, Volume
+from shared.kernel.workload import LabelSelector, Node, Pod, Volume
 
 ZONE_KEYS = frozenset({"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"})
 HOST_KEY = "kubernetes.io/hostname"
@@ -27,6 +27,8 @@ class Grouper:
     rules: PlanRules
     template: Template
     judge: SpotJudge
+    meant: tuple[LabelSelector, ...] = ()
+    """What the affinity and spread terms of all pods in the cluster select: other labels set no pod apart."""
 
     def classes(self, pods: Iterable[Pod]) -> list[PodClass]:
         """Group pods that may take each other's place; larger kinds are not ordered first here."""
@@ -35,8 +37,14 @@ class Grouper:
             may_use_spot = self.judge.refusal(pod) is None
             replicas = self.judge.count(pod)
             owner = (pod.namespace, pod.owner) if may_use_spot and replicas > 1 else None
-            groups.setdefault((shape_key(pod), owner, may_use_spot), []).append(pod)
+            groups.setdefault((self._likeness(pod), owner, may_use_spot), []).append(pod)
         return [c for group in groups.values() for c in self._split(group)]
+
+    def _likeness(self, pod: Pod) -> Hashable:
+        if pod.pod_affinity or pod.pod_anti_affinity or pod.topology_spread or pod.claims:
+            return shape_key(pod)
+        hit = tuple(i for i, s in enumerate(self.meant) if selectors.selects(s, pod.labels))
+        return (shape_key(replace(pod, namespace="", labels={})), hit, pod.namespace if hit else "")
 
     def _split(self, pods: list[Pod]) -> list[PodClass]:
         sample = pods[0]
@@ -63,6 +71,16 @@ class Grouper:
             if wanted == labels["topology.kubernetes.io/zone"]:
                 usable.append(zone.zone_id)
         return sorted(usable, key=str) or [None]
+
+
+def selectors_meant(pods: Iterable[Pod]) -> tuple[LabelSelector, ...]:
+    """Give every selector that some pod's affinity or spread term has."""
+    found: dict[LabelSelector, None] = {}
+    for pod in pods:
+        for term in (*pod.pod_affinity, *pod.pod_anti_affinity, *pod.topology_spread):
+            if term.selector is not None:
+                found.setdefault(term.selector)
+    return tuple(sorted(found, key=repr))
 
 
 def spreads_over_zones(pod: Pod) -> bool:
