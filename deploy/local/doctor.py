@@ -5,11 +5,12 @@ import shutil
 from dataclasses import dataclass
 
 import aiohttp
-import asyncpg
+from nats.errors import Error as NatsError
 
 from deploy.local import nats_server, postgres
 from deploy.local.errors import StackError
 from deploy.local.home import Home
+from deploy.local.schemas import reason
 from deploy.local.stack import unready_reason
 from shared.runtime import streams
 
@@ -27,18 +28,20 @@ class Finding:
 
 async def examine(home: Home) -> list[Finding]:
     """Check the machine first, then what runs on it."""
-    found = [_binaries(), _folder(home), _disk(home), _credentials()]
+    found = [_binaries(), _folder(home), _credentials()]
+    if home.path.is_dir():
+        found.append(_disk(home))
     state = home.state()
     if state is None:
         return [*found, Finding("stack", ok=True, advice="nothing runs; `spotopt up` starts it")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http:
         for name, port in state["health_ports"].items():
-            reason = await unready_reason(http, port)
+            trouble = await unready_reason(http, port)
             found.append(
                 Finding(
                     f"{name} is ready",
-                    reason is None,
-                    f"{reason}; see {home.logs}/{name}.log" if reason else "",
+                    trouble is None,
+                    f"{trouble}; see {home.logs}/{name}.log" if trouble else "",
                 )
             )
     found.append(await _dead_letters(home, state["nats_url"]))
@@ -84,16 +87,15 @@ def _credentials() -> Finding:
 
 
 async def _dead_letters(home: Home, nats_url: str) -> Finding:
+    password = os.environ.get("SPOTOPT_NATS_PASSWORD") or home.secrets().bus[nats_server.ADMIN]
     try:
-        client = await streams.connect(
-            nats_url, user=nats_server.ADMIN, password=home.secrets().bus[nats_server.ADMIN], name="doctor"
-        )
+        client = await streams.connect(nats_url, user=nats_server.ADMIN, password=password, name="doctor")
         try:
             count = (await client.jetstream().stream_info(streams.DLQ_STREAM)).state.messages
         finally:
             await client.close()
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        return Finding("bus", ok=False, advice=f"nats-server at {nats_url} does not answer: {error}")
+    except (OSError, NatsError) as error:
+        return Finding("bus", ok=False, advice=f"nats-server at {nats_url} does not answer: {reason(error)}")
     return Finding(
         "no dead letters", count == 0, f"{count} dead letters; see `spotopt dlq list`" if count else ""
     )

@@ -181,7 +181,7 @@ class Home:
                     return None
             state: dict[str, Any] = json.loads(self.state_file.read_text())
             os.kill(state["pid"], 0)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return state
 

@@ -3,6 +3,7 @@
 `spotopt migrate` alone creates and updates them; services bind to what is there and refuse to start without it.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -252,6 +253,7 @@ async def connect(url: str, *, user: str, password: str, name: str) -> Client:
         await client.close()
         raise (troubles[-1] if troubles else error) from error
     except BaseException:
-        await client.close()  # a server that refuses us leaves its socket open
+        with contextlib.suppress(AssertionError):  # what is no URL was never tried
+            await client.close()  # a server that refuses us leaves its socket open
         raise
     return client

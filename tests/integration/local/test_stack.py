@@ -1,6 +1,7 @@
 """The embedded stack as processes: what is kept, what is restarted, what ends with whom."""
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 
 from deploy.local import postgres
 from tests.integration.local.terminal import Terminal
@@ -42,6 +44,14 @@ async def test_what_people_stored_is_there_after_a_stop_and_after_a_kill(termina
     for name in ("secrets.json", "stack.json", "nats.json"):
         assert stat.S_IMODE((terminal.home / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE(terminal.home.stat().st_mode) == 0o700
+
+    letters, doctor = await asyncio.gather(terminal.run("dlq", "list"), terminal.run("doctor", "-o", "json"))
+    assert (letters.code, letters.out) == (0, "There are no dead letters.\n")
+    assert doctor.code == 1
+    assert [check["check"] for check in json.loads(doctor.out) if not check["ok"]] == ["pricing is ready"]
+    status = await terminal.run("status", "-o", "yaml")
+    assert status.code == 3
+    assert [s["service"] for s in yaml.safe_load(status.out)["services"] if not s["ready"]] == ["pricing"]
 
     second = await terminal.run("up")
     assert (second.code, second.err.count("\n")) == (1, 1)
