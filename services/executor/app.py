@@ -8,6 +8,7 @@ from services.executor.adapters.credentials import LentSessions
 from services.executor.adapters.ec2 import Ec2Cloud
 from services.executor.adapters.postgres import PostgresUnitOfWorkFactory
 from services.executor.adapters.pricing_client import BusQuotes
+from services.executor.adapters.retention import forget_old
 from services.executor.adapters.safe_mode import KeyValueSwitch
 from services.executor.adapters.signing_keys import StoredSigningKeys, secrets_key
 from services.executor.entrypoints.subscribers import subscribe
@@ -17,6 +18,7 @@ from services.executor.settings import ExecutorSettings
 from shared.runtime.service import Runtime
 
 GAPS_PERIOD = timedelta(seconds=2)
+RETENTION_PERIOD = timedelta(hours=6)
 
 
 def wiring(settings: ExecutorSettings) -> Callable[[Runtime], Awaitable[None]]:
@@ -54,6 +56,12 @@ def wiring(settings: ExecutorSettings) -> Callable[[Runtime], Awaitable[None]]:
         worker = Worker(tools=tools, leases=runtime.leases, lifetime=settings.lease_lifetime)
         runtime.every("worker", settings.tick_period, worker.tick)
         runtime.every("gaps", GAPS_PERIOD, lambda: ask_for_gaps(runtime.bus, tools=tools))
+        runtime.every(
+            "retention",
+            RETENTION_PERIOD,
+            lambda: forget_old(runtime.database, clock=runtime.clock, kept=settings.history_kept),
+            first=False,
+        )
         runtime.on_close(worker.close)
 
     return wire

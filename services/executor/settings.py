@@ -46,3 +46,6 @@ class ExecutorSettings(ServiceSettings):
 
     capacity_flag_lifetime: timedelta = timedelta(minutes=10)
     """How long our own flag keeps launches from a pool that had no capacity."""
+
+    history_kept: timedelta = timedelta(days=400)
+    """How long finished executions, and what safe mode held back, can be looked up."""

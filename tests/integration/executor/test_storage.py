@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.executor.adapters.postgres import PostgresUnitOfWorkFactory
+from services.executor.adapters.retention import forget_old
 from services.executor.adapters.safe_mode import KeyValueSwitch
 from services.executor.adapters.signing_keys import StoredSigningKeys, secrets_key
 from services.executor.domain.offering_choice import Flag
@@ -267,3 +268,54 @@ async def test_safe_mode_is_told_from_a_bus_that_is_away(bus_for: BusFor) -> Non
     assert await read() is Switch.OFF
     await bus.stop()
     assert await read() is Switch.UNREADABLE
+
+
+async def test_what_nobody_asks_for_any_more_is_forgotten(
+    database: Database, units: PostgresUnitOfWorkFactory
+) -> None:
+    def ended(number: int, days: int) -> Execution:
+        at = EPOCH - timedelta(days=days)
+        return an_execution(number, status=ExecutionStatus.SUCCEEDED, finished_at=at, is_main=False)
+
+    running, old, recent = an_execution(1), ended(2, 500), ended(3, 100)
+    async with units() as uow:
+        for execution in (running, old, recent):
+            await uow.executions.add(execution, steps_of(execution.id, [MOVE]))
+        await uow.flags.put(Flag(POOL, EPOCH - timedelta(seconds=1)))
+        await uow.notices.add("i-old", "spot_interruption", at=EPOCH - timedelta(days=500))
+    async with database.transaction() as transaction:
+        connection = transaction.connection
+        for name, days in (("running", 10), ("gone", 10), ("fresh", 0)):
+            subject = running.id if name == "running" else name
+            await connection.execute(
+                "insert into leases values ($1, 'h', 1, now() - make_interval(days => $2))",
+                f"execution:{subject}",
+                days,
+            )
+        for number, (status, days) in enumerate([("proposed", 8), ("proposed", 1), ("approved", 8)]):
+            await connection.execute(
+                "insert into approved_plans values ($1, 'c1', '', '', $2, $3)",
+                UUID(int=number),
+                status,
+                EPOCH - timedelta(days=days),
+            )
+        await connection.execute(
+            "insert into cluster_objects values ('c1', 'node', 'here', ''); "
+            "insert into node_instances values ('i-here', 'c1', 'here'), ('i-gone', 'c1', 'gone')"
+        )
+    await forget_old(database, clock=CLOCK, kept=timedelta(days=400))
+    async with units() as uow:
+        assert await uow.executions.find(old.id) is None
+        assert not await uow.executions.steps(old.id)
+        assert await uow.executions.find(recent.id) is not None
+        assert await uow.executions.find(running.id) is not None
+    async with database.transaction() as transaction:
+
+        async def left(table: str, column: str) -> list[str]:
+            rows = await transaction.connection.fetch(f"select {column}::text as it from {table} order by 1")
+            return [row["it"] for row in rows]
+
+        assert await left("pool_flags", "region") == await left("notices", "kind") == []
+        assert await left("leases", "name") == [f"execution:{running.id}", "execution:fresh"]
+        assert await left("approved_plans", "plan_id") == [str(UUID(int=1)), str(UUID(int=2))]
+        assert await left("node_instances", "instance_id") == ["i-here"]
