@@ -292,6 +292,19 @@ async def test_a_baseline_begins_its_own_slice(world: World) -> None:
     assert rows == [(NOON, True), (NOON + timedelta(minutes=2), False)]
 
 
+async def test_a_workload_that_grows_does_not_end_the_savings(world: World) -> None:
+    await world.price("0.06", at=NOON - SLICE)
+    await world.snapshot((NODE,), PODS)
+    await world.execution()
+    grown = world.started(vcpu="0", gib="0").model_copy(update={"trigger": "pending_pods"})
+    await world.begin(grown)
+    world.clock.move(SLICE)
+    await world.heartbeat()
+    assert await world.close() == 1
+    (one,) = await world.savings()
+    assert one.savings_usd > 0
+
+
 async def test_a_baseline_that_arrives_late_does_not_overtake_a_newer_one(world: World) -> None:
     await world.price("0.06", at=NOON - SLICE)
     await world.snapshot((NODE,), PODS)
