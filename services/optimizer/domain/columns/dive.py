@@ -1,0 +1,84 @@
+"""From shares of nodes to whole nodes: fix what is whole, then the nearest to whole, and price again.
+
+After each step columns are generated for the pods that are left, so that the last nodes suit the last pods.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.optimizer.domain.columns.arrays import Ints
+from services.optimizer.domain.columns.generate import Generator
+from services.optimizer.domain.columns.master import Column, Master
+from services.optimizer.domain.columns.problem import UNBOUNDED
+
+WHOLE = 1_000_000
+"""Shares are compared in millionths: what rounding adds decides nothing."""
+NEARLY = 20
+"""Shares less than this off a whole are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One node chosen, by rows of the reduced problem."""
+
+    offer: int
+    counts: Ints
+
+
+class Diver:
+    """Rounds relaxations."""
+
+    def __init__(self, master: Master, generator: Generator) -> None:
+        self._master = master
+        self._generator = generator
+
+    def dive(self, counts: Ints, copies: Ints, *, rounds: int, share: int) -> tuple[list[Load], Ints]:
+        """Choose whole nodes for `counts` pods.
+
+        Args:
+            counts: per shape.
+            copies: per offer, how many there may be.
+            rounds: of pricing after each step.
+            share: one in so many of the nodes still to come is rounded up in one step.
+
+        Returns:
+            The nodes, and the pods left out.
+        """
+        left, copies = counts.copy(), copies.copy()
+        chosen: list[Load] = []
+        while left.any():
+            relaxation = self._generator.refine(left, copies, rounds)
+            levels = np.rint(relaxation.levels * WHOLE).astype(np.int64)
+            whole = (levels + NEARLY) // WHOLE
+            parts = levels - whole * WHOLE
+            picks = [(int(c), int(whole[c])) for c in np.flatnonzero(whole)]
+            if not picks:
+                used = np.flatnonzero(parts > NEARLY)
+                if not len(used):
+                    break  # what is left is cheaper left out, or fits no copy that is left
+                order = used[np.lexsort((used, -parts[used]))]
+                ups = max(int(parts[used].sum()) // WHOLE // share, 1)
+                picks = [(int(c), 1) for c in order[:ups]]
+            before = len(chosen)
+            for at, times in picks:
+                self._take(
+                    self._master.columns[at], times, left, copies, chosen, is_first=len(chosen) == before
+                )
+            if len(chosen) == before:
+                break
+        return chosen, left
+
+    def _take(
+        self, column: Column, times: int, left: Ints, copies: Ints, chosen: list[Load], *, is_first: bool
+    ) -> None:
+        for i in range(min(times, int(copies[column.offer]))):
+            held = np.minimum(column.counts, left)
+            # Columns chosen before may have taken what this one was for: then look anew.
+            short = int((column.counts - held).sum())
+            if not held.any() or (short and not (is_first and i == 0)):
+                return
+            left -= held
+            if copies[column.offer] < UNBOUNDED:
+                copies[column.offer] -= 1
+            chosen.append(Load(column.offer, held))

@@ -1,0 +1,68 @@
+"""A first fleet and a first bound, in a moment: what resources are worth, and nodes filled by that."""
+
+import highspy
+import numpy as np
+
+from services.optimizer.domain.columns.arrays import Ints
+from services.optimizer.domain.columns.master import Column
+from services.optimizer.domain.columns.pricing import Pricer
+from services.optimizer.domain.columns.problem import UNBOUNDED
+from services.optimizer.domain.columns.reduced import NANO, Reduced
+
+
+def resource_worths(reduced: Reduced) -> Ints:
+    """Give per shape the sum of what its resources are worth, when nodes could be bought by the slice.
+
+    Limited offers count as unlimited here: these prices prove no more than that.
+    """
+    shapes, resources = reduced.requests.shape
+    if shapes == 0:
+        return np.zeros(0, dtype=np.int64)
+    scale = np.maximum(reduced.room.max(axis=0), 1).astype(np.float64)
+    lp = highspy.Highs()
+    lp.setOptionValue("output_flag", False)
+    lp.setOptionValue("threads", 1)
+    lp.setOptionValue("presolve", "off")
+    demand = (reduced.counts[:, None] * reduced.requests).sum(axis=0) / scale
+    none = np.zeros(0, dtype=np.int32)
+    lp.addRows(resources, demand, np.full(resources, lp.inf), 0, none, none, np.zeros(0))
+    offers = len(reduced.nano_usd)
+    lp.addCols(
+        offers,
+        np.maximum(reduced.nano_usd, NANO) * 1e-9,
+        np.zeros(offers),
+        np.full(offers, lp.inf),
+        offers * resources,
+        np.arange(offers, dtype=np.int32) * resources,
+        np.tile(np.arange(resources, dtype=np.int32), offers),
+        (reduced.room / scale).ravel(),
+    )
+    lp.run()
+    duals = np.maximum(np.array(lp.getSolution().row_dual), 0.0) / scale
+    return np.maximum(np.rint(reduced.requests @ duals * 1e9), 1).astype(np.int64)
+
+
+def greedy(reduced: Reduced, pricer: Pricer, worths: Ints) -> list[tuple[Column, int]]:
+    """Choose again and again the node whose load is worth most for its price, as often as pods last."""
+    left, copies = reduced.counts.copy(), reduced.copies.copy()
+    fleet: list[tuple[Column, int]] = []
+    rows = np.flatnonzero(copies > 0)
+    while left.any() and len(rows):
+        loads = pricer.price(worths, None, left, rows, 0, any_load=True).loads[rows]
+        prices = np.maximum(pricer.cost(rows, loads), 1)
+        score = np.rint((loads @ worths) / prices * 1e6).astype(np.int64)
+        # Of equals the larger node: it settles more pods at once.
+        order = np.lexsort((np.arange(len(rows)), -reduced.nano_usd[rows], -score))
+        best = int(order[0])
+        load = loads[best]
+        held = load > 0
+        if not held.any():
+            break
+        offer = int(rows[best])
+        times = min(int((left[held] // load[held]).min()), int(copies[offer]))
+        fleet.append((pricer.columns([offer], load[None, :])[0], times))
+        left = left - times * load
+        if copies[offer] < UNBOUNDED:
+            copies[offer] -= times
+        rows = rows[copies[rows] > 0]
+    return fleet

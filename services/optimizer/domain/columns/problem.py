@@ -1,0 +1,124 @@
+"""What the solver is asked and what it answers, as numbers only."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from services.optimizer.domain.columns.arrays import Bools, Ints
+
+UNBOUNDED = np.iinfo(np.int64).max // 4
+"""Of copies, and of pods per node: no limit."""
+
+
+def _no_limits() -> Ints:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_costs() -> Ints:
+    return np.zeros((0, 0), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetProblem:
+    """Pods by shape, and the nodes that may be had for them.
+
+    A node that runs already is an offer with one copy, at what keeping it costs.
+    """
+
+    requests: Ints
+    """Shape x resource: what one pod takes."""
+    counts: Ints
+    """Per shape: how many pods."""
+    room: Ints
+    """Offer x resource: what a node has for pods, daemons taken off."""
+    micro_usd: Ints
+    """Per offer: price of a node an hour."""
+    allowed: Bools
+    """Offer x shape: whether such a pod may run on such a node."""
+    per_node: Ints = field(default_factory=_no_limits)
+    """Per shape: how many one node may hold; empty: any number."""
+    copies: Ints = field(default_factory=_no_limits)
+    """Per offer: how many nodes there may be; empty: any number."""
+    pod_micro_usd: Ints = field(default_factory=_no_costs)
+    """Offer x shape: what running one pod there costs beside the node, such as risk; empty: nothing."""
+
+    def __post_init__(self) -> None:
+        shapes, offers = len(self.counts), len(self.micro_usd)
+        resources = self.requests.shape[1] if self.requests.ndim == 2 else -1
+        wanted = {
+            "requests": (shapes, resources),
+            "room": (offers, resources),
+            "allowed": (offers, shapes),
+        }
+        if self.per_node.size:
+            wanted["per_node"] = (shapes,)
+        if self.copies.size:
+            wanted["copies"] = (offers,)
+        if self.pod_micro_usd.size:
+            wanted["pod_micro_usd"] = (offers, shapes)
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} is {getattr(self, name).shape}, not {shape}")
+        for name in ("requests", "counts", "room", "micro_usd", "per_node", "copies", "pod_micro_usd"):
+            values = getattr(self, name)
+            if values.size and int(values.min()) < 0:
+                raise ValueError(f"{name} holds {int(values.min())}")
+
+
+class Ending(StrEnum):
+    """Why the search for a better fleet or bound ended."""
+
+    CONVERGED = "converged"
+    """No node can lower the relaxation any more, to within the tolerance."""
+    BUDGET = "budget"
+    """The rounds allowed were used up."""
+    STOPPED = "stopped"
+    """The caller said so; another run may end elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNode:
+    """One node: which offer, and how many pods of each shape."""
+
+    offer: int
+    counts: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSolution:
+    """A fleet, and what no fleet can undercut."""
+
+    nodes: tuple[PlannedNode, ...]
+    unplaced: Ints
+    """Per shape: pods that no node has room for, or that limited copies leave out."""
+    micro_usd: int
+    """Of the nodes and of what their pods cost there."""
+    lower_bound_micro_usd: int
+    """What any fleet costs that leaves no pod out but those left out here."""
+    rounds: int
+    """Of pricing, until the bound."""
+    ended_by: Ending
+
+    @property
+    def gap_ratio(self) -> float:
+        """How far the fleet is from the bound at most."""
+        if self.lower_bound_micro_usd <= 0:
+            return 0.0 if self.micro_usd <= 0 else float("inf")
+        return max(self.micro_usd / self.lower_bound_micro_usd - 1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long to look; a run that ends by these is repeatable."""
+
+    rounds: int = 400
+    """Of pricing for the bound."""
+    tolerance_ratio: float = 2e-4
+    """The relaxation is solved when it is this near to its bound."""
+    search_steps: int = 20_000
+    """Of one knapsack."""
+    dive_rounds: int = 4
+    """Of pricing after each step of rounding."""
+    improvements: int = 40
+    """Attempts to rebuild the worst part of the fleet."""

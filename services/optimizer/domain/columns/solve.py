@@ -1,0 +1,162 @@
+"""The whole solver: a first fleet, the bound, rounding, repair.
+
+An anytime solver: whenever it is told to stop it gives the best fleet it has, and a bound that holds.
+Everything is decided on whole numbers with ties broken by order, on one thread: the same problem gives the
+same fleet, however its shapes and offers were numbered, unless it was told to stop.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.optimizer.domain.columns.arrays import Ints
+from services.optimizer.domain.columns.dive import Diver, Load
+from services.optimizer.domain.columns.generate import Generated, Generator
+from services.optimizer.domain.columns.master import Master, penalties
+from services.optimizer.domain.columns.opening import greedy, resource_worths
+from services.optimizer.domain.columns.pricing import Pricer
+from services.optimizer.domain.columns.problem import (
+    UNBOUNDED,
+    Effort,
+    Ending,
+    FleetProblem,
+    FleetSolution,
+    PlannedNode,
+)
+from services.optimizer.domain.columns.reduced import NANO, Reduced, reduce
+from services.optimizer.domain.columns.repair import Repairer
+
+SHARES = (8, 3)
+"""One in so many of the nodes to come is rounded at once: carefully, or in a hurry for many nodes."""
+MANY_NODES = 200
+REBUILT = (4, 8, 14, 24)
+"""How many of the worst nodes are built anew in turn."""
+
+
+def never() -> bool:
+    """Do not stop before the effort is spent."""
+    return False
+
+
+def solve_fleet(
+    problem: FleetProblem, *, effort: Effort | None = None, should_stop: Callable[[], bool] = never
+) -> FleetSolution:
+    """Find a cheap fleet for the problem, and prove how cheap one can be at most."""
+    reduced = reduce(problem)
+    if not len(reduced.shapes):
+        return FleetSolution(
+            nodes=(),
+            unplaced=problem.counts.copy(),
+            micro_usd=0,
+            lower_bound_micro_usd=0,
+            rounds=0,
+            ended_by=Ending.CONVERGED,
+        )
+    run = _Run(reduced, effort or Effort(), should_stop)
+    return _told(problem, reduced, *run.solve())
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    loads: list[Load]
+    left: Ints
+    nano_usd: int
+    """Penalties for pods left out included."""
+
+
+class _Run:
+    def __init__(self, reduced: Reduced, effort: Effort, should_stop: Callable[[], bool]) -> None:
+        self._reduced = reduced
+        self._effort = effort
+        self._should_stop = should_stop
+        self._penalties = penalties(reduced)
+        self._pricer = Pricer(reduced)
+        self._master = Master(reduced)
+        self._generator = Generator(reduced, self._master, self._pricer, effort, should_stop)
+        self._diver = Diver(self._master, self._generator)
+        self._repairer = Repairer(reduced)
+
+    def solve(self) -> tuple[_Fleet, Generated]:
+        worths = resource_worths(self._reduced)
+        best = self._opened(worths)
+        proof = self._generator.prove(
+            np.where(self._penalties > 0, np.minimum(worths, self._penalties), worths)
+        )
+        if proof.ended_by is Ending.STOPPED:
+            return best, proof
+        share = SHARES[0] if len(best.loads) < MANY_NODES else SHARES[1]
+        best = self._better(best, self._dived(self._reduced.counts, self._reduced.copies, share, ()))
+        return self._rebuilt(best, proof), proof
+
+    def _opened(self, worths: Ints) -> _Fleet:
+        chosen = greedy(self._reduced, self._pricer, worths)
+        self._master.add([c for c, _ in chosen])
+        loads = [Load(c.offer, c.counts) for c, times in chosen for _ in range(times)]
+        rows = np.arange(len(self._reduced.nano_usd), dtype=np.int64)
+        fills = self._pricer.price(worths, None, self._reduced.counts, rows, 0, any_load=True).loads
+        self._master.add(self._pricer.columns(rows.tolist(), fills))
+        held = sum((load.counts for load in loads), np.zeros_like(self._reduced.counts))
+        return self._fleet(self._repairer.downsized(loads), self._reduced.counts - held)
+
+    def _fleet(self, loads: list[Load], left: Ints) -> _Fleet:
+        return _Fleet(loads, left, self._repairer.cost(loads) + int(left @ self._penalties))
+
+    def _better(self, best: _Fleet, other: _Fleet | None) -> _Fleet:
+        return other if other is not None and other.nano_usd < best.nano_usd else best
+
+    def _dived(self, counts: Ints, copies: Ints, share: int, kept: Sequence[Load]) -> _Fleet | None:
+        """Build nodes for `counts` beside those kept; None when some pod found no node."""
+        loads, left = self._diver.dive(counts, copies, rounds=self._effort.dive_rounds, share=share)
+        if (left[self._penalties == 0] > 0).any():
+            return None
+        return self._fleet(self._repairer.repair([*kept, *loads]), left)
+
+    def _rebuilt(self, best: _Fleet, proof: Generated) -> _Fleet:
+        """Build the worst nodes anew: those that cost most over what their pods are worth."""
+        failed = 0
+        for attempt in range(self._effort.improvements):
+            close = best.nano_usd - proof.bound_nano_usd <= best.nano_usd * self._effort.tolerance_ratio
+            if self._should_stop() or close or failed >= len(REBUILT):
+                break
+            size = REBUILT[attempt % len(REBUILT)]
+            worst = self._worst(best.loads, proof.relaxation.worths, size)
+            kept = [load for i, load in enumerate(best.loads) if i not in worst]
+            held = sum((load.counts for load in kept), np.zeros_like(best.left))
+            copies = self._reduced.copies.copy()
+            for load in kept:
+                if copies[load.offer] < UNBOUNDED:
+                    copies[load.offer] -= 1
+            other = self._dived(self._reduced.counts - held, copies, len(best.loads), kept)
+            better = self._better(best, other)
+            failed = 0 if better is not best else failed + 1
+            best = better
+        return best
+
+    def _worst(self, loads: Sequence[Load], worths: Ints, size: int) -> set[int]:
+        wasted = [self._repairer.cost([load]) - int(load.counts @ worths) for load in loads]
+        order = sorted(range(len(loads)), key=lambda i: (-wasted[i], i))
+        return set(order[:size])
+
+
+def _told(problem: FleetProblem, reduced: Reduced, fleet: _Fleet, proof: Generated) -> FleetSolution:
+    nodes = []
+    unplaced = problem.counts.astype(np.int64).copy()
+    for load in fleet.loads:
+        counts = np.zeros(len(problem.counts), dtype=np.int64)
+        counts[reduced.shapes] = load.counts
+        unplaced -= counts
+        nodes.append(PlannedNode(int(reduced.offers[load.offer]), counts))
+    nodes.sort(key=lambda n: (n.offer, tuple(-n.counts)))
+    waived = int(fleet.left @ penalties(reduced))
+    cost = fleet.nano_usd - waived
+    # Prices are whole micro-USD, and so is what any fleet costs: the bound may be rounded up.
+    lower = max(-(-(proof.bound_nano_usd - waived) // NANO), 0)
+    return FleetSolution(
+        nodes=tuple(nodes),
+        unplaced=unplaced,
+        micro_usd=cost // NANO,
+        lower_bound_micro_usd=lower,
+        rounds=proof.rounds,
+        ended_by=proof.ended_by,
+    )
