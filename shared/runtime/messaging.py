@@ -6,7 +6,8 @@ FastStream's own default terminates a message whose handler raised: it is lost. 
 - a server we depend on is down: no message's fault; this consumer waits and tries again, and counts no attempt;
 - retryable or unexpected: given back with a delay that grows; when the schedule is used up, dead;
 - permanent or malformed: dead at once. A dead letter is stored in the DLQ stream before the original is terminated;
-- more than 20 dead letters a minute stop the consumer: then it is us, not the messages.
+- more than 20 dead letters a minute stop the consumer: then it is us, not the messages. Of agents' messages one
+  cluster's count once: a tenant who sends rubbish must not stop what everybody needs.
 """
 
 import asyncio
@@ -140,7 +141,7 @@ class Bus:
         if self._database is None:
             raise ValueError("only a service with a database consumes")
         database = self._database
-        recent_deaths: deque[float] = deque(maxlen=DEAD_LETTERS_A_MINUTE + 1)
+        recent_deaths: deque[tuple[float, str]] = deque(maxlen=DEAD_LETTERS_A_MINUTE + 1)
 
         async def handle_once(raw: Msg) -> None:
             try:
@@ -304,7 +305,9 @@ class Bus:
                     log.info("consumer_resumed", consumer=durable)
                 return
 
-    async def _decide(self, error: Exception, raw: Msg, durable: str, recent_deaths: deque[float]) -> None:
+    async def _decide(
+        self, error: Exception, raw: Msg, durable: str, recent_deaths: deque[tuple[float, str]]
+    ) -> None:
         attempt = raw.metadata.num_delivered
         delay = retry_delay(attempt, error)
         if isinstance(error, UnavailableError):
@@ -327,8 +330,12 @@ class Bus:
         await raw.term()
         handled.labels(raw.subject.rsplit(".", 1)[0], "dead").inc()
         seconds = self._clock.now().timestamp()
-        recent_deaths.append(seconds)
-        if len(recent_deaths) > DEAD_LETTERS_A_MINUTE and seconds - recent_deaths[0] < 60:
+        if raw.subject.startswith("agent.") and any(
+            subject == raw.subject and seconds - at < 60 for at, subject in recent_deaths
+        ):
+            return
+        recent_deaths.append((seconds, raw.subject))
+        if len(recent_deaths) > DEAD_LETTERS_A_MINUTE and seconds - recent_deaths[0][0] < 60:
             self._health.trouble(
                 durable, "stopped: more than 20 dead letters in a minute; see spotopt dlq list"
             )

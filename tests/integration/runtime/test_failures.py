@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from shared.contracts.v1.agent import HeartbeatSent
 from shared.contracts.v1.executor import NodeInterrupted
 from shared.kernel.errors import PermanentError, UnavailableError
 from shared.runtime import dead_letters, messaging, streams
@@ -86,6 +87,26 @@ async def test_too_many_dead_letters_stop_the_consumer_and_nothing_more_is_lost(
     assert len(died) == messaging.DEAD_LETTERS_A_MINUTE + 1
     assert await unacknowledged(bus) == 4
     await bus.stop()  # must not wait for the consumer that stands still
+
+
+async def test_rubbish_of_one_agent_does_not_stop_what_everybody_needs(
+    make_database: MakeDatabase, bus_for: BusFor
+) -> None:
+    bus = await bus_for("gateway", await make_database("gateway"))
+    heard: list[str] = []
+
+    async def hear(message: HeartbeatSent, _transaction: Transaction) -> None:
+        heard.append(message.scope)
+
+    bus.consume(HeartbeatSent, hear)
+    await bus.broker.start()
+    for _ in range(messaging.DEAD_LETTERS_A_MINUTE + 5):
+        await bus.js.publish("agent.evt.v1.heartbeat_sent.evil", b"rubbish")
+    good = HeartbeatSent.make(
+        scope="c1", clock=SystemClock(), ids=UuidSeven(), agent_version="1", epoch=1, sequence=1
+    )
+    await bus.js.publish("agent.evt.v1.heartbeat_sent.c1", good.model_dump_json().encode())
+    await until(lambda: heard, is_=["c1"])
 
 
 async def test_a_waiting_consumer_ends_with_its_process(make_database: MakeDatabase, bus_for: BusFor) -> None:
