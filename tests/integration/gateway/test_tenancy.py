@@ -30,6 +30,18 @@ async def test_every_table_with_an_organization_is_forced_to_row_level_security(
     assert {row["owner"] for row in rows} == {"gateway_owner"}
 
 
+async def test_the_running_role_is_held_by_row_level_security(stage: Stage) -> None:
+    async with stage.database.transaction() as transaction:
+        role = await transaction.connection.fetchrow(
+            "select rolname, rolsuper or rolbypassrls as passes from pg_roles where rolname = current_user"
+        )
+        reaches_owner = await transaction.connection.fetchval(
+            "select pg_has_role(current_user, 'gateway_owner', 'member')"
+        )
+    assert role is not None
+    assert (role["rolname"], role["passes"], reaches_owner) == ("gateway", False, False)
+
+
 async def test_a_forgotten_where_gives_only_ones_own_rows(stage: Stage) -> None:
     ours, theirs = await stage.sign_up("ada@example.com"), await stage.sign_up("bob@example.com")
     for granted in (ours, theirs):

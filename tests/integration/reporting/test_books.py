@@ -431,3 +431,16 @@ async def test_an_organization_sees_its_own_rows_only(world: World) -> None:
         await world.rows(
             "insert into activity values ('acme', gen_random_uuid(), now(), null, 'x', 'x')", "other"
         )
+
+
+async def test_every_table_with_an_organization_is_forced_to_row_level_security(world: World) -> None:
+    rows = await world.rows(
+        "select relname, relrowsecurity and relforcerowsecurity from pg_class c"
+        " join pg_attribute a on a.attrelid = c.oid and a.attname = 'organization_id'"
+        " where relkind = 'r' and relnamespace = 'reporting'::regnamespace"
+    )
+    assert len(rows) > 10
+    # The one that says whose a cluster is, which must be known before anybody can act for its organization.
+    assert {name for name, is_forced in rows if not is_forced} == {"clusters"}
+    passes = "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
+    assert await world.rows(passes) == [(False,)]
