@@ -101,6 +101,60 @@ def decode_chunk(body: bytes) -> ClusterObjects:
         raise MalformedChunkError(f"a snapshot chunk is malformed: {str(error)[:200]}") from error
 
 
+class DecodedCopy:
+    """One cluster's copy, kept decoded from look to look: only rows that were written since are read again.
+
+    A row's version is its xmin, the transaction that wrote it. It is one statement, so that what is seen is a state
+    the copy really was in.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], tuple[int, Any]] = {}
+        self._copy: ClusterCopy | None = None
+
+    async def look(self, connection: Connection, cluster_id: str) -> ClusterCopy | None:
+        """Return the copy as it is now; None before its first snapshot."""
+        mark = await connection.fetchrow(
+            "select epoch, sequence, as_of from cluster_marks where cluster_id = $1", cluster_id
+        )
+        if mark is None or mark["as_of"] is None:
+            return None
+        position = Position(mark["epoch"], mark["sequence"])
+        if self._copy is None or self._copy.position != position:
+            # Objects are read after the mark: they are at least as new as `position`, never older.
+            objects = await self._objects(connection, cluster_id)
+            self._copy = ClusterCopy(objects, position, mark["as_of"])
+        return replace(self._copy, as_of=mark["as_of"])
+
+    async def _objects(self, connection: Connection, cluster_id: str) -> ClusterObjects:
+        rows = await connection.fetch(
+            """
+            select kind, key, version, body
+            from (
+                select kind, key, xmin::text as version, body from cluster_objects where cluster_id = $1
+            ) as there
+            full join unnest($2::text[], $3::text[], $4::text[]) as held (kind, key, version)
+                using (kind, key, version)
+            where there.version is null or held.version is null
+            """,
+            cluster_id,
+            [kind for kind, _ in self._held],
+            [key for _, key in self._held],
+            [version for version, _ in self._held.values()],
+        )
+        for row in rows:
+            if row["body"] is None:
+                del self._held[row["kind"], row["key"]]
+        for row in rows:
+            if row["body"] is not None:
+                value = _ADAPTERS[ObjectKind(row["kind"])].validate_json(row["body"])
+                self._held[row["kind"], row["key"]] = row["version"], value
+        found: dict[str, list[Any]] = {kind.value: [] for kind in ObjectKind}
+        for kind, key in sorted(self._held):
+            found[kind].append(self._held[kind, key][1])
+        return ClusterObjects(**{_FIELDS[ObjectKind(kind)]: tuple(values) for kind, values in found.items()})
+
+
 class ClusterStore:
     """The tables of shared/runtime/sql/cluster.sql, within one transaction."""
 
@@ -217,20 +271,7 @@ class ClusterStore:
 
     async def copy(self, cluster_id: str) -> ClusterCopy | None:
         """Return all we know about a cluster; None before its first snapshot."""
-        mark = await self._connection.fetchrow(
-            "select epoch, sequence, as_of from cluster_marks where cluster_id = $1", cluster_id
-        )
-        if mark is None or mark["as_of"] is None:
-            return None
-        rows = await self._connection.fetch(
-            "select kind, body from cluster_objects where cluster_id = $1 order by kind, key", cluster_id
-        )
-        found: dict[ObjectKind, list[Any]] = {kind: [] for kind in ObjectKind}
-        for row in rows:
-            kind = ObjectKind(row["kind"])
-            found[kind].append(_ADAPTERS[kind].validate_json(row["body"]))
-        objects = ClusterObjects(**{_FIELDS[kind]: tuple(values) for kind, values in found.items()})
-        return ClusterCopy(objects, Position(mark["epoch"], mark["sequence"]), mark["as_of"])
+        return await DecodedCopy().look(self._connection, cluster_id)
 
     async def gaps(self, *, now: datetime) -> list[str]:
         """Name clusters to ask for a snapshot, and note that they are asked.

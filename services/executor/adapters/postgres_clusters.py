@@ -1,5 +1,7 @@
 """Clusters, their configuration and our copy of them, in the executor's own schema."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -7,19 +9,26 @@ from services.executor.ports import Cluster, ClusterConfig, Picture
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
 from shared.contracts.v1.gateway import ClusterConfigured, ClusterRegistered
 from shared.contracts.v1.policy import NodeTemplate, Policy
-from shared.kernel.workload import ClusterObjects, Node
-from shared.runtime.cluster_store import ClusterStore, decode_chunk
+from shared.kernel.workload import Node
+from shared.runtime.cluster_store import ClusterStore, DecodedCopy, decode_chunk
 from shared.runtime.postgres import Connection
 
 
 class PictureCache:
-    """The newest decoded copy of each cluster: decoding thousands of pods twice a second would be the main load.
+    """The decoded copy of each cluster: reading thousands of pods twice a second would be the main load.
 
-    It is keyed by the copy's position, so a replica that holds an old one finds out by itself.
+    Each finds out by itself what changed, whichever replica wrote it.
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, tuple[tuple[int, int], ClusterObjects]] = {}
+        self._held: defaultdict[str, DecodedCopy] = defaultdict(DecodedCopy)
+        self._looking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def look(self, connection: Connection, cluster_id: str) -> Picture | None:
+        """Give the picture as it is now."""
+        async with self._looking[cluster_id]:
+            copy = await self._held[cluster_id].look(connection, cluster_id)
+        return None if copy is None else Picture(copy.objects, copy.as_of)
 
 
 class PostgresClusterRepository:
@@ -89,21 +98,7 @@ class PostgresClusterRepository:
 
     async def picture(self, cluster_id: str) -> Picture | None:
         """See the port."""
-        mark = await self._connection.fetchrow(
-            "select epoch, sequence, as_of from cluster_marks where cluster_id = $1", cluster_id
-        )
-        if mark is None or mark["as_of"] is None:
-            return None
-        position = (mark["epoch"], mark["sequence"])
-        held = self._cache.held.get(cluster_id)
-        if held is not None and held[0] == position:
-            return Picture(held[1], mark["as_of"])
-        copy = await self._store.copy(cluster_id)
-        if copy is None:
-            return None
-        # Objects are read after the mark: they are at least as new as `position`, never older.
-        self._cache.held[cluster_id] = (position, copy.objects)
-        return Picture(copy.objects, mark["as_of"])
+        return await self._cache.look(self._connection, cluster_id)
 
     async def gaps(self, *, now: datetime) -> Sequence[str]:
         """See the port."""

@@ -15,7 +15,7 @@ from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
 from shared.kernel.cluster_state import Position, Verdict
 from shared.kernel.workload import ClusterObjects, ObjectKind, ObjectRef, Pod
 from shared.runtime import cluster_store
-from shared.runtime.cluster_store import ClusterStore, MalformedChunkError, encode_chunk
+from shared.runtime.cluster_store import ClusterStore, DecodedCopy, MalformedChunkError, encode_chunk
 from shared.runtime.ids import UuidSeven
 from shared.runtime.postgres import Database
 from tests.builders import make_node, make_pod
@@ -324,3 +324,38 @@ def registered(organization_id: str = "o1") -> ClusterRegistered:
         name="production",
         cloud_account=CloudAccountRef(id="a1", account_number="123456789012", region="us-east-1"),
     )
+
+
+async def test_a_decoded_copy_reads_only_what_was_written_since_and_never_differs(
+    make_database: MakeDatabase,
+) -> None:
+    database = await make_database("optimizer")
+    held = DecodedCopy()
+
+    async def write(*messages: Message) -> tuple[Pod, ...]:
+        async with database.transaction() as transaction:
+            for message in messages:
+                store = ClusterStore(transaction.connection)
+                if isinstance(message, ClusterChanged):
+                    await store.apply(message)
+                else:
+                    await store.add_chunk(message)
+        async with database.transaction() as transaction:
+            look = await held.look(transaction.connection, "c1")
+            assert look == await ClusterStore(transaction.connection).copy("c1")
+        assert look is not None
+        return look.objects.pods
+
+    async with database.transaction() as transaction:
+        assert await held.look(transaction.connection, "c1") is None
+    pods = [make_pod(f"web-{n}") for n in range(4)]
+    first = await write(*chunks(ClusterObjects(pods=tuple(pods)), Position(1, 0)))
+    changed = make_pod("web-1", node="n1")
+    second = await write(delta(Position(1, 1), changed, make_pod("another"), gone=["web-2"]))
+    assert [pod.name for pod in second] == ["another", "web-0", "web-1", "web-3"]
+    assert second[2] == changed
+    assert second[1] is first[0], "what was not written is not decoded again"
+    third = await write(*chunks(ClusterObjects(pods=(pods[2],)), Position(2, 0)))
+    assert [pod.name for pod in third] == ["web-2"]
+    fourth = await write(delta(Position(2, 1), gone=["web-2"]), delta(Position(2, 2), pods[2]))
+    assert [pod.name for pod in fourth] == ["web-2"]
