@@ -96,6 +96,7 @@ create table executions (
 );
 CREATE INDEX executions_of_cluster ON executor.executions USING btree (cluster_id, started_at DESC);
 CREATE UNIQUE INDEX executions_one_main ON executor.executions USING btree (cluster_id) WHERE (is_main AND (status = 'running'::text));
+CREATE INDEX executions_running ON executor.executions USING btree (started_at) WHERE (status = 'running'::text);
 
 create table inbox (
     consumer text not null,
