@@ -40,8 +40,11 @@ class Mover:
     packer: Packer
     rules: PlanRules
 
-    def way(self, before: FleetState, after: FleetState) -> Way:
-        """Cut the way into moves; where a rehearsal leaves pods homeless, add nodes for them."""
+    def way(self, before: FleetState, after: FleetState, *, limit: int | None = None) -> Way:
+        """Cut the way into moves; where a rehearsal leaves pods homeless, add nodes for them.
+
+        That ends, with pods still homeless, when the fleet ranks no better than `limit` any more.
+        """
         cuts = sequence.cut(before, after, min_savings_micro_usd=self._least)
         troubles = self._rehearse(before, after, cuts)
         for attempt in range(1, SPARE_ATTEMPTS + 1):
@@ -52,6 +55,8 @@ class Mover:
                 after = _with_spares(after, spares)
                 added += len(spares)
             if not added:
+                break
+            if limit is not None and consolidation.rank(before, after, self.rules) >= limit:
                 break
             troubles = self._rehearse(before, after, cuts)
         names = sorted(p.key for t in troubles for p in t.homeless)

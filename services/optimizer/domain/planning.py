@@ -128,30 +128,44 @@ class _Work:
             return replace(room, skip_reason=None if room.moves else why)
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         today = objective(room.after.nodes, self.rules)
-        best = self._best_way(today)
+        wanted = max(round(known * self.rules.min_savings_ratio), 1)
+        best = self._best_way(today, wanted)
         if isinstance(best, str):
             return replace(room, skip_reason=None if room.moves else best)
-        wanted = max(round(known * self.rules.min_savings_ratio), 1)
         saved = today - objective(best.after.nodes, self.rules)
         if saved < wanted:
             return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
         return _Outcome(best.after, self.mover.drafts(self.start, best), None)
 
-    def _best_way(self, today: int) -> Way | str:
+    def _best_way(self, today: int, wanted: int) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
         options = self.consolidator.options(self.start)
         cheaper = [o for o in options if objective(o.after.nodes, self.rules) < today]
-        promising = [o for o in cheaper if o.micro_rank < today]
         if not cheaper:
             return "No fleet was found that is cheaper than what runs now."
+        known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
+        gain = today - min(objective(o.after.nodes, self.rules) for o in cheaper)
+        if gain < wanted // 2:
+            # Rehearsals add nodes, and seldom leave one out: what is far from enough stays so.
+            return _too_little(gain, known, self.rules)
+        promising = [o for o in cheaper if o.micro_rank < today]
         if not promising:
             return _no_payback(self.rules)
         moved = sum(len(n.movable) for n in self.start.nodes)
-        tried = max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))
-        ways = [self.mover.way(self.start, o.after) for o in promising[:tried]]
+        ways: list[Way] = []
+        limit = today
+        for option in promising[: max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))]:
+            if option.micro_rank >= limit:
+                break
+            ways.append(self.mover.way(self.start, option.after, limit=limit))
+            if not ways[-1].homeless:
+                limit = min(limit, ways[-1].micro_rank)
         sound = sorted((w for w in ways if not w.homeless), key=lambda w: (w.micro_rank, len(w.cuts)))
         if not sound:
-            return f"A cheaper fleet was found, but pod {ways[0].homeless[0]} might fit nowhere on the way to it."
+            return (
+                f"A cheaper fleet was found, but pod {ways[0].homeless[0]} might fit nowhere on the way to it,"
+                " unless so many nodes are added that nothing is saved."
+            )
         trimmed = [self.mover.trimmed(self.start, w) for w in sound[:TRIMMED_WAYS]]
         best = min(trimmed, key=lambda w: (w.micro_rank, len(w.cuts)))
         return best if best.micro_rank < today else _no_payback(self.rules)
