@@ -29,6 +29,8 @@ def list_(
       spotopt dlq list
 
       spotopt dlq list -o json | jq '.[].error'
+
+    Exit codes: 0 listed; 1 the bus does not answer or refuses.
     """
 
     async def work(js: "JetStreamContext") -> list[dict[str, Any]]:
@@ -63,6 +65,8 @@ def replay(numbers: Sequences, nats_url: Url = None) -> None:
 
     Example:
       spotopt dlq replay 17 18
+
+    Exit codes: 0 done; 1 the bus does not answer or refuses; 2 there is no such letter.
     """
     from shared.runtime import dead_letters
 
@@ -79,6 +83,8 @@ def drop(
 
     Example:
       spotopt dlq drop 17 --yes
+
+    Exit codes: 0 done; 1 not confirmed, or the bus does not answer or refuses; 2 there is no such letter.
     """
     from shared.runtime import dead_letters
 

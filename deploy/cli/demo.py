@@ -101,6 +101,7 @@ def _run(options: "DemoOptions", console: "object") -> "Result":
     from rich.console import Console
 
     from deploy.demo.run import run_demo
+    from deploy.local import postgres
     from deploy.local.home import Home
 
     assert isinstance(console, Console)
@@ -124,6 +125,7 @@ def _run(options: "DemoOptions", console: "object") -> "Result":
     if result.problems:
         console.print(f"The logs are in {folder / 'logs'}.", highlight=False)
     else:
+        postgres.remove(folder / "postgres")
         shutil.rmtree(folder, ignore_errors=True)
     return result
 

@@ -45,7 +45,9 @@ def up(
     Exit codes: 0 it was stopped; 1 it cannot run; 2 a wrong option.
 
     AWS is reached with the credentials of your environment (AWS_PROFILE, AWS_ACCESS_KEY_ID, an instance role);
-    what they must allow is in docs/aws-permissions.md. State is kept in $SPOTOPT_HOME between runs.
+    what they must allow is in docs/aws-permissions.md. State is kept in $SPOTOPT_HOME between runs. For root, which
+    Postgres refuses to serve, what its user `nobody` cannot reach there lies in $SPOTOPT_OPEN_ROOT
+    (/var/lib/spot-optimizer).
 
     Examples:
       spotopt up
@@ -79,6 +81,8 @@ def down() -> None:
 
     Example:
       spotopt down
+
+    Exit codes: 0 nothing runs any more; 1 it could not be stopped.
     """
     from deploy.local.home import Home, default_home
 

@@ -209,6 +209,11 @@ def spawn(
 def _make_open_root() -> None:
     open_root().mkdir(mode=0o755, parents=True, exist_ok=True)
     open_root().chmod(0o755)
+    if not is_open_to_all(open_root()):
+        raise StackError(
+            f"the database's user {processes.NOBODY} cannot reach {open_root()}; set SPOTOPT_OPEN_ROOT to a "
+            "folder below none that is closed to others."
+        )
 
 
 def _take_place(folder: Path) -> Path:
@@ -293,8 +298,9 @@ async def _initialise(home: Path, data: Path, password_file: Path, *, user: str 
     if process.returncode:
         shutil.rmtree(data, ignore_errors=True)
         lines = (errors or output).decode(errors="replace").strip().splitlines()
-        reasons = [line for line in lines if "error:" in line or "FATAL" in line] or lines[-1:]
-        raise StackError(f"initdb failed in {home}: {reasons[0] if reasons else 'no reason given'}")
+        fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
+        said = [*fatal, *reversed(lines), "no reason given"][0].rstrip(".")
+        raise StackError(f"initdb failed in {home}: {said}.")
 
 
 async def _until_ready(process: processes.Process, data: Path, log: Path) -> None:

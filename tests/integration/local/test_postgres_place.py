@@ -69,6 +69,18 @@ def test_a_copy_that_cannot_be_made_is_one_sentence(
 
 
 @pytest.mark.postgres
+@as_root
+async def test_a_place_that_is_closed_too_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = root / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("SPOTOPT_OPEN_ROOT", str(closed / "open"))
+    with pytest.raises(
+        StackError, match=r"user nobody cannot reach .*closed/open; set SPOTOPT_OPEN_ROOT to a"
+    ):
+        await postgres.start(closed / "postgres", log=root / "log", throwaway=True)
+
+
+@pytest.mark.postgres
 @pytest.mark.slow
 @as_root
 async def test_data_is_kept_when_its_folder_is_closed_later(root: Path) -> None:

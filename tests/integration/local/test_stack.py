@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -96,6 +97,25 @@ async def test_every_part_is_started_again_when_it_is_killed(terminal: Terminal)
     for part in parts:
         assert f"{part:<10}" in log
     assert "ended with signal SIGKILL; starting it again" in log
+
+
+@linux
+async def test_a_full_disk_is_one_sentence(terminal: Terminal) -> None:
+    """Three megabytes hold the secrets, not a database."""
+    disk = terminal.open_root
+    disk.mkdir()
+    mount = await asyncio.create_subprocess_exec(
+        *("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk), stderr=asyncio.subprocess.DEVNULL
+    )
+    if await mount.wait():
+        pytest.skip("only an administrator can make a small disk")
+    try:
+        terminal.home, terminal.open_root = disk / "home", disk / "open root"
+        ended = await terminal.run("up")
+    finally:
+        await (await asyncio.create_subprocess_exec("umount", "--lazy", disk)).wait()
+    assert ended.code == 1
+    assert re.search(r"^error: initdb failed in .*: No space left on device\.$", ended.err, re.MULTILINE)
 
 
 @linux

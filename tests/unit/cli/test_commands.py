@@ -50,8 +50,8 @@ def sentence(result: Result) -> str:
 def test_help_has_an_example_on_a_line_of_its_own(run: Run, command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0
-    lines = [line.strip() for line in result.stdout.splitlines()]
-    assert any(re.search(rf"^(\w+=\S+ )*spotopt {command}\b", line) for line in lines), result.stdout
+    example = re.compile(rf"^ {{3,}}(\w+=\S+ )*spotopt {command}\b")
+    assert any(example.search(line) for line in result.stdout.splitlines()), result.stdout
     assert "\\" not in result.stdout
 
 
