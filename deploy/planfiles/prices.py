@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from deploy.planfiles import remembered
 from deploy.planfiles.documents import PlanFileError, csv_rows, json_documents, looks_like_json, text_of
 
 TYPE_COLUMNS = ("instance_type", "instancetype", "type")
@@ -74,6 +75,15 @@ def spot_prices(path: Path, region: str) -> list[SpotPrice]:
     Raises:
         PlanFileError: the file is broken, or prices nothing in the region.
     """
+    kept = remembered.rows(path, f"spot {region}", lambda: list(map(_as_row, _newest_spot(path, region))))
+    return [SpotPrice(*row) for row in kept]
+
+
+def _as_row(price: SpotPrice) -> list[Any]:
+    return [price.instance_type, price.zone, price.usd_per_hour, price.at]
+
+
+def _newest_spot(path: Path, region: str) -> list[SpotPrice]:
     text = text_of(path)
     rows = _spot_json(path, text) if looks_like_json(text) else _spot_csv(path, text, region)
     newest: dict[tuple[str, str], SpotPrice] = {}
