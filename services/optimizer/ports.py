@@ -13,7 +13,7 @@ from shared.contracts.v1.gateway import ClusterRegistered
 from shared.contracts.v1.plan import Plan, PlanTrigger
 from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.contracts.v1.pricing import OfferingQuotes
-from shared.kernel.cluster_state import Position, Verdict
+from shared.kernel.cluster_state import Position
 from shared.kernel.workload import ClusterObjects
 
 
@@ -73,6 +73,15 @@ class Skip:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a delta."""
+
+    is_applied: bool
+    took_others: bool = False
+    """Deltas that had come early were applied with it; what is in them its receiver has not looked at."""
+
+
 class ClusterRepository(Protocol):
     """Our own copy of what agents publish."""
 
@@ -88,8 +97,8 @@ class ClusterRepository(Protocol):
         """Store a chunk; return True when its snapshot has taken effect."""
         ...
 
-    async def apply(self, event: ClusterChanged) -> Verdict:
-        """Apply a delta, or keep it for later."""
+    async def apply(self, event: ClusterChanged) -> Applied:
+        """Apply a delta, with those that waited for it, or keep it for later."""
         ...
 
     async def note_heartbeat(self, event: HeartbeatSent) -> bool:
@@ -134,8 +143,8 @@ class PlanRepository(Protocol):
         """Return what is due, the oldest first."""
         ...
 
-    async def is_wanted(self, wanted: Wanted) -> bool:
-        """Whether exactly this wish still stands: neither done nor made again since."""
+    async def is_wanted(self, wanted: Wanted, *, now: datetime) -> bool:
+        """Whether exactly this wish still stands and is due: neither done nor made again since."""
         ...
 
     async def done(self, wanted: Wanted) -> None:

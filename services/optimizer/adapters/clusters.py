@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.optimizer.ports import Cluster, ClusterView
+from services.optimizer.ports import Applied, Cluster, ClusterView
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
 from shared.contracts.v1.gateway import ClusterRegistered
 from shared.kernel.cluster_state import Verdict
@@ -33,9 +33,14 @@ class PostgresClusterRepository:
         """See the port."""
         return await self._store.add_chunk(event)
 
-    async def apply(self, event: ClusterChanged) -> Verdict:
+    async def apply(self, event: ClusterChanged) -> Applied:
         """See the port."""
-        return await self._store.apply(event)
+        if await self._store.apply(event) is not Verdict.APPLY:
+            return Applied(is_applied=False)
+        reached = await self._connection.fetchval(
+            "select sequence from cluster_marks where cluster_id = $1", event.scope
+        )
+        return Applied(is_applied=True, took_others=reached != event.sequence)
 
     async def note_heartbeat(self, event: HeartbeatSent) -> bool:
         """See the port."""

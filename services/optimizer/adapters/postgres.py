@@ -87,13 +87,19 @@ class PostgresPlanRepository:
             Wanted(r["cluster_id"], PlanTrigger(r["trigger"]), r["requested_by"], r["version"]) for r in rows
         ]
 
-    async def is_wanted(self, wanted: Wanted) -> bool:
+    async def is_wanted(self, wanted: Wanted, *, now: datetime) -> bool:
         """See the port."""
         found: bool = await self._connection.fetchval(
-            "select exists (select 1 from wanted_plans where cluster_id = $1 and trigger = $2 and version = $3)",
+            """
+            select exists (
+                select 1 from wanted_plans
+                where cluster_id = $1 and trigger = $2 and version = $3 and due_at <= $4
+            )
+            """,
             wanted.cluster_id,
             wanted.trigger.value,
             wanted.version,
+            now,
         )
         return found
 

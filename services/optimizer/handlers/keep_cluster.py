@@ -11,7 +11,6 @@ from shared.contracts.v1.executor import ExecutionFinished, ExecutionStarted
 from shared.contracts.v1.gateway import ClusterConfigured, ClusterRegistered
 from shared.contracts.v1.plan import PlanTrigger
 from shared.kernel.clock import Clock
-from shared.kernel.cluster_state import Verdict
 from shared.kernel.workload import PodPhase
 
 log = structlog.get_logger(__name__)
@@ -43,9 +42,11 @@ async def keep_chunk(
 
 async def keep_delta(message: ClusterChanged, *, uow: UnitOfWork, clock: Clock, settle: timedelta) -> None:
     """Apply a change; the ones that came early wait for those between."""
-    verdict = await uow.clusters.apply(message)
+    applied = await uow.clusters.apply(message)
     waits = any(p.phase is PodPhase.PENDING and p.node_name is None for p in message.upserts.pods)
-    if verdict is Verdict.APPLY and waits:
+    if applied.took_others and not waits:
+        waits = await uow.clusters.has_pending_pods(message.scope)
+    if applied.is_applied and waits:
         await _want_for_pending(message.scope, uow=uow, clock=clock, settle=settle)
 
 

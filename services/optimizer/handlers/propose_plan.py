@@ -68,7 +68,7 @@ async def propose_plan(
 ) -> None:
     """Do what is wanted, once; the outcome and the end of the wish are one transaction."""
     async with unit_of_work() as uow:
-        if not await uow.plans.is_wanted(wanted):
+        if not await uow.plans.is_wanted(wanted, now=clock.now()):
             return  # another replica did it between our look and our lease
         inputs = await _inputs(wanted, uow)
         reason = (
