@@ -1,7 +1,6 @@
 """The main job, from an expensive cluster to booked savings, through the product's own doors."""
 
 import asyncio
-import itertools
 import json
 import os
 import secrets
@@ -30,7 +29,10 @@ POLL_SECONDS = 0.3
 PLANNING_SECONDS = 180
 EXECUTION_SECONDS = 1200
 SETTLING_SECONDS = 120
-STUCK_SECONDS = 2
+STUCK_SECONDS = 1.0
+BATCH = 20
+"""Manifests created at once while the starting cluster fills; controllers see each batch before the next."""
+
 BOOKING_SECONDS = 90
 SERVICE_ENV = {
     "PRICING_REFRESH_PERIOD": "PT30S",
@@ -126,22 +128,25 @@ class Demo:
         types = starting_cluster.types_of(catalogue, daemons=daemons, daemon_pods=daemon_sets)
         nodes = starting_cluster.pack(needs, types, idle_share=self.options.idle_share)
         # There is no preemption in the sandbox: daemons must be on every node before anybody else comes.
-        daemons_first = sorted(chosen.manifests, key=lambda manifest: manifest["kind"] != "DaemonSet")
-        await self.world.post("/manifests", {"manifests": daemons_first[:daemon_sets]})
+        # Nor is there packing in kube-scheduler: what is large must come before what is small takes its room.
+        ordered = starting_cluster.largest_first(chosen.manifests)
+        await self.world.post("/manifests", {"manifests": ordered[:daemon_sets]})
         await self.world.post("/nodes", {"instances": starting_cluster.placed(nodes), "instant": True})
         await self._settled()
-        await self.world.post("/manifests", {"manifests": daemons_first[daemon_sets:]})
+        for begin in range(daemon_sets, len(ordered), BATCH):
+            await self.world.post("/manifests", {"manifests": ordered[begin : begin + BATCH]})
         extra, most = 0, len(nodes) + 20
-        sizes = itertools.cycle(sorted(set(nodes), key=lambda t: (-t.gpus, -t.cpu, -t.memory, t.name)))
-        while pending := await self._stuck():
+        need_by_name = {need.name: need for need in needs}
+        while stuck := await self._stuck():
             if extra > most:
-                raise DemoError(f"{pending} pods of the workload cannot be scheduled on any node.")
-            more = [next(sizes)] * max(1, len(nodes) // 40)
-            extra += len(more)
-            nodes = [*nodes, *more]
+                raise DemoError(f"{len(stuck)} pods of the workload cannot be scheduled, such as {stuck[0]}.")
+            missing = [need_by_name[name] for name in stuck if name in need_by_name]
+            more = starting_cluster.pack(missing, types, idle_share=0) if missing else nodes[:1]
             await self.world.post(
                 "/nodes", {"instances": starting_cluster.placed(more, turn=extra), "instant": True}
             )
+            extra += len(more)
+            nodes = [*nodes, *more]
         used = starting_cluster.usage_ratio(needs, nodes)
         idle = f", idle share {self.options.idle_share:.0%} asked for" if self.options.idle_share else ""
         self.progress.say(
@@ -331,18 +336,19 @@ class Demo:
             seconds=SETTLING_SECONDS,
         )
 
-    async def _stuck(self) -> int:
-        """Wait until every pod runs (0), or the number of those that do not has stopped falling."""
+    async def _stuck(self) -> list[str]:
+        """Wait until every pod runs, or the number of those without a node stays; name their workloads."""
         loop = asyncio.get_running_loop()
         fewest, since = -1, loop.time()
         while True:
             now = await self.world.get("/settled")
             if now["settled"]:
-                return 0
-            if now["pending"] != fewest:
-                fewest, since = now["pending"], loop.time()
+                return []
+            unscheduled = now["unscheduled"]
+            if len(unscheduled) != fewest:
+                fewest, since = len(unscheduled), loop.time()
             elif fewest and loop.time() - since > STUCK_SECONDS:
-                return int(fewest)
+                return [pod["labels"].get("app", pod["name"]) for pod in unscheduled]
             elif loop.time() - since > SETTLING_SECONDS:
                 raise DemoError("the starting cluster does not become Ready.")
             await asyncio.sleep(POLL_SECONDS)

@@ -94,6 +94,18 @@ def needs_of(manifests: Sequence[Mapping[str, Any]]) -> tuple[list[Need], Need]:
     return needs, daemons
 
 
+def largest_first(manifests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Order manifests: DaemonSets, then workloads by what one of their pods requests, then the rest."""
+
+    def rank(manifest: Mapping[str, Any]) -> tuple[int, int, int, int]:
+        needs, _ = needs_of([manifest])
+        if not needs:
+            return (0 if manifest["kind"] == "DaemonSet" else 2), 0, 0, 0
+        return 1, -needs[0].gpus, -needs[0].cpu, -needs[0].memory
+
+    return sorted(manifests, key=rank)
+
+
 def types_of(catalogue: Mapping[str, Any], *, daemons: Need, daemon_pods: int) -> list[Type]:
     """Read the types that could be nodes; one without a price everywhere is left out."""
     found = []

@@ -79,6 +79,10 @@ class Control:
                 "settled": settled.settled,
                 "pending": settled.pending,
                 "nodes_not_ready": settled.nodes_not_ready,
+                "unscheduled": [
+                    {"name": pod["metadata"]["name"], "labels": pod["metadata"].get("labels") or {}}
+                    for pod in self._world.cluster.unscheduled()
+                ],
             }
         )
 

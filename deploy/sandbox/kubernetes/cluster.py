@@ -189,6 +189,14 @@ class Cluster:
             self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         return self.writes.create(Target(kind, namespace if kind.namespaced else "", "", ""), manifest)
 
+    def unscheduled(self) -> list[Object]:
+        """Give the pods that have no node."""
+        return [
+            pod
+            for pod in self.store.all(POD)
+            if not pod["spec"].get("nodeName") and pod["status"].get("phase") not in TERMINAL
+        ]
+
     def settled(self) -> Settled:
         """Say whether everything that should run runs."""
         pending = sum(
