@@ -1,7 +1,6 @@
 """Clusters, their configuration and our copy of them, in the executor's own schema."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,21 +12,29 @@ from shared.kernel.workload import Node
 from shared.runtime.cluster_store import ClusterStore, DecodedCopy, decode_chunk
 from shared.runtime.postgres import Connection
 
+CLUSTERS_KEPT = 32
+"""A decoded copy of 10,000 pods takes some 50 MB; those looked at least recently are decoded anew when needed."""
+
 
 class PictureCache:
-    """The decoded copy of each cluster: reading thousands of pods twice a second would be the main load.
+    """The decoded copies of some clusters: reading thousands of pods twice a second would be the main load.
 
     Each finds out by itself what changed, whichever replica wrote it.
     """
 
     def __init__(self) -> None:
-        self._held: defaultdict[str, DecodedCopy] = defaultdict(DecodedCopy)
-        self._looking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._held: dict[str, tuple[DecodedCopy, asyncio.Lock]] = {}
+        """By cluster, the one looked at last at the end."""
 
     async def look(self, connection: Connection, cluster_id: str) -> Picture | None:
         """Give the picture as it is now."""
-        async with self._looking[cluster_id]:
-            copy = await self._held[cluster_id].look(connection, cluster_id)
+        held = self._held.pop(cluster_id) if cluster_id in self._held else (DecodedCopy(), asyncio.Lock())
+        self._held[cluster_id] = held
+        decoded, one_at_a_time = held
+        if len(self._held) > CLUSTERS_KEPT:
+            del self._held[next(iter(self._held))]
+        async with one_at_a_time:
+            copy = await decoded.look(connection, cluster_id)
         return None if copy is None else Picture(copy.objects, copy.as_of)
 
 

@@ -10,8 +10,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import TypeAdapter
 
 from services.executor.adapters.postgres import PostgresUnitOfWorkFactory
+from services.executor.adapters.postgres_clusters import CLUSTERS_KEPT, PictureCache
 from services.executor.adapters.retention import forget_old
 from services.executor.adapters.safe_mode import KeyValueSwitch
 from services.executor.adapters.signing_keys import StoredSigningKeys, secrets_key
@@ -33,7 +35,7 @@ from services.executor.errors import LeaseLostError, SecretsKeyError
 from services.executor.ports import Switch
 from shared.contracts.v1.agent import ClusterChanged, SnapshotChunkPublished
 from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
-from shared.kernel.workload import ClusterObjects
+from shared.kernel.workload import ClusterObjects, Node
 from shared.runtime.cluster_store import encode_chunk
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
@@ -47,6 +49,7 @@ pytestmark = [pytest.mark.postgres]
 MakeDatabase = Callable[[str], Awaitable[Database]]
 BusFor = Callable[[str, Database | None], Awaitable[Bus]]
 POOL = make_pool()
+NODE_BODY = TypeAdapter(Node).dump_json(make_node("n1"))
 
 
 class FixedClock:
@@ -319,3 +322,26 @@ async def test_what_nobody_asks_for_any_more_is_forgotten(
         assert await left("leases", "name") == [f"execution:{running.id}", "execution:fresh"]
         assert await left("approved_plans", "plan_id") == [str(UUID(int=1)), str(UUID(int=2))]
         assert await left("node_instances", "instance_id") == ["i-here"]
+
+
+async def test_decoded_copies_are_bounded_and_made_anew_when_needed(database: Database) -> None:
+    cache = PictureCache()
+    async with database.transaction() as transaction:
+        for number in range(CLUSTERS_KEPT + 1):
+            await transaction.connection.execute(
+                "insert into cluster_marks values ($1, 1, 1, $2, null)", f"c{number}", EPOCH
+            )
+            await transaction.connection.execute(
+                "insert into cluster_objects values ($1, 'node', 'n1', $2)", f"c{number}", NODE_BODY
+            )
+    async with database.transaction() as transaction:
+        first = await cache.look(transaction.connection, "c0")
+        again = await cache.look(transaction.connection, "c0")
+        assert first is not None
+        assert again is not None
+        assert again.objects is first.objects
+        for number in range(1, CLUSTERS_KEPT + 1):
+            await cache.look(transaction.connection, f"c{number}")
+        anew = await cache.look(transaction.connection, "c0")
+    assert anew == first
+    assert anew.objects is not first.objects
