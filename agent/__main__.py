@@ -10,6 +10,7 @@ from agent import app
 from agent.settings import AgentSettings
 from shared.kernel.errors import SpotError
 from shared.runtime import logging
+from shared.runtime.settings import wrong_variables
 
 
 def main() -> None:
@@ -18,9 +19,7 @@ def main() -> None:
     try:
         settings = AgentSettings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        sys.stderr.write(f"agent: AGENT_{name}: {first['msg']}\n")
+        sys.stderr.write(f"error: {wrong_variables(error, prefix='agent')}\n")
         sys.exit(2)
     logging.configure(service="agent", level=settings.log_level, form=settings.log_format)
     try:

@@ -30,15 +30,8 @@ def serve(service: Annotated[Service, typer.Argument(help="Which one.")]) -> Non
     Example:
       PRICING_DATABASE_URL=… PRICING_NATS_URL=… spotopt serve pricing
     """
-    from pydantic import ValidationError
-
     module = "agent" if service is Service.AGENT else f"services.{service.value}"
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except ValidationError as error:
-        prefix = service.value.upper()
-        wrong = [f"{prefix}_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        fail(f"{'; '.join(wrong)}.", code=2)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def migrate(

@@ -5,5 +5,4 @@ from services.executor.settings import ExecutorSettings
 from shared.runtime import service
 
 if __name__ == "__main__":
-    settings = ExecutorSettings()
-    service.main("executor", settings, app.wiring(settings))
+    service.main("executor", ExecutorSettings, app.wiring)

@@ -5,5 +5,4 @@ from services.gateway.settings import GatewaySettings
 from shared.runtime import service
 
 if __name__ == "__main__":
-    settings = GatewaySettings()
-    service.main("gateway", settings, app.wiring(settings))
+    service.main("gateway", GatewaySettings, app.wiring)

@@ -5,5 +5,4 @@ from services.optimizer.settings import OptimizerSettings
 from shared.runtime import service
 
 if __name__ == "__main__":
-    settings = OptimizerSettings()
-    service.main("optimizer", settings, app.wiring(settings))
+    service.main("optimizer", OptimizerSettings, app.wiring)

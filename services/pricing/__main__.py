@@ -5,5 +5,4 @@ from services.pricing.settings import PricingSettings
 from shared.runtime import service
 
 if __name__ == "__main__":
-    settings = PricingSettings()
-    service.main("pricing", settings, app.wiring(settings))
+    service.main("pricing", PricingSettings, app.wiring)

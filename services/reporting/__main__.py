@@ -5,5 +5,4 @@ from services.reporting.settings import ReportingSettings
 from shared.runtime import service
 
 if __name__ == "__main__":
-    settings = ReportingSettings()
-    service.main("reporting", settings, app.wiring(settings))
+    service.main("reporting", ReportingSettings, app.wiring)

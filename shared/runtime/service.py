@@ -13,10 +13,11 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from nats.errors import Error as NatsError
+from pydantic import ValidationError
 
 from shared.kernel.clock import Clock
 from shared.kernel.errors import PermanentError, SpotError, UnavailableError
@@ -29,9 +30,11 @@ from shared.runtime.leases import Leases
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
 from shared.runtime.safe_mode import SafeMode
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import ServiceSettings, wrong_variables
 
 log = structlog.get_logger(__name__)
+
+S = TypeVar("S", bound=ServiceSettings)
 
 START_ATTEMPTS = 120
 START_PAUSE_SECONDS = 0.5
@@ -217,11 +220,20 @@ async def _start(
     return runtime
 
 
-def main(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitable[None]]) -> None:
-    """Run a service as this process; what goes wrong is one line, and exit 1."""
+def main(
+    name: str,
+    settings_class: type[S],
+    wiring: Callable[[S], Callable[[Runtime], Awaitable[None]]],
+) -> None:
+    """Run a service as this process; what goes wrong is one line, and exit 1, or 2 for a wrong variable."""
+    try:
+        settings = settings_class()
+    except ValidationError as error:
+        sys.stderr.write(f"error: {wrong_variables(error, prefix=name)}\n")
+        sys.exit(2)
     logging.configure(service=name, level=settings.log_level, form=settings.log_format)
     try:
-        asyncio.run(run(name, settings, wire))
+        asyncio.run(run(name, settings, wiring(settings)))
     except (SpotError, OSError) as error:
         log.error("service_failed", error=str(error))
         sys.exit(1)

@@ -2,14 +2,20 @@
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def wrong_variables(error: ValidationError, *, prefix: str) -> str:
+    """Say which variables are wrong, without their values: one may be a secret."""
+    wrong = [f"{prefix.upper()}_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+    return f"{'; '.join(wrong)}."
 
 
 class ProcessSettings(BaseSettings):
     """Common to services and the agent; the variable is `<PREFIX>_<FIELD>`."""
 
-    model_config = SettingsConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
 
     nats_url: str = "nats://127.0.0.1:4222"
     """Where the bus is; several servers are separated by commas."""

@@ -1,6 +1,5 @@
 """Messages owned by pricing. An unknown price is null or absent, never zero."""
 
-from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
 
@@ -10,10 +9,6 @@ from shared.contracts.base import Event, Ratio, Reply, Request, Usd, Value
 from shared.kernel.capacity import InstanceType
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import PoolKey
-
-RISK_HORIZON = timedelta(hours=1)
-"""Interruption probabilities on the wire are over one hour unless the field says otherwise."""
-
 
 class OfferingPrice(Value):
     """What a pool costs."""
