@@ -30,17 +30,15 @@ check-fast: install-dev ## Lint, and the tests that need no server
 	@$(BIN)/pytest -q -n $(TEST_WORKERS) -m "not nats and not postgres and not sandbox and not e2e and not slow"
 
 test: install-dev ## Run every test, real servers and end to end included, with coverage
-	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -q -m "not e2e"
+	@$(BIN)/pytest -q -n $(TEST_WORKERS) -m "not e2e" --cov --cov-report=term:skip-covered --cov-fail-under=80
 	@$(BIN)/pytest -q -m e2e
-	@$(BIN)/coverage combine -q
-	@$(BIN)/coverage report --fail-under=80 | tail -25
 
 bench: install-dev ## Measure, as ratios to a baseline in the same process
 	@$(BIN)/python -m tests.benchmarks
 
-schemas: install-dev ## Write the JSON Schemas of all messages anew
+schemas: install-dev ## Write the JSON Schemas of all messages, and every service's schema.sql, anew
 	@$(BIN)/python -m deploy.tools.schemas
+	@$(BIN)/python -m deploy.tools.database_schemas
 
 deflake: install-dev ## Run the tests in random order until one fails
 	@while $(BIN)/pytest -q -x -m "not e2e"; do :; done

@@ -10,6 +10,7 @@ from shared.kernel.capacity import InstanceType
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import PoolKey
 
+
 class OfferingPrice(Value):
     """What a pool costs."""
 
