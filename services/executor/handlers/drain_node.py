@@ -206,8 +206,12 @@ def _meant_for(scene: Scene) -> dict[str, str]:
 
 
 def _may_find_room(step: Step, scene: Scene) -> bool:
-    """Whether other moves are under way that may make room."""
-    return any(s.status is StepStatus.RUNNING and s.move_id != step.move_id for s in scene.steps)
+    """Whether others are under way: their pods, which hold room twice or nowhere now, settle when they are done."""
+    return any(
+        s.id != step.id
+        and (s.status is StepStatus.RUNNING or (s.status is StepStatus.PENDING and s.deadline_at is not None))
+        for s in scene.steps
+    )
 
 
 def _owners(step: Step, picture: Picture) -> tuple[str, ...]:

@@ -205,3 +205,30 @@ async def test_a_node_whose_pods_found_no_other_is_kept_and_takes_them_back() ->
     failed = next(s for s in store.steps(StepKind.TERMINATE))
     assert (failed.status, "shop/web-0-0" in failed.detail) == (StepStatus.FAILED, True)
     assert store.tables.executions[execution.id].status is ExecutionStatus.PARTLY
+
+
+async def test_a_drain_waits_for_room_while_another_of_its_move_is_under_way() -> None:
+    world = a_world()
+    for name in ("shop/web-1-1", "shop/web-1-2"):
+        del world.pods[name]
+    world.nodes["roomy"] = make_node("roomy", cpu=5000)
+    world.pods["shop/filling"] = make_pod("filling", cpu=1000, node="old-2")
+    store = InMemoryExecutor(world, policy=Policy(max_disrupted_nodes_ratio=1.0))
+    tools = tools_for(world, store)
+    await begin(make_plan(world.clock, delete_move(1, "old-0", "old-1")), store, tools)
+    while not all(s.status is StepStatus.SUCCEEDED for s in store.steps(StepKind.CORDON)):
+        await turn(store, tools)
+    first, second = store.steps(StepKind.DRAIN)
+    assert first.status is second.status is StepStatus.PENDING
+    # The first has begun; pods that are being moved are counted where they were and where they will be.
+    deadline = tools.clock.now() + timedelta(seconds=60)
+    store.tables.steps[first.id] = replace(first, status=StepStatus.RUNNING, deadline_at=deadline)
+    world.blocked = {"old-0": "shop/web-0-0"}
+    world.pods["shop/passing"] = make_pod("passing", cpu=5000, node="roomy")
+    for _ in range(3):
+        await turn(store, tools)
+    assert store.tables.steps[second.id].status is StepStatus.PENDING
+    del world.pods["shop/passing"]
+    await finish(store, tools)
+    assert store.tables.steps[second.id].status is StepStatus.SUCCEEDED
+    assert world.killed_pods == []
