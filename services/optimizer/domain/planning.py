@@ -19,7 +19,7 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
-from services.optimizer.domain.spot_tolerance import spot_judge
+from services.optimizer.domain.spot_tolerance import asks_for_on_demand, spot_judge
 from shared.kernel.workload import ClusterObjects, PodPhase
 
 REHEARSED_PODS = 1500
@@ -58,7 +58,11 @@ def plan(
     blocked = blocked_pods(objects.budgets, objects.pods)
     judge = spot_judge(objects, rules, pinned=blocked)
     grouper = Grouper(rules, template, judge, selectors_meant(objects.pods))
-    shelf = build_shelf(market, rules, template, daemon_sets(objects))
+    stubborn = [p.key for p in objects.pods if asks_for_on_demand(p) and not p.is_daemon]
+    offered = rules
+    if rules.strategy is Strategy.SPOT and stubborn:
+        offered = replace(rules, strategy=Strategy.HYBRID)
+    shelf = build_shelf(market, offered, template, daemon_sets(objects))
     packer = Packer(shelf, grouper, taken=frozenset(n.name for n in objects.nodes))
     today = read_state(objects, market, rules, template, judge)
     start = today
@@ -107,7 +111,7 @@ def plan(
         expected_interruptions_per_day_before=accounting.interruptions_per_day(today.nodes),
         expected_interruptions_per_day_after=accounting.interruptions_per_day(after),
         baseline=baseline.baseline_rates(before_usd, running),
-        notes=start.notes,
+        notes=(*start.notes, *_selector_wins(stubborn, rules)),
         skip_reason=outcome.skip_reason,
         price_age_seconds=accounting.oldest_price_seconds((*today.nodes, *after)),
     )
@@ -201,6 +205,16 @@ def _too_little(gain: int, known: int, rules: PlanRules) -> str:
         f"The best fleet found saves {share:.1%} ({gain / MICRO:.4g} USD/h), less than the"
         f" {rules.min_savings_ratio:.1%} that the policy asks for."
     )
+
+
+def _selector_wins(pods: Sequence[str], rules: PlanRules) -> tuple[str, ...]:
+    if rules.strategy is not Strategy.SPOT or not pods:
+        return ()
+    note = (
+        f"{len(pods)} pods ask for on-demand by their node selector, {min(pods)} for one: they stay on, or get,"
+        " on-demand nodes although the policy allows spot only."
+    )
+    return (note,)
 
 
 def _without_nodes(objects: ClusterObjects) -> ClusterObjects:

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from services.optimizer.domain.rules import PlanRules, Strategy
+from shared.kernel.pools import CapacityType
 from shared.kernel.workload import ClusterObjects, DisruptionBudget, Owner, Pod
+
+CAPACITY_LABEL = "karpenter.sh/capacity-type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class SpotJudge:
         """Say why the pod must not run on spot, None when it may."""
         if self.strategy is Strategy.ON_DEMAND:
             return "the policy allows on-demand only"
+        if asks_for_on_demand(pod):
+            return "its node selector asks for on-demand"
         if pod.do_not_disrupt:
             return "it is marked do-not-disrupt"
         if pod.owner is None:
@@ -33,6 +38,11 @@ class SpotJudge:
     def count(self, pod: Pod) -> int:
         """Count the replicas of the pod's controller; a bare pod is alone."""
         return 1 if pod.owner is None else self.replicas.get((pod.namespace, pod.owner), 1)
+
+
+def asks_for_on_demand(pod: Pod) -> bool:
+    """Whether the pod says itself how its node must be bought: then that counts, whatever the policy prefers."""
+    return pod.node_selector.get(CAPACITY_LABEL) == CapacityType.ON_DEMAND.value
 
 
 def spot_judge(objects: ClusterObjects, rules: PlanRules, *, pinned: Iterable[str] = ()) -> SpotJudge:

@@ -28,6 +28,8 @@ class PodClass:
 
     pods: tuple[Pod, ...]
     may_use_spot: bool
+    needs_spot: bool = False
+    """Whether a new node for it must be a spot one."""
     zone_id: str | None = None
     """Given when spreading settled the zone beforehand."""
     per_node: int = UNLIMITED

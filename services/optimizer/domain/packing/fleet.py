@@ -295,7 +295,7 @@ class _Attempt:
     def _place_anywhere(self, pod: Pod, kind: PodClass) -> bool:
         devices = needs_devices(pod.requests)
         for name, (node, row) in self._new.items():
-            if self._shelf.offers[row].is_spot and not kind.may_use_spot:
+            if not (kind.may_use_spot if self._shelf.offers[row].is_spot else not kind.needs_spot):
                 continue
             if bool(node.allocatable.extended) and not devices:
                 continue

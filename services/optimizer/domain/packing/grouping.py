@@ -8,8 +8,8 @@ import numpy as np
 
 from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
-from services.optimizer.domain.rules import PlanRules, Template
-from services.optimizer.domain.spot_tolerance import SpotJudge
+from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import selectors, volumes
 from shared.kernel.scheduling.shapes import shape_key
@@ -55,10 +55,11 @@ class Grouper:
             limit = -int(-(replicas * self.rules.max_pool_share_ratio) // 1)
             workload = f"{sample.namespace}/{sample.owner.kind}/{sample.owner.name}"
         per_node = _per_node(sample)
+        needs_spot = self.rules.strategy is Strategy.SPOT and not asks_for_on_demand(sample)
         zones = self._zones(sample) if spreads_over_zones(sample) else [None]
         shares = [pods[i :: len(zones)] for i in range(len(zones))]
         return [
-            PodClass(tuple(share), may_use_spot, zone, per_node, limit, workload)
+            PodClass(tuple(share), may_use_spot, needs_spot, zone, per_node, limit, workload)
             for zone, share in zip(zones, shares, strict=True)
             if share
         ]
@@ -129,6 +130,8 @@ def allowed_rows(
         allowed[:, c] = shelf.permitted(key, partial(_permits, pod, claims))
         if not kind.may_use_spot:
             allowed[:, c] &= ~is_spot
+        if kind.needs_spot:
+            allowed[:, c] &= is_spot
         if kind.zone_id is not None:
             allowed[:, c] &= zone_ids == kind.zone_id
         if not needs_devices(pod.requests):

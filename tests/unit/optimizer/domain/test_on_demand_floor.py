@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from services.optimizer.domain.planning import plan
-from services.optimizer.domain.rules import PlanRules
+from services.optimizer.domain.planning import PlanMode, plan
+from services.optimizer.domain.rules import PlanRules, Strategy
 from shared.kernel.pools import CapacityType
 from shared.kernel.workload import ClusterObjects, PodPhase
 from tests.builders import make_node
@@ -31,3 +31,20 @@ def test_without_such_pods_it_is() -> None:
     draft = plan(_swapped(singles=0), make_market(), PlanRules(payback_seconds=36000), TEMPLATE)
     assert draft.moves
     assert not [n for n in draft.nodes if n.node.capacity_type is CapacityType.ON_DEMAND]
+
+
+def test_a_selector_for_on_demand_wins_over_a_policy_of_spot_only() -> None:
+    selector = {"karpenter.sh/capacity-type": "on-demand"}
+    pods = [*make_workload("db", 2, node_selector=selector), *make_workload("web", 6)]
+    draft = plan(
+        ClusterObjects(pods=tuple(pods)),
+        make_market(),
+        PlanRules(strategy=Strategy.SPOT),
+        TEMPLATE,
+        mode=PlanMode.GREENFIELD,
+    )
+    assert draft.unplaced == ()
+    for node in draft.nodes:
+        asked = {p.startswith("shop/db") for p in node.pods}
+        assert asked == {node.node.capacity_type is CapacityType.ON_DEMAND}
+    assert any("2 pods ask for on-demand" in note for note in draft.notes)

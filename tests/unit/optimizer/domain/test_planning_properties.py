@@ -10,7 +10,6 @@ from services.optimizer.domain.rules import PlanRules
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Pod
-from tests.unit.optimizer.domain.carrying_out import carry_out
 from tests.unit.optimizer.domain.market import (
     TEMPLATE,
     carried_out,
@@ -82,29 +81,3 @@ def test_a_changed_cluster_keeps_its_pods_within_the_rules_and_costs_less(pods: 
     assert len(gone) == len(set(gone))
     assert set(gone) <= {n.name for n in objects.nodes}
     assert not set(gone) & {n.existing for n in draft.nodes}
-
-
-@settings(max_examples=12)
-@given(workloads(), st.integers(0, 1000))
-def test_a_plan_costs_what_it_says_whatever_the_scheduler_does(pods: list[Pod], seed: int) -> None:
-    objects = make_cluster(pods, per_node=1)
-    draft = plan(objects, MARKET, RULES, TEMPLATE)
-    outcome = carry_out(objects, draft, seed=seed, ahead=seed % 2 == 0)
-    assert outcome.homeless == ()
-    assert outcome.launched <= outcome.drained
-    if not outcome.refused:
-        assert len(outcome.objects.nodes) == draft.nodes_after
-
-
-@settings(max_examples=12)
-@given(workloads(), st.integers(0, 1000))
-def test_planning_comes_to_rest_after_one_small_further_plan(pods: list[Pod], seed: int) -> None:
-    objects = make_cluster(pods, per_node=1)
-    launched = []
-    for number in range(3):
-        draft = plan(objects, MARKET, RULES, TEMPLATE)
-        outcome = carry_out(objects, draft, seed=seed + number)
-        launched.append(sum(len(m.launches) for m in draft.moves))
-        objects = outcome.objects
-    assert launched[2] <= 1
-    assert launched[1] <= max(2, launched[0])
