@@ -1,0 +1,223 @@
+"""The model: at each horizon a logistic regression on a pool's past, calibrated on zones it was not fitted on.
+
+Boosted trees, siblings' state and prices were tried first and scored worse on zones that were held out; with
+fifteen recordings the small model generalises better, and 15 KB of numbers need no code to be loaded.
+
+A trained model holds one member for every zone of its training data, fitted and calibrated without it, and
+one fitted on all. Live pools are judged by the latter. Whoever measures the model on a zone of its training
+data takes the member that never saw that zone.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from services.pricing.domain.risk_model import features, labels, metrics
+from services.pricing.domain.risk_model.features import PoolPast
+from services.pricing.domain.risk_model.labels import Windows
+from services.pricing.domain.risk_model.traces import Floats, Integers, Trace
+
+ROWS_PER_TRACE: Final = 2_000
+"""Windows of neighbouring ticks are nearly the same; more rows cost time and teach nothing."""
+INVERSE_PENALTY: Final = 0.003
+SURE: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrator:
+    """Platt scaling: a slope and an intercept on the log odds."""
+
+    slope: float
+    intercept: float
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it says the base rate whatever it is told."""
+        return self.slope == 0
+
+    def apply(self, log_odds: Floats) -> Floats:
+        return np.asarray(1 / (1 + np.exp(-(self.slope * log_odds + self.intercept))), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One fitted regression."""
+
+    prior: float
+    """The training pools' mean rate: what a pool without a past is drawn to, and the base-rate baseline."""
+    mean: Floats
+    scale: Floats
+    weights: Floats
+    intercept: float
+    calibrator: Calibrator
+    rivals: Mapping[str, Calibrator]
+    """Baselines fitted on the same zones."""
+
+    def log_odds(self, past: PoolPast, ticks: Integers) -> Floats:
+        rows = (past.matrix(ticks, self.prior) - self.mean) / self.scale
+        return np.asarray(rows @ self.weights + self.intercept, dtype=np.float64)
+
+    def probability(self, past: PoolPast, ticks: Integers) -> Floats:
+        return self.calibrator.apply(self.log_odds(past, ticks))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HorizonModel:
+    """Everything for one horizon."""
+
+    whole: Member
+    without_zone: Mapping[str, Member]
+
+    def member_for(self, zone: str) -> Member:
+        """Give the member that never saw a zone."""
+        return self.without_zone.get(zone, self.whole)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RiskModel:
+    """One model a horizon, by the horizon's name."""
+
+    horizons: Mapping[str, HorizonModel]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One trace, ready for fitting."""
+
+    trace: Trace
+    past: PoolPast
+    windows: Windows
+
+
+Rival = Callable[[Trace, Integers, float], Floats | None]
+"""A baseline's raw log odds at some ticks; None where it says nothing of such a pool."""
+
+
+def samples(traces: Sequence[Trace], horizon_seconds: float) -> list[Sample]:
+    """Label the traces and read their past; traces without a judged window are left out."""
+    found = []
+    for trace in traces:
+        judged = labels.windows(trace, horizon_seconds)
+        if judged is not None and len(judged.ticks):
+            found.append(Sample(trace, features.past_of(trace, horizon_seconds), judged))
+    return found
+
+
+def fit_horizon(
+    samples: Sequence[Sample], horizon_seconds: float, *, rivals: Mapping[str, Rival]
+) -> HorizonModel | None:
+    """Fit one horizon on all zones, and again without each; None without both outcomes in two zones."""
+    zones = sorted({sample.trace.zone for sample in samples})
+    if len(zones) < 2 or not 0 < sum(s.windows.lost.sum() for s in samples) < sum(
+        s.windows.at_risk.sum() for s in samples
+    ):
+        return None
+    fits = _Fits(samples, horizon_seconds, rivals)
+    return HorizonModel(fits.member(frozenset()), {zone: fits.member(frozenset([zone])) for zone in zones})
+
+
+class _Fits:
+    """Fits without one zone serve the calibration of the fit on all; without two, that of those."""
+
+    def __init__(
+        self, samples: Sequence[Sample], horizon_seconds: float, rivals: Mapping[str, Rival]
+    ) -> None:
+        self._samples = [_thinned(sample) for sample in samples]
+        self._horizon_seconds = horizon_seconds
+        self._rivals = rivals
+        self._raw: dict[frozenset[str], Member] = {}
+
+    def member(self, without: frozenset[str]) -> Member:
+        kept = self._kept(without)
+        raw = self._fit(without)
+        held_out = []
+        for zone in sorted({sample.trace.zone for sample in kept}):
+            inner = self._fit(without | {zone})
+            held_out += [(s, inner.log_odds(s.past, s.windows.ticks)) for s in kept if s.trace.zone == zone]
+        rivals = {}
+        for name, rival in self._rivals.items():
+            said = [(s, rival(s.trace, s.windows.ticks, self._horizon_seconds)) for s in kept]
+            heard = [(s, log_odds) for s, log_odds in said if log_odds is not None]
+            if heard:
+                rivals[name] = calibrate(heard)
+        return Member(
+            raw.prior,
+            raw.mean,
+            raw.scale,
+            raw.weights,
+            raw.intercept,
+            _calibrated_or_flat(held_out, raw.prior),
+            rivals,
+        )
+
+    def _kept(self, without: frozenset[str]) -> list[Sample]:
+        return [sample for sample in self._samples if sample.trace.zone not in without]
+
+    def _fit(self, without: frozenset[str]) -> Member:
+        if without not in self._raw:
+            # Two zones in all leave nothing to fit on without both: the other's own fit must do.
+            self._raw[without] = _regression(self._kept(without) or self._samples)
+        return self._raw[without]
+
+
+def calibrate(held_out: Sequence[tuple[Sample, Floats]]) -> Calibrator:
+    """Fit slope and intercept on predictions for pools that were not fitted on, each pool weighing the same."""
+    rows = np.concatenate([log_odds for _, log_odds in held_out])[:, None]
+    fitted = _logistic(rows, [sample for sample, _ in held_out], inverse_penalty=1.0)
+    return Calibrator(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+
+
+def _calibrated_or_flat(held_out: Sequence[tuple[Sample, Floats]], prior: float) -> Calibrator:
+    """Give the calibration, or the flat base rate where that scores better on zones held out."""
+    calibrator = calibrate(held_out)
+    said, flat = [], []
+    for sample, log_odds in held_out:
+        w = sample.windows
+        scored = metrics.Scored("", np.zeros(len(w.ticks)), w.at_risk, w.lost, calibrator.apply(log_odds))
+        said.append(scored)
+        flat.append(replace(scored, probability=np.full(len(w.ticks), prior)))
+    ours, theirs = metrics.scores(said), metrics.scores(flat)
+    if calibrator.slope > 0 and ours.brier < theirs.brier and ours.log_loss < theirs.log_loss:
+        return calibrator
+    return Calibrator(0.0, math.log(prior / (1 - prior)))
+
+
+def _regression(samples: Sequence[Sample]) -> Member:
+    prior = float(np.clip(np.mean([sample.windows.rate for sample in samples]), SURE, 1 - SURE))
+    rows = np.vstack([sample.past.matrix(sample.windows.ticks, prior) for sample in samples])
+    mean, scale = rows.mean(axis=0), rows.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    fitted = _logistic((rows - mean) / scale, samples, inverse_penalty=INVERSE_PENALTY)
+    return Member(
+        prior, mean, scale, fitted.coef_[0], float(fitted.intercept_[0]), Calibrator(1.0, 0.0), rivals={}
+    )
+
+
+def _logistic(rows: Floats, samples: Sequence[Sample], *, inverse_penalty: float) -> LogisticRegression:
+    """Fit on every instance at risk: a row for the lost ones, one for those kept, weighed by their share."""
+    lost = np.concatenate([s.windows.lost / s.windows.at_risk.sum() for s in samples])
+    kept = np.concatenate([(s.windows.at_risk - s.windows.lost) / s.windows.at_risk.sum() for s in samples])
+    weight = np.concatenate([lost, kept]) * len(rows) / len(samples)
+    outcome = np.repeat([1, 0], len(rows))
+    return LogisticRegression(C=inverse_penalty, max_iter=500).fit(
+        np.vstack([rows, rows])[weight > 0], outcome[weight > 0], sample_weight=weight[weight > 0]
+    )
+
+
+def _thinned(sample: Sample) -> Sample:
+    count = len(sample.windows.ticks)
+    if count <= ROWS_PER_TRACE:
+        return sample
+    at = np.linspace(0, count - 1, ROWS_PER_TRACE).astype(np.int64)
+    w = sample.windows
+    return Sample(sample.trace, sample.past, Windows(w.ticks[at], w.at_risk[at], w.lost[at]))
+
+
+def rising(by_horizon: Sequence[Floats]) -> list[Floats]:
+    """Make sure that a longer horizon never has less risk than a shorter one."""
+    return list(itertools.accumulate(by_horizon, np.maximum))

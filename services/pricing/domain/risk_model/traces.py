@@ -1,0 +1,49 @@
+"""What is known of a pool: how many instances were up, tick by tick.
+
+The recordings say nothing about single instances, only how many were up. With one instance a drop is its
+loss. With several, a drop of d loses d of them, and which of them came back cannot be seen.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+UNKNOWN: Final = -1
+"""A tick nobody recorded: a gap."""
+
+HORIZON_SECONDS: Final = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400}
+
+
+class TraceKind(StrEnum):
+    """What a drop in a recording means."""
+
+    PREEMPTION = "preemption"
+    """An instance that was held is lost."""
+    AVAILABILITY = "availability"
+    """A probe for new capacity finds none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One pool's recording."""
+
+    name: str
+    kind: TraceKind
+    zone: str
+    instance_type: str
+    collection: str
+    """Recorded together, on one clock: their days are resampled together."""
+    tick_seconds: float
+    up: Integers
+    """Instances up at each tick; UNKNOWN in a gap."""
+    prices_usd_per_hour: Floats | None = None
+
+    @property
+    def seconds(self) -> float:
+        return len(self.up) * self.tick_seconds
