@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from deploy.local import nats_server, postgres, schemas
+from deploy.local.ports import free_port
 from shared.runtime import streams
 from shared.runtime.clock import SystemClock
 from shared.runtime.health import Health
@@ -105,7 +106,7 @@ async def make_database(
 def nats_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nats_server.Server]:
     """One nats-server for the session, without users."""
     folder = tmp_path_factory.mktemp("nats")
-    port = nats_server.free_port()
+    port = free_port()
     config = folder / "nats.json"
     config.write_text(nats_server.bare_config_text(port=port, store=folder / "store"))
     server = asyncio.run(nats_server.start(config, port=port, log=folder / "nats.log"))

@@ -380,8 +380,12 @@ class Demo:
 
 
 def _new(answer: dict[str, Any], known: set[str]) -> list[dict[str, Any]]:
-    """Give the plans for savings that were not there before."""
-    return [p for p in answer["plans"] if p["id"] not in known and p["trigger"] != "pending_pods"]
+    """Give the plans for savings that were not there before and have reached the gateway."""
+    return [
+        p
+        for p in answer["plans"]
+        if p["id"] not in known and p["trigger"] != "pending_pods" and p["is_approvable"]
+    ]
 
 
 def _usd(amount: str | None) -> str:

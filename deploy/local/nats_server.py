@@ -4,7 +4,6 @@ import asyncio
 import importlib.metadata
 import json
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,10 +134,3 @@ async def _until_listening(server: Server, log: Path) -> None:
             await writer.wait_closed()
             return
     raise StackError(f"nats-server was not ready within {START_SECONDS} s:\n{processes.tail(log)}")
-
-
-def free_port() -> int:
-    """Give a port that was free a moment ago."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ import asyncpg
 
 from deploy.local import processes
 from deploy.local.errors import StackError
+from deploy.local.ports import free_port
 
 POINTER = "place"
 """File that names the folder of the data, when it could not stay where it belongs."""
@@ -176,7 +176,7 @@ async def start(
     if not (data / "PG_VERSION").exists():
         await _initialise(home, data, password_file, user=database_user())
     password = password_file.read_text().strip()
-    chosen = port or _free_port()
+    chosen = port or free_port()
     await _let_go(data)
     process = spawn(data, port=chosen, log=log, throwaway=throwaway, keep_open=keep_open)
     server = Server(process, chosen, password)
@@ -333,12 +333,6 @@ def _is_ready(data: Path, pid: int) -> bool:
     except OSError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 async def _create_database(server: Server) -> None:

@@ -17,6 +17,7 @@ import aiohttp
 from deploy.local import nats_server, postgres, processes, schemas
 from deploy.local.errors import StackError
 from deploy.local.home import Home, Secrets
+from deploy.local.ports import free_port
 from deploy.local.schemas import SERVICES
 from deploy.local.supervisor import Child
 
@@ -123,7 +124,7 @@ async def start(home: Home, options: Options, told: Told) -> Stack:
     try:
         port = _gateway_port(options.gateway_port)
         stack.gateway_url = f"http://127.0.0.1:{port}"
-        stack.health_ports |= {name: nats_server.free_port() for name in SERVICES}
+        stack.health_ports |= {name: free_port() for name in SERVICES}
         secrets = home.secrets()
         database_urls, bus_passwords = await _both(
             _start_database(stack, options, secrets, told), _start_bus(stack, options, secrets, told)
@@ -157,7 +158,7 @@ async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -
 
 def _gateway_port(wanted: int) -> int:
     if not wanted:
-        return nats_server.free_port()
+        return free_port()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -213,7 +214,7 @@ async def _start_bus(stack: Stack, options: Options, secrets: Secrets, told: Tol
         passwords = dict.fromkeys(secrets.bus, options.nats_password or "")
     else:
         passwords = dict(secrets.bus)
-        port = nats_server.free_port()
+        port = free_port()
         config, log = stack.home.path / "nats.json", stack.home.logs / "nats.log"
         held = stack.home.lock_descriptors
         text = nats_server.config_text(

@@ -16,6 +16,7 @@ import pytest
 
 from agent.errors import EnrolmentRefusedError, MisconfiguredError
 from deploy.local import nats_server
+from deploy.local.ports import free_port
 from deploy.sandbox.kubernetes.kinds import NODE, POD
 from shared.contracts.v1.agent import (
     CordonNode,
@@ -226,7 +227,7 @@ async def test_a_refused_token_ends_the_agent_with_a_sentence(nats_url: str, tmp
 
 
 async def test_a_bus_that_refuses_the_token_is_believed_after_a_while(tmp_path: Path) -> None:
-    port = nats_server.free_port()
+    port = free_port()
     config = tmp_path / "nats.json"
     config.write_text(json.dumps({"listen": f"127.0.0.1:{port}", "authorization": {"token": "another"}}))
     server = await nats_server.start(config, port=port, log=tmp_path / "nats.log")
@@ -268,7 +269,7 @@ async def test_without_a_token_or_a_cluster_there_is_a_sentence(nats_url: str, t
 
 @pytest.mark.parametrize(("room", "snapshots"), [(64 * 2**20, 1), (64 * 2**10, 2)], ids=["fits", "too much"])
 async def test_a_bus_that_was_away_is_told_what_it_missed(tmp_path: Path, room: int, snapshots: int) -> None:
-    port = nats_server.free_port()
+    port = free_port()
     config = tmp_path / "nats.json"
     config.write_text(nats_server.bare_config_text(port=port, store=tmp_path / "store"))
     server = await nats_server.start(config, port=port, log=tmp_path / "nats.log")

@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local import nats_server, schemas
+from deploy.local.ports import free_port
 from services.gateway.adapters.nats_jwt import CalloutIssuer
 from services.gateway.entrypoints import callout
 from services.gateway.errors import AgentRefusedError
@@ -55,7 +56,7 @@ class Door:
 @asynccontextmanager
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_ACCOUNT)
-    port = nats_server.free_port()
+    port = free_port()
     config = tmp_path / "nats.json"
     text = nats_server.config_text(
         port=port,

@@ -15,6 +15,7 @@ from nats.errors import NoRespondersError
 from pydantic import SecretStr
 
 from deploy.local import nats_server, schemas
+from deploy.local.ports import free_port
 from services.gateway import app
 from services.gateway.settings import GatewaySettings
 from shared.contracts.subjects import subject_of
@@ -124,7 +125,7 @@ def runtime_of(database: Database, url: str, service: str) -> Runtime:
 async def world(make_database: Callable[[str], Awaitable[Database]], tmp_path: Path) -> AsyncIterator[World]:
     """Everything behind the agents' door."""
     issuer = nkeys.from_seed(seed := make_account_seed())
-    port, api_port = nats_server.free_port(), nats_server.free_port()
+    port, api_port = free_port(), free_port()
     config = tmp_path / "nats.json"
     config.write_text(
         nats_server.config_text(

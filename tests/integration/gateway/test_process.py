@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import pytest
 
-from deploy.local import nats_server, postgres
+from deploy.local import postgres
+from deploy.local.ports import free_port
 from shared.runtime.postgres import Database
 from tests.waiting import until
 
@@ -28,7 +29,7 @@ async def environment(
         "PATH": os.environ["PATH"],
         "GATEWAY_DATABASE_URL": postgres_server.url("gateway", "test", postgres_url.rsplit("/", 1)[1]),
         "GATEWAY_NATS_URL": nats_url,
-        "GATEWAY_HTTP_PORT": str(nats_server.free_port()),
+        "GATEWAY_HTTP_PORT": str(free_port()),
         "GATEWAY_JWT_SECRET": "x" * 32,
         "GATEWAY_SECRETS_KEY": "ab" * 32,
     }

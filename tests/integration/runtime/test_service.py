@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from deploy.local import nats_server, postgres
+from deploy.local.ports import free_port
 from shared.contracts.v1.executor import NodeInterrupted
 from shared.kernel.errors import PermanentError, RetryableError
 from shared.runtime import service, streams
@@ -40,7 +41,7 @@ async def settings(
     """As the pricing service, whose schema and consumers are there."""
     await make_database("pricing")
     url = postgres_server.url("pricing", "test", postgres_url.rsplit("/", 1)[1])
-    return TrialSettings(database_url=SecretStr(url), nats_url=nats_url, health_port=nats_server.free_port())
+    return TrialSettings(database_url=SecretStr(url), nats_url=nats_url, health_port=free_port())
 
 
 def stop() -> None:
@@ -169,7 +170,7 @@ async def test_a_failing_start_closes_what_was_open(settings: TrialSettings) -> 
 
 @pytest.mark.parametrize("away", ["database_url", "nats_url"])
 async def test_a_signal_ends_a_start_that_waits_for_a_server(settings: TrialSettings, away: str) -> None:
-    port = nats_server.free_port()
+    port = free_port()
     absent = {
         "database_url": SecretStr(f"postgresql://pricing:x@127.0.0.1:{port}/spot"),
         "nats_url": f"nats://127.0.0.1:{port}",
@@ -186,7 +187,7 @@ async def test_a_bus_that_starts_late_is_waited_for(
     settings: TrialSettings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "START_PAUSE_SECONDS", 0.01)
-    folder, port = tmp_path_factory.mktemp("late"), nats_server.free_port()
+    folder, port = tmp_path_factory.mktemp("late"), free_port()
     late = settings.model_copy(update={"nats_url": f"nats://127.0.0.1:{port}"})
     running = asyncio.create_task(service.run("pricing", late, _wires_nothing))
     await until(lambda: ready(late), is_=(503, {"start": "starting"}))
@@ -211,7 +212,7 @@ async def test_a_bus_that_starts_late_is_waited_for(
 async def test_a_wrong_password_of_the_bus_is_refused_at_once(
     settings: TrialSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder, port = tmp_path_factory.mktemp("guarded"), nats_server.free_port()
+    folder, port = tmp_path_factory.mktemp("guarded"), free_port()
     config = folder / "nats.conf"
     config.write_text(
         f'listen: "127.0.0.1:{port}"\nauthorization {{ users: [ {{ user: pricing, password: right }} ] }}\n'

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from deploy.local import nats_server, postgres, processes, schemas
+from deploy.local.ports import free_port
 from deploy.tools import docker_env, nats_config
 from tests import waiting
 
@@ -52,9 +53,9 @@ def env() -> dict[str, str]:
 @pytest.fixture
 async def bus(env: dict[str, str], tmp_path: Path) -> AsyncIterator[nats_server.Server]:
     """nats-server on the written configuration, but for its ports."""
-    port = nats_server.free_port()
+    port = free_port()
     config = json.loads(nats_config.config(env, store=tmp_path / "jetstream"))
-    config |= {"listen": f"127.0.0.1:{port}", "http": f"127.0.0.1:{nats_server.free_port()}"}
+    config |= {"listen": f"127.0.0.1:{port}", "http": f"127.0.0.1:{free_port()}"}
     (tmp_path / "nats.json").write_text(json.dumps(config))
     server = await nats_server.start(tmp_path / "nats.json", port=port, log=tmp_path / "nats.log")
     yield server
@@ -106,7 +107,7 @@ async def test_every_service_is_healthy_and_ready_on_what_compose_tells_it(
 ) -> None:
     assert "changes made" in await migrate(told("migrate", env, hosts))
     assert "up to date" in await migrate(told("migrate", env, hosts)), "migrating again changes nothing"
-    ports = {name: nats_server.free_port() for name in schemas.SERVICES}
+    ports = {name: free_port() for name in schemas.SERVICES}
     with contextlib.ExitStack() as stack:
         for name, port in ports.items():
             own = {f"{name.upper()}_HEALTH_PORT": str(port), "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}

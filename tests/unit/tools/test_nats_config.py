@@ -8,6 +8,7 @@ import nats
 import pytest
 
 from deploy.local import nats_server
+from deploy.local.ports import free_port
 from deploy.tools import docker_env, nats_config
 
 
@@ -51,7 +52,7 @@ async def test_nats_server_takes_it_and_keeps_services_apart(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     config = json.loads(nats_config.config(environment, host="127.0.0.1", store=tmp_path / "store"))
-    port, monitor = nats_server.free_port(), nats_server.free_port()
+    port, monitor = free_port(), free_port()
     config |= {"listen": f"127.0.0.1:{port}", "http": f"127.0.0.1:{monitor}"}
     file = tmp_path / "nats.json"
     file.write_text(json.dumps(config))
