@@ -15,8 +15,7 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile on the first call; kept beside the module, else in the user's cache, else nowhere."""
     try:
-        kernel = numba.njit(cache=True)(function)
+        return cast("Callable[P, R]", numba.njit(cache=True)(function))
     except RuntimeError:
         # Neither folder can be written: a read-only image. It is compiled anew in each process then.
-        kernel = numba.njit(function)
-    return cast("Callable[P, R]", kernel)
+        return cast("Callable[P, R]", numba.njit(function))

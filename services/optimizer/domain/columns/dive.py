@@ -10,10 +10,13 @@ import numpy as np
 from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.generate import Generator
 from services.optimizer.domain.columns.master import Column, Master
+from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import UNBOUNDED
 
 WHOLE = 1_000_000
 """Shares are compared in millionths: what rounding adds decides nothing."""
+ENOUGH = (98, 100)
+"""Share of a column's worth that must still be had when its pods are no longer all left."""
 NEARLY = 20
 """Shares less than this off a whole are whole."""
 
@@ -29,7 +32,8 @@ class Load:
 class Diver:
     """Rounds relaxations."""
 
-    def __init__(self, master: Master, generator: Generator) -> None:
+    def __init__(self, master: Master, generator: Generator, pricer: Pricer) -> None:
+        self._pricer = pricer
         self._master = master
         self._generator = generator
 
@@ -63,21 +67,38 @@ class Diver:
             before = len(chosen)
             for at, times in picks:
                 self._take(
-                    self._master.columns[at], times, left, copies, chosen, is_first=len(chosen) == before
+                    self._master.columns[at],
+                    times,
+                    left,
+                    copies,
+                    relaxation.worths,
+                    chosen,
+                    is_first=len(chosen) == before,
                 )
             if len(chosen) == before:
                 break
         return chosen, left
 
     def _take(
-        self, column: Column, times: int, left: Ints, copies: Ints, chosen: list[Load], *, is_first: bool
+        self,
+        column: Column,
+        times: int,
+        left: Ints,
+        copies: Ints,
+        worths: Ints,
+        chosen: list[Load],
+        *,
+        is_first: bool,
     ) -> None:
+        full = int(column.counts @ worths)
         for i in range(min(times, int(copies[column.offer]))):
             held = np.minimum(column.counts, left)
-            # Columns chosen before may have taken what this one was for: then look anew.
-            short = int((column.counts - held).sum())
-            if not held.any() or (short and not (is_first and i == 0)):
-                return
+            if (held < column.counts).any():
+                # Columns chosen before took what this one was for.
+                held = held + self._pricer.topping(column.offer, held, left - held, worths)
+                enough = int(held @ worths) * ENOUGH[1] >= full * ENOUGH[0]
+                if not held.any() or not (enough or (is_first and i == 0)):
+                    return
             left -= held
             if copies[column.offer] < UNBOUNDED:
                 copies[column.offer] -= 1

@@ -73,7 +73,7 @@ class Generator:
             if value > best:
                 best, best_worths = value, tried
             found = self._pricer.improving(self._all, relaxation.worths, relaxation.rents)
-            if relaxation.nano_usd - best <= relaxation.nano_usd * self._effort.tolerance_ratio:
+            if relaxation.nano_usd - best <= self._effort.tolerance(relaxation.nano_usd, len(reduced.counts)):
                 ended_by = Ending.CONVERGED
                 break
             if self._add(found, rounds):

@@ -12,198 +12,16 @@ import numpy as np
 
 from services.optimizer.domain.columns.arrays import Bools, Floats, Ints
 from services.optimizer.domain.columns.compiled import compiled
+from services.optimizer.domain.columns.relaxation import relaxed
+from services.optimizer.domain.columns.search import least_losses, searched
 
 STAGES = 4
+QUICK_STEPS = 400
+TABLED = 2
+"""Resources that get a table: CPU and memory come first."""
+TABLE_CELLS, FINEST, COARSEST = 1 << 17, 4096, 256
 ENOUGH = 17
 """A load within 2^-17 of the bound is looked no further for."""
-EPSILON = 1e-9
-
-
-@compiled
-def relaxed(values: Floats, weights: Floats, most: Ints, levels: Floats, prices: Floats) -> None:
-    """Solve the relaxation by the bounded simplex method; room is 1 in every resource.
-
-    Args:
-        values: what one of each item is worth.
-        weights: item x resource, as a share of the room.
-        most: how many of each there are.
-        levels: out, how many of each are taken.
-        prices: out, what the whole room of each resource is worth; never negative.
-    """
-    n, r = weights.shape
-    inverse = np.eye(r)
-    basis = np.arange(n, n + r)
-    inside = np.ones(r)
-    is_basic = np.zeros(n + r, dtype=np.bool_)
-    is_basic[n:] = True
-    at_upper = np.zeros(n, dtype=np.bool_)
-    column = np.empty(r)
-    top = 1e-30
-    for j in range(n):
-        top = max(top, values[j] * most[j])
-    for _ in range(60 + 6 * n):
-        for k in range(r):
-            total = 0.0
-            for i in range(r):
-                if basis[i] < n:
-                    total += values[basis[i]] * inverse[i, k]
-            prices[k] = total
-        best, entering, is_rising = top * EPSILON, -1, True
-        for j in range(n):
-            if is_basic[j]:
-                continue
-            gain = values[j]
-            for k in range(r):
-                gain -= prices[k] * weights[j, k]
-            if at_upper[j]:
-                gain = -gain
-            if gain * most[j] > best:
-                best, entering, is_rising = gain * most[j], j, not at_upper[j]
-        for k in range(r):
-            if not is_basic[n + k] and -prices[k] > best:
-                best, entering, is_rising = -prices[k], n + k, True
-        if entering < 0:
-            break
-        for i in range(r):
-            total = 0.0
-            if entering < n:
-                for k in range(r):
-                    total += inverse[i, k] * weights[entering, k]
-            else:
-                total = inverse[i, entering - n]
-            column[i] = total if is_rising else -total
-        step = float(most[entering]) if entering < n else np.inf
-        leaving, leaves_above = -1, False
-        for i in range(r):
-            if column[i] > EPSILON:
-                ratio = max(inside[i], 0.0) / column[i]
-                if ratio < step:
-                    step, leaving, leaves_above = ratio, i, False
-            elif column[i] < -EPSILON and basis[i] < n:
-                ratio = max(most[basis[i]] - inside[i], 0.0) / -column[i]
-                if ratio < step:
-                    step, leaving, leaves_above = ratio, i, True
-        if step == np.inf:
-            break
-        for i in range(r):
-            inside[i] -= step * column[i]
-        if leaving < 0:
-            at_upper[entering] = is_rising
-            continue
-        if basis[leaving] < n:
-            at_upper[basis[leaving]] = leaves_above
-        is_basic[basis[leaving]] = False
-        is_basic[entering] = True
-        start = 0.0 if is_rising else float(most[entering])
-        inside[leaving] = start + step if is_rising else start - step
-        basis[leaving] = entering
-        pivot = column[leaving] if is_rising else -column[leaving]
-        for k in range(r):
-            inverse[leaving, k] /= pivot
-        for i in range(r):
-            if i != leaving:
-                factor = column[i] if is_rising else -column[i]
-                for k in range(r):
-                    inverse[i, k] -= factor * inverse[leaving, k]
-    for j in range(n):
-        levels[j] = float(most[j]) if at_upper[j] and not is_basic[j] else 0.0
-    for i in range(r):
-        if basis[i] < n:
-            levels[basis[i]] = inside[i]
-    for k in range(r):
-        prices[k] = max(prices[k], 0.0)
-
-
-@compiled
-def searched(
-    losses: Ints,
-    weights: Ints,
-    most: Ints,
-    room: Ints,
-    prices: Ints,
-    budget: int,
-    enough: int,
-    limit: int,
-    best: Ints,
-) -> tuple[int, int, bool]:
-    """Look, depth first, for the load that loses least and less than `budget`.
-
-    Args:
-        losses: per item: positive, lost by leaving one out; negative, lost by taking one.
-        weights: item x resource.
-        most: how many of each there are.
-        room: what the node has.
-        prices: per unit of each resource; what unused room loses.
-        budget: what a load must lose less than.
-        enough: a load that loses no more ends the search.
-        limit: steps that may be taken.
-        best: out, the load found.
-
-    Returns:
-        What the best load loses (`budget` if there is none), the steps taken, and whether the search was complete.
-    """
-    n, r = weights.shape
-    taken = np.zeros(n, dtype=np.int64)
-    fits = np.zeros(n, dtype=np.int64)
-    is_new = np.ones(n, dtype=np.bool_)
-    left = np.zeros((n + 1, r), dtype=np.int64)
-    left[0] = room
-    lost = np.zeros(n + 1, dtype=np.int64)
-    after = np.zeros((n + 1, r), dtype=np.int64)
-    for j in range(n - 1, -1, -1):
-        for k in range(r):
-            after[j, k] = after[j + 1, k] + most[j] * weights[j, k]
-    steps = 0
-    if n == 0:
-        unused = 0
-        for k in range(r):
-            unused += prices[k] * room[k]
-        return min(unused, budget), 0, True
-    p = 0
-    while p >= 0:
-        if is_new[p]:
-            fit = most[p]
-            for k in range(r):
-                if weights[p, k] > 0:
-                    fit = min(fit, left[p, k] // weights[p, k])
-            fits[p] = fit
-            taken[p] = fit if losses[p] >= 0 else 0
-            is_new[p] = False
-        elif losses[p] >= 0:
-            taken[p] -= 1
-        else:
-            taken[p] += 1
-        if taken[p] < 0 or taken[p] > fits[p]:
-            is_new[p] = True
-            p -= 1
-            continue
-        here = lost[p]
-        here += losses[p] * (most[p] - taken[p]) if losses[p] >= 0 else -losses[p] * taken[p]
-        if here >= budget:
-            is_new[p] = True
-            p -= 1
-            continue
-        steps += 1
-        if steps > limit:
-            return budget, steps, False
-        unused = 0
-        for k in range(r):
-            left[p + 1, k] = left[p, k] - taken[p] * weights[p, k]
-            unused += prices[k] * max(left[p + 1, k] - after[p + 1, k], 0)
-        if here + unused >= budget:
-            if losses[p] >= 0:
-                is_new[p] = True
-                p -= 1
-            continue
-        if p + 1 == n:
-            budget = here + unused
-            best[:] = taken
-            if budget <= enough:
-                return budget, steps, True
-        else:
-            lost[p + 1] = here
-            p += 1
-    return budget, steps, True
 
 
 @compiled
@@ -370,7 +188,7 @@ def _improved(
                 keys[c] = -abs(losses[inner[c]])
             inner = inner[np.argsort(keys, kind="mergesort")]
             found = np.zeros(count, dtype=np.int64)
-            lost, used, is_complete = searched(
+            lost, used, is_complete = _searched_twice(
                 losses[inner],
                 weights[at[inner]],
                 most[inner],
@@ -398,6 +216,40 @@ def _improved(
                 return worth, bound
         bound = max((root - budget) // scale, floor)
     return worth, bound
+
+
+@compiled
+def _searched_twice(
+    losses: Ints,
+    weights: Ints,
+    most: Ints,
+    room: Ints,
+    prices: Ints,
+    budget: int,
+    enough: int,
+    limit: int,
+    best: Ints,
+) -> tuple[int, int, bool]:
+    """Search by prices alone, as that settles most; with tables where it does not and they stay small."""
+    n = len(losses)
+    tables = np.zeros((0, 0, 0), dtype=np.int64)
+    units = np.zeros(0, dtype=np.int64)
+    size = min(TABLE_CELLS // (n + 1), FINEST)
+    is_small = size >= COARSEST and limit > QUICK_STEPS
+    quick = QUICK_STEPS if is_small else limit
+    lost, used, is_complete = searched(
+        losses, weights, most, room, prices, budget, enough, quick, units, tables, best
+    )
+    if is_complete or not is_small:
+        return lost, used, is_complete
+    units = np.empty(min(TABLED, len(room)), dtype=np.int64)
+    for k in range(len(units)):
+        units[k] = room[k] // size + 1
+    tables = least_losses(losses, weights, most, prices, room, units, size)
+    better, more, is_complete = searched(
+        losses, weights, most, room, prices, lost, enough, limit - used, units, tables, best
+    )
+    return min(lost, better), used + more, is_complete
 
 
 @compiled

@@ -7,14 +7,15 @@ can hold may be left out at a penalty, so that there always is a solution.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import highspy
 import numpy as np
 
+from services.optimizer.domain.columns import linear
 from services.optimizer.domain.columns.arrays import Floats, Ints
 from services.optimizer.domain.columns.problem import UNBOUNDED
 from services.optimizer.domain.columns.reduced import Reduced
 
 USD = 1e-9
+DUAL, PRIMAL = 1, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +58,14 @@ class Master:
         self.columns: list[Column] = []
         self._reduced = reduced
         self._known: set[tuple[int, bytes]] = set()
+        self._keeps_demand = True
         self._row_of = {int(o): len(reduced.counts) + i for i, o in enumerate(reduced.limited)}
+        self._counts = reduced.counts.copy()
         self._penalties = penalties(reduced)
         self._waived = np.flatnonzero(self._penalties)
-        self._lp = highspy.Highs()
-        for name, value in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("parallel", "off"),
-            ("presolve", "off"),
-            ("solver", "simplex"),
-            ("random_seed", 0),
-        ):
-            self._lp.setOptionValue(name, value)
+        self._lp = linear.program()
         shapes, rows = len(reduced.counts), len(reduced.counts) + len(self._row_of)
-        infinite = self._lp.inf
+        infinite = linear.INFINITE
         lower = np.concatenate([reduced.counts.astype(np.float64), np.full(rows - shapes, -infinite)])
         upper = np.concatenate(
             [np.full(shapes, infinite), reduced.copies[reduced.limited].astype(np.float64)]
@@ -118,7 +112,7 @@ class Master:
             n,
             np.array([c.nano_usd for c in new]) * USD,
             np.zeros(n),
-            np.full(n, self._lp.inf),
+            np.full(n, linear.INFINITE),
             at,
             np.array(starts, dtype=np.int32),
             np.concatenate(index).astype(np.int32),
@@ -129,16 +123,18 @@ class Master:
 
     def demand(self, counts: Ints, copies: Ints) -> None:
         """Ask for other numbers of pods, and allow other numbers of copies."""
-        shapes = len(counts)
-        rows = shapes + len(self._row_of)
-        lower = np.concatenate([counts.astype(np.float64), np.full(rows - shapes, -self._lp.inf)])
-        upper = np.concatenate(
-            [np.full(shapes, self._lp.inf), copies[self._reduced.limited].astype(np.float64)]
-        )
-        self._lp.changeRowsBounds(rows, np.arange(rows, dtype=np.int32), lower, upper)
+        self._keeps_demand = False
+        for row in np.flatnonzero(counts != self._counts).tolist():
+            self._lp.changeRowBounds(row, float(counts[row]), linear.INFINITE)
+        self._counts = counts.copy()
+        for offer, row in self._row_of.items():
+            self._lp.changeRowBounds(row, -linear.INFINITE, float(copies[offer]))
 
     def solve(self) -> Relaxation:
         """Solve anew from the last basis."""
+        # New columns leave the last solution feasible, another demand leaves its prices so.
+        self._lp.setOptionValue("simplex_strategy", PRIMAL if self._keeps_demand else DUAL)
+        self._keeps_demand = True
         self._lp.run()
         solution = self._lp.getSolution()
         shapes = len(self._reduced.counts)

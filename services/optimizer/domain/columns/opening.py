@@ -1,8 +1,8 @@
 """A first fleet and a first bound, in a moment: what resources are worth, and nodes filled by that."""
 
-import highspy
 import numpy as np
 
+from services.optimizer.domain.columns import linear
 from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.master import Column
 from services.optimizer.domain.columns.pricing import Pricer
@@ -19,19 +19,16 @@ def resource_worths(reduced: Reduced) -> Ints:
     if shapes == 0:
         return np.zeros(0, dtype=np.int64)
     scale = np.maximum(reduced.room.max(axis=0), 1).astype(np.float64)
-    lp = highspy.Highs()
-    lp.setOptionValue("output_flag", False)
-    lp.setOptionValue("threads", 1)
-    lp.setOptionValue("presolve", "off")
+    lp = linear.program()
     demand = (reduced.counts[:, None] * reduced.requests).sum(axis=0) / scale
     none = np.zeros(0, dtype=np.int32)
-    lp.addRows(resources, demand, np.full(resources, lp.inf), 0, none, none, np.zeros(0))
+    lp.addRows(resources, demand, np.full(resources, linear.INFINITE), 0, none, none, np.zeros(0))
     offers = len(reduced.nano_usd)
     lp.addCols(
         offers,
         np.maximum(reduced.nano_usd, NANO) * 1e-9,
         np.zeros(offers),
-        np.full(offers, lp.inf),
+        np.full(offers, linear.INFINITE),
         offers * resources,
         np.arange(offers, dtype=np.int32) * resources,
         np.tile(np.arange(resources, dtype=np.int32), offers),
@@ -39,7 +36,8 @@ def resource_worths(reduced: Reduced) -> Ints:
     )
     lp.run()
     duals = np.maximum(np.array(lp.getSolution().row_dual), 0.0) / scale
-    return np.maximum(np.rint(reduced.requests @ duals * 1e9), 1).astype(np.int64)
+    worths: Ints = np.maximum(np.rint(reduced.requests @ duals * 1e9), 1).astype(np.int64)
+    return worths
 
 
 def greedy(reduced: Reduced, pricer: Pricer, worths: Ints) -> list[tuple[Column, int]]:

@@ -10,6 +10,8 @@ from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.master import Column
 from services.optimizer.domain.columns.reduced import Reduced
 
+TOPPING_STEPS = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Priced:
@@ -74,6 +76,24 @@ class Pricer:
             self._bounds,
         )
         return Priced(self._loads, self._bounds)
+
+    def topping(self, offer: int, held: Ints, left: Ints, worths: Ints) -> Ints:
+        """Give what else to put on a node that holds something, of the pods that are left."""
+        reduced = self._reduced
+        values = np.where(reduced.allowed[offer], worths, 0)
+        if reduced.pod_nano_usd.size:
+            values = values - reduced.pod_nano_usd[offer]
+        load = np.zeros_like(held)
+        knapsack.best_load(
+            values,
+            reduced.requests,
+            np.minimum(left, reduced.per_node - held),
+            reduced.room[offer] - held @ reduced.requests,
+            0,
+            TOPPING_STEPS,
+            load,
+        )
+        return load
 
     def improving(self, rows: Ints, worths: Ints, rents: Ints) -> list[Column]:
         """Give the loads of the last pricing that lower the linear program at these prices."""

@@ -46,7 +46,7 @@ class FleetProblem:
     def __post_init__(self) -> None:
         shapes, offers = len(self.counts), len(self.micro_usd)
         resources = self.requests.shape[1] if self.requests.ndim == 2 else -1
-        wanted = {
+        wanted: dict[str, tuple[int, ...]] = {
             "requests": (shapes, resources),
             "room": (offers, resources),
             "allowed": (offers, shapes),
@@ -114,11 +114,18 @@ class Effort:
 
     rounds: int = 400
     """Of pricing for the bound."""
-    tolerance_ratio: float = 2e-4
+    tolerance_ratio: float = 5e-4
     """The relaxation is solved when it is this near to its bound."""
+    many_shapes: int = 200
+    """From so many shapes on twice the tolerance is enough: rounding loses more than that."""
     search_steps: int = 20_000
     """Of one knapsack."""
     dive_rounds: int = 4
-    """Of pricing after each step of rounding."""
+    """Of pricing after each step of rounding; one where there are many shapes."""
     improvements: int = 40
     """Attempts to rebuild the worst part of the fleet."""
+
+    def tolerance(self, nano_usd: int, shapes: int) -> int:
+        """Give how far from its bound a relaxation of that value may be."""
+        ratio = self.tolerance_ratio * (2 if shapes >= self.many_shapes else 1)
+        return int(nano_usd * ratio)

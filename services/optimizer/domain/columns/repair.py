@@ -15,8 +15,8 @@ from services.optimizer.domain.columns.reduced import Reduced
 
 NEVER = np.iinfo(np.int64).max // 4
 PAIRS_AT_ONCE = 200_000
-MERGED_AT_MOST = 400
-"""Nodes looked at for merging: pairs grow with the square."""
+LOOKED_AT = 48
+"""Nodes that may be merged or emptied: those that cost most over what their pods are worth."""
 
 
 @compiled
@@ -59,6 +59,8 @@ class Repairer:
     """Improves fleets of one problem."""
 
     def __init__(self, reduced: Reduced) -> None:
+        self.worths = np.zeros(len(reduced.counts), dtype=np.int64)
+        """Per shape: what the relaxation says a pod is worth. No merge gains more than its nodes waste by it."""
         self._reduced = reduced
         self._waits_for_price = bool(reduced.pod_nano_usd.size)
 
@@ -71,6 +73,11 @@ class Repairer:
             if self._waits_for_price:
                 total += int(reduced.pod_nano_usd[load.offer] @ load.counts)
         return total
+
+    def most_wasteful(self, fleet: Sequence[Load]) -> list[int]:
+        """Give the nodes' places, those first that cost most over what their pods are worth."""
+        wasted = [self.cost([load]) - int(load.counts @ self.worths) for load in fleet]
+        return sorted(range(len(fleet)), key=lambda i: (-wasted[i], i))
 
     def repair(self, fleet: Sequence[Load]) -> list[Load]:
         """Give a fleet for the same pods that costs no more."""
@@ -128,9 +135,9 @@ class Repairer:
 
     def _merged(self, fleet: Sequence[Load]) -> list[Load]:
         loads = list(fleet)
-        tried = sorted(range(len(loads)), key=lambda i: (int(self._reduced.nano_usd[loads[i].offer]), i))
-        group = [loads[i] for i in tried[:MERGED_AT_MOST]]
-        rest = [loads[i] for i in tried[MERGED_AT_MOST:]]
+        tried = self.most_wasteful(loads)
+        group = [loads[i] for i in tried[:LOOKED_AT]]
+        rest = [loads[i] for i in tried[LOOKED_AT:]]
         while len(group) > 1:
             pair = self._best_pair(group, self._spare([*group, *rest]))
             if pair is None:
@@ -173,9 +180,8 @@ class Repairer:
             return loads
         free = reduced.room[offers] - counts @ reduced.requests
         moves = np.zeros_like(counts)
-        cheapest_first = np.lexsort((np.arange(len(loads)), reduced.nano_usd[offers]))
         spare = self._spare(loads)
-        for source in cheapest_first.tolist():
+        for source in self.most_wasteful(loads)[:LOOKED_AT]:
             if not counts[source].any():
                 continue
             # The fullest nodes first: what room is left stays in one piece.

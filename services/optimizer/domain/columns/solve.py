@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.optimizer.domain.columns.arrays import Ints
-from services.optimizer.domain.columns.dive import Diver, Load
+from services.optimizer.domain.columns.dive import WHOLE, Diver, Load
 from services.optimizer.domain.columns.generate import Generated, Generator
-from services.optimizer.domain.columns.master import Master, penalties
+from services.optimizer.domain.columns.master import Column, Master, penalties
 from services.optimizer.domain.columns.opening import greedy, resource_worths
 from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import (
@@ -27,9 +27,11 @@ from services.optimizer.domain.columns.problem import (
 from services.optimizer.domain.columns.reduced import NANO, Reduced, reduce
 from services.optimizer.domain.columns.repair import Repairer
 
-SHARES = (8, 3)
+SHARES = (8, 2)
 """One in so many of the nodes to come is rounded at once: carefully, or in a hurry for many nodes."""
 MANY_NODES = 200
+POOL_LEAST, POOL_PER_SHAPE = 250, 2
+"""Columns that rounding starts from."""
 REBUILT = (4, 8, 14, 24)
 """How many of the worst nodes are built anew in turn."""
 
@@ -74,7 +76,7 @@ class _Run:
         self._pricer = Pricer(reduced)
         self._master = Master(reduced)
         self._generator = Generator(reduced, self._master, self._pricer, effort, should_stop)
-        self._diver = Diver(self._master, self._generator)
+        self._pool: list[Column] = []
         self._repairer = Repairer(reduced)
 
     def solve(self) -> tuple[_Fleet, Generated]:
@@ -85,6 +87,8 @@ class _Run:
         )
         if proof.ended_by is Ending.STOPPED:
             return best, proof
+        self._repairer.worths = proof.relaxation.worths
+        self._pool = self._master.columns
         share = SHARES[0] if len(best.loads) < MANY_NODES else SHARES[1]
         best = self._better(best, self._dived(self._reduced.counts, self._reduced.copies, share, ()))
         return self._rebuilt(best, proof), proof
@@ -107,20 +111,34 @@ class _Run:
 
     def _dived(self, counts: Ints, copies: Ints, share: int, kept: Sequence[Load]) -> _Fleet | None:
         """Build nodes for `counts` beside those kept; None when some pod found no node."""
-        loads, left = self._diver.dive(counts, copies, rounds=self._effort.dive_rounds, share=share)
+        # Few columns matter any more, and a small linear program is solved far faster.
+        master = Master(self._reduced)
+        master.add(self._promising())
+        generator = Generator(self._reduced, master, self._pricer, self._effort, self._should_stop)
+        rounds = self._effort.dive_rounds if len(counts) < self._effort.many_shapes else 1
+        loads, left = Diver(master, generator, self._pricer).dive(counts, copies, rounds=rounds, share=share)
+        self._pool = master.columns
         if (left[self._penalties == 0] > 0).any():
             return None
         return self._fleet(self._repairer.repair([*kept, *loads]), left)
+
+    def _promising(self) -> list[Column]:
+        worths = self._repairer.worths
+        dear = [(c.nano_usd - int(c.counts @ worths)) * WHOLE // max(c.nano_usd, 1) for c in self._pool]
+        order = sorted(range(len(dear)), key=lambda i: (dear[i], i))
+        kept = sorted(order[: POOL_LEAST + POOL_PER_SHAPE * len(worths)])
+        return [self._pool[i] for i in kept]
 
     def _rebuilt(self, best: _Fleet, proof: Generated) -> _Fleet:
         """Build the worst nodes anew: those that cost most over what their pods are worth."""
         failed = 0
         for attempt in range(self._effort.improvements):
-            close = best.nano_usd - proof.bound_nano_usd <= best.nano_usd * self._effort.tolerance_ratio
+            goal = 2 * self._effort.tolerance(best.nano_usd, len(best.left))
+            close = best.nano_usd - proof.bound_nano_usd <= goal
             if self._should_stop() or close or failed >= len(REBUILT):
                 break
             size = REBUILT[attempt % len(REBUILT)]
-            worst = self._worst(best.loads, proof.relaxation.worths, size)
+            worst = set(self._repairer.most_wasteful(best.loads)[:size])
             kept = [load for i, load in enumerate(best.loads) if i not in worst]
             held = sum((load.counts for load in kept), np.zeros_like(best.left))
             copies = self._reduced.copies.copy()
@@ -132,11 +150,6 @@ class _Run:
             failed = 0 if better is not best else failed + 1
             best = better
         return best
-
-    def _worst(self, loads: Sequence[Load], worths: Ints, size: int) -> set[int]:
-        wasted = [self._repairer.cost([load]) - int(load.counts @ worths) for load in loads]
-        order = sorted(range(len(loads)), key=lambda i: (-wasted[i], i))
-        return set(order[:size])
 
 
 def _told(problem: FleetProblem, reduced: Reduced, fleet: _Fleet, proof: Generated) -> FleetSolution:
