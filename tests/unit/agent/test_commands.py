@@ -248,14 +248,12 @@ async def test_a_refusal_in_the_middle_of_a_drain_undoes_the_cordon() -> None:
 
 async def test_a_long_drain_answers_running_and_goes_on() -> None:
     world = World()
-    hanging = HangingClock()
-    world.clock = hanging
+    world.clock = hanging = HangingClock()
     world.desk = world.new_desk()
     world.cluster.add_pod(make_pod("web-1", node="n1"))
     world.cluster.budget["shop/web-1"] = 1
     outcome = await world.send(drain())
-    assert outcome.status is OutcomeStatus.RUNNING
-    assert outcome.blocked_by == ("shop/web-1",)
+    assert (outcome.status, outcome.blocked_by) == (OutcomeStatus.RUNNING, ("shop/web-1",))
     assert (await world.send(drain(), token=2)).status is OutcomeStatus.RUNNING
     hanging.go_on.set()
     await until(lambda: not world.desk.is_running(STEP))
