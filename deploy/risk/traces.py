@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 
@@ -34,6 +34,7 @@ TYPE_BY_MACHINE: Final[Mapping[str, str]] = {
 }
 """The recordings name accelerators; EC2 and Spot Advisor name types."""
 LARGEST_TICK_SECONDS: Final = 86_400
+KINDS: Final = {kind.value: kind for kind in TraceKind}
 
 
 class RiskFileError(PermanentError):
@@ -70,7 +71,7 @@ def read_traces(folder: Path) -> Recordings:
 
 
 def _trace(path: Path, folder: Path, zone: str, machine: str) -> Trace:
-    kinds = [TraceKind(part) for part in path.absolute().parts[:-1] if part in TraceKind]
+    kinds = [KINDS[part] for part in path.absolute().parts[:-1] if part in KINDS]
     if not kinds:
         raise RiskFileError(
             f"{path} lies in no folder named preemption or availability, so nobody knows what its drops mean."
@@ -125,5 +126,5 @@ def _prices(path: Path, data: Any, ticks: int) -> Floats | None:
     return prices
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

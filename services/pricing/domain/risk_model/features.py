@@ -1,7 +1,8 @@
 """What a pool's own past says about the next hours. A feature at tick t uses ticks up to t and nothing later.
 
 The own rate is the heart: the labels of windows that have already ended, decayed with several half-lives, or
-only those that began at the same age or the same time of day. It is shrunk towards the other pools' rate, so
+only those that began at the same age or the same time of day. Siblings
+add whether more of them are down than usual. It is shrunk towards the other pools' rate, so
 that a pool without a past is judged by the others and one with a long past by itself. All is in hours, not
 ticks: recordings with ticks of 32 s and of 10 min are the same kind of thing.
 """
@@ -16,8 +17,9 @@ from scipy.signal import lfilter  # type: ignore[import-untyped]
 from services.pricing.domain.risk_model import labels
 from services.pricing.domain.risk_model.traces import UNKNOWN, Floats, Integers, Trace
 
-OWN_HALF_LIFE_HOURS: Final = (6.0, 24.0, 96.0, math.inf)
+OWN_HALF_LIFE_HOURS: Final = (2.0, 6.0, 24.0, 96.0, math.inf)
 AVAILABILITY_HALF_LIFE_HOURS: Final = (1.0, 4.0, 12.0)
+SIBLING_HALF_LIFE_HOURS: Final = (0.5, 24.0)
 YOUTH_HOURS: Final = (0.25, 1.0, 6.0)
 AGE_BINS: Final = 12
 HOURS: Final = 24
@@ -58,7 +60,7 @@ def past_of(trace: Trace, horizon_seconds: float) -> PoolPast:
     tick_hours = trace.tick_seconds / 3_600
     age = hours_since_change(trace)
     return PoolPast(
-        fixed=np.column_stack([*_age_terms(age), *_availability(trace.up, tick_hours)]),
+        fixed=np.column_stack([*_age_terms(age), *_availability(trace.up, tick_hours), _siblings(trace)]),
         rates=_own_rates(trace, horizon_seconds, age),
     )
 
@@ -88,6 +90,19 @@ def _availability(up: Integers, tick_hours: float) -> list[Floats]:
         )
         terms.append(np.log((share + EPSILON) / (1 - share + EPSILON)))
     return terms
+
+
+def _siblings(trace: Trace) -> Floats:
+    """Give how much more often siblings were down of late than over the last day or so; 0 without siblings."""
+    if trace.siblings_up is None:
+        return np.zeros(len(trace.up))
+    tick_hours = trace.tick_seconds / 3_600
+    down, seen = 1 - trace.siblings_up, np.ones(len(trace.up))
+    lately, usually = (
+        _decayed(down, half_life / tick_hours) / _decayed(seen, half_life / tick_hours)
+        for half_life in SIBLING_HALF_LIFE_HOURS
+    )
+    return np.asarray(lately - usually, dtype=np.float64)
 
 
 def _own_rates(trace: Trace, horizon_seconds: float, age: Floats) -> PastRates:

@@ -23,7 +23,8 @@ LARGEST_CONTENT_BYTES: Final = 8_000_000
 TYPES: Final = frozenset(
     {("builtins", name) for name in ("dict", "list", "str", "float", "int")} | {("numpy", "ndarray")}
 )
-LOADERS: Final = frozenset({"DictNode", "ListNode", "JsonNode", "NdArrayNode"})
+LOADERS: Final = frozenset({"DictNode", "ListNode", "JsonNode", "NdArrayNode", "TypeNode"})
+"""TypeNode says of what type a dict's keys are, and is held against TYPES like any other."""
 ARRAYS: Final = ("mean", "scale", "weights")
 
 

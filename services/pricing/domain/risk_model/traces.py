@@ -4,7 +4,9 @@ The recordings say nothing about single instances, only how many were up. With o
 loss. With several, a drop of d loses d of them, and which of them came back cannot be seen.
 """
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -43,7 +45,28 @@ class Trace:
     up: Integers
     """Instances up at each tick; UNKNOWN in a gap."""
     prices_usd_per_hour: Floats | None = None
+    siblings_up: Floats | None = None
+    """Share of the siblings (same family, other sizes and zones) that were up at each tick."""
 
     @property
     def seconds(self) -> float:
         return len(self.up) * self.tick_seconds
+
+
+def with_siblings(traces: Iterable[Trace]) -> list[Trace]:
+    """Tell every trace how its siblings did: those of its family, recorded with it on one clock."""
+    together: dict[tuple[str, str, float, int], list[Trace]] = defaultdict(list)
+    ordered = list(traces)
+    for trace in ordered:
+        together[_clock_and_family(trace)].append(trace)
+    found = []
+    for trace in ordered:
+        siblings = [other for other in together[_clock_and_family(trace)] if other is not trace]
+        share = np.mean([other.up > 0 for other in siblings], axis=0) if siblings else None
+        found.append(replace(trace, siblings_up=share))
+    return found
+
+
+def _clock_and_family(trace: Trace) -> tuple[str, str, float, int]:
+    family = trace.instance_type.partition(".")[0]
+    return trace.collection, family, trace.tick_seconds, len(trace.up)
