@@ -16,6 +16,8 @@ from shared.kernel.workload import Pod
 SAME_SIZE_RATIO = 0.9
 """Launched cores against drained ones: from there on a move changes the offer, not the size."""
 SPARE_ATTEMPTS = 6
+KEEP_ATTEMPTS = 12
+"""How often, after that, the nodes of pods that are homeless all the same are left as they are."""
 REHEARSED_PODS = 8000
 """How many pods are placed in all to find out which nodes are not needed: a quarter of a second or so."""
 
@@ -43,7 +45,8 @@ class Mover:
     def way(self, before: FleetState, after: FleetState, *, limit: int | None = None) -> Way:
         """Cut the way into moves; where a rehearsal leaves pods homeless, add nodes for them.
 
-        That ends, with pods still homeless, when the fleet ranks no better than `limit` any more.
+        Where that does not help, the nodes of such pods stay. It all ends, with pods still homeless, when the
+        fleet ranks no better than `limit` any more.
         """
         cuts = sequence.cut(before, after, min_savings_micro_usd=self._least)
         troubles = self._rehearse(before, after, cuts)
@@ -56,6 +59,15 @@ class Mover:
                 added += len(spares)
             if not added:
                 break
+            if limit is not None and consolidation.rank(before, after, self.rules) >= limit:
+                break
+            troubles = self._rehearse(before, after, cuts)
+        for _ in range(KEEP_ATTEMPTS):
+            if not troubles:
+                break
+            homeless = {p.key for t in troubles for p in t.homeless}
+            kept = [n for n in before.nodes if any(p.key in homeless for p in n.movable)]
+            after, cuts = _with_kept(after, kept), _without_drains(cuts, {n.node.name for n in kept})
             if limit is not None and consolidation.rank(before, after, self.rules) >= limit:
                 break
             troubles = self._rehearse(before, after, cuts)
@@ -161,6 +173,23 @@ def _arrived(state: FleetState, gone: str, onto: Mapping[str, str]) -> FleetStat
         replace(n, pods=(*n.pods, *arrivals.get(n.node.name, ()))) for n in state.nodes if n.node.name != gone
     )
     return replace(state, nodes=nodes)
+
+
+def _with_kept(after: FleetState, kept: Sequence[StandingNode]) -> FleetState:
+    """Give the fleet with nodes that were to go, and their pods on them."""
+    names = {n.node.name for n in kept}
+    back = {p.key for n in kept for p in n.movable}
+    others = (
+        replace(n, pods=tuple(p for p in n.pods if p.key not in back))
+        for n in after.nodes
+        if n.node.name not in names
+    )
+    return replace(after, nodes=tuple(sorted((*others, *kept), key=lambda n: n.node.name)))
+
+
+def _without_drains(cuts: Sequence[Cut], names: set[str]) -> list[Cut]:
+    left = [Cut(cut.launches, [n for n in cut.drains if n not in names], cut.is_for_pending) for cut in cuts]
+    return [cut for cut in left if cut.launches or cut.drains]
 
 
 def _with_spares(after: FleetState, spares: Sequence[StandingNode]) -> FleetState:
