@@ -96,7 +96,7 @@ class Generator:
         for _ in range(rounds):
             if self._should_stop():
                 break
-            self._pricer.price(relaxation.worths, relaxation.rents, counts, rows, FIRST_STEPS * 5)
+            self._pricer.price(relaxation.worths, relaxation.rents, counts, rows, FIRST_STEPS * 2)
             if not self._master.add(self._pricer.improving(rows, relaxation.worths, relaxation.rents)):
                 break
             relaxation = self._master.solve()

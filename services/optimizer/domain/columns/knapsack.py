@@ -166,7 +166,7 @@ def _improved(
     n, r = len(at), len(room)
     # A load is of interest when it is worth more than the floor and than what was found already.
     span = root - max(worth, floor) * scale
-    steps = 0
+    steps, is_proven = 0, True
     for stage in range(STAGES):
         budget = span >> (2 * (STAGES - 1 - stage))
         left = room.copy()
@@ -196,10 +196,11 @@ def _improved(
                 prices,
                 budget,
                 root >> ENOUGH,
-                limit - steps,
+                limit - steps if stage == STAGES - 1 else (limit - steps) // 2,
                 found,
             )
             steps += used
+            is_proven = is_proven and is_complete
             if lost < budget:
                 gained = 0
                 for i in range(n):
@@ -209,12 +210,11 @@ def _improved(
                 for i in range(n):
                     gained += load[at[i]] * values[at[i]]
                 worth = gained
-                if lost <= root >> ENOUGH or not is_complete:
-                    return worth, bound
-                return worth, max(worth, floor)
-            if not is_complete:
+                if is_proven and lost > root >> ENOUGH:
+                    bound = max(worth, floor)
                 return worth, bound
-        bound = max((root - budget) // scale, floor)
+        if is_proven:
+            bound = max((root - budget) // scale, floor)
     return worth, bound
 
 

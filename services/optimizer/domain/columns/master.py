@@ -76,7 +76,7 @@ class Master:
         if waived:
             self._lp.addCols(
                 waived,
-                self._penalties[self._waived] * USD,
+                (self._penalties[self._waived] * USD).astype(np.float64),
                 np.zeros(waived),
                 np.full(waived, infinite),
                 waived,

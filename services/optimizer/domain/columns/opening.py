@@ -37,11 +37,24 @@ def resource_worths(reduced: Reduced) -> Ints:
     lp.run()
     duals = np.maximum(np.array(lp.getSolution().row_dual), 0.0) / scale
     worths: Ints = np.maximum(np.rint(reduced.requests @ duals * 1e9), 1).astype(np.int64)
-    return worths
+    # Whatever a pod costs where it costs least, it costs beside its share of a node.
+    return worths + _extremes(reduced)[0]
+
+
+def _extremes(reduced: Reduced) -> tuple[Ints, Ints]:
+    """Give per shape what a pod costs at least and at most beside its node, over the offers that may hold it."""
+    if not reduced.pod_nano_usd.size:
+        nothing = np.zeros(len(reduced.counts), dtype=np.int64)
+        return nothing, nothing
+    least = np.where(reduced.allowed, reduced.pod_nano_usd, np.iinfo(np.int64).max).min(axis=0)
+    most = np.where(reduced.allowed, reduced.pod_nano_usd, 0).max(axis=0)
+    return least, most
 
 
 def greedy(reduced: Reduced, pricer: Pricer, worths: Ints) -> list[tuple[Column, int]]:
     """Choose again and again the node whose load is worth most for its price, as often as pods last."""
+    least, most = _extremes(reduced)
+    worths = worths + most - least  # every pod is worth placing, wherever that may be
     left, copies = reduced.counts.copy(), reduced.copies.copy()
     fleet: list[tuple[Column, int]] = []
     rows = np.flatnonzero(copies > 0)

@@ -118,7 +118,7 @@ class Effort:
     """The relaxation is solved when it is this near to its bound."""
     many_shapes: int = 200
     """From so many shapes on twice the tolerance is enough: rounding loses more than that."""
-    search_steps: int = 20_000
+    search_steps: int = 400_000
     """Of one knapsack."""
     dive_rounds: int = 4
     """Of pricing after each step of rounding; one where there are many shapes."""

@@ -1,0 +1,64 @@
+"""The most valuable load of one node, against trying every load."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.optimizer.domain.columns import knapsack
+
+
+@st.composite
+def sacks(draw: st.DrawFn) -> tuple[list[int], list[list[int]], list[int], list[int]]:
+    n = draw(st.integers(1, 4))
+    values = [draw(st.integers(-2, 40)) for _ in range(n)]
+    weights = [[draw(st.integers(0, 9)), draw(st.integers(0, 9))] for _ in range(n)]
+    most = [draw(st.integers(0, 4)) for _ in range(n)]
+    return values, weights, most, [draw(st.integers(0, 25)), draw(st.integers(0, 25))]
+
+
+def most_valuable(values: list[int], weights: list[list[int]], most: list[int], room: list[int]) -> int:
+    best = 0
+    for load in itertools.product(*(range(m + 1) for m in most)):
+        used = [sum(c * w[r] for c, w in zip(load, weights, strict=True)) for r in range(2)]
+        if used[0] <= room[0] and used[1] <= room[1]:
+            best = max(best, sum(c * v for c, v in zip(load, values, strict=True)))
+    return best
+
+
+def solved(
+    sack: tuple[list[int], list[list[int]], list[int], list[int]], *, floor: int, steps: int
+) -> tuple[int, int, list[int]]:
+    values, weights, most, room = (np.array(a, dtype=np.int64) for a in sack)
+    load = np.zeros(len(values), dtype=np.int64)
+    worth, bound = knapsack.best_load(values, weights, most, room, floor, steps, load)
+    return int(worth), int(bound), load.tolist()
+
+
+@given(sacks())
+def test_a_search_with_steps_enough_finds_the_best_and_proves_it(
+    sack: tuple[list[int], list[list[int]], list[int], list[int]],
+) -> None:
+    worth, bound, load = solved(sack, floor=0, steps=10**6)
+    assert worth == bound == most_valuable(*sack)
+    assert sum(c * v for c, v in zip(load, sack[0], strict=True)) == worth
+
+
+@given(sacks(), st.integers(0, 120), st.sampled_from([0, 1, 5, 50]))
+def test_the_bound_holds_however_short_the_search(
+    sack: tuple[list[int], list[list[int]], list[int], list[int]], floor: int, steps: int
+) -> None:
+    worth, bound, load = solved(sack, floor=floor, steps=steps)
+    best = most_valuable(*sack)
+    assert worth <= best <= max(bound, floor) == bound
+    for r in range(2):
+        assert sum(c * w[r] for c, w in zip(load, sack[1], strict=True)) <= sack[3][r]
+
+
+def test_a_hard_sack_of_nearly_equal_items_is_bounded_within_a_hundredth() -> None:
+    room = [9973, 10007]
+    weights = [[97 + 7 * i, 131 - 5 * i] for i in range(12)]
+    values = [10 * (w[0] + w[1]) + i % 3 for i, w in enumerate(weights)]
+    worth, bound, _ = solved((values, weights, [20] * 12, room), floor=0, steps=200_000)
+    assert 0 <= bound - worth <= bound // 100
