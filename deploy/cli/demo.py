@@ -100,6 +100,7 @@ def _run(options: "DemoOptions", console: "object") -> "Result":
 
     from rich.console import Console
 
+    from deploy.demo.errors import DemoInputError
     from deploy.demo.run import run_demo
     from deploy.local import postgres
     from deploy.local.home import Home
@@ -117,16 +118,19 @@ def _run(options: "DemoOptions", console: "object") -> "Result":
         )
         await asyncio.Event().wait()
 
+    keep_logs = True
     try:
         result = asyncio.run(run_demo(options, home=Home(folder), console=console, until_stopped=stay))
-    except Exception:
-        console.print(f"The logs are in {folder / 'logs'}.", highlight=False)
+        keep_logs = bool(result.problems)
+    except DemoInputError:
+        keep_logs = False
         raise
-    if result.problems:
-        console.print(f"The logs are in {folder / 'logs'}.", highlight=False)
-    else:
-        postgres.remove(folder / "postgres")
-        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if keep_logs:
+            console.print(f"The logs are in {folder / 'logs'}.", highlight=False, soft_wrap=True)
+        else:
+            postgres.remove(folder / "postgres")
+            shutil.rmtree(folder, ignore_errors=True)
     return result
 
 

@@ -85,17 +85,13 @@ class Demo:
     gateway: Gateway
     progress: Progress
     access: Access
+    workload: workloads.WorkloadSet
     cluster_id: str = ""
     agent: Child | None = None
 
     async def run(self) -> Result:
         """Do it all and count what came of it."""
-        chosen = workloads.load(
-            self.options.workload,
-            pods=self.options.pods,
-            cpu_only=self.options.cpu_only,
-            seed=self.options.seed,
-        )
+        chosen = self.workload
         self.progress.say(f"Market: {self.world.facts['market']}.")
         self.progress.say(f"Workload: {chosen.source}, {chosen.pods} pods.")
         for note in chosen.notes:
@@ -420,6 +416,9 @@ async def run_demo(
         DemoError: it could not be carried through.
         StackError: the stack cannot run here.
     """
+    workload = workloads.load(
+        options.workload, pods=options.pods, cpu_only=options.cpu_only, seed=options.seed
+    )
     home.open()
     progress = Progress(console)
     access = Access("", f"demo-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(18))
@@ -448,7 +447,7 @@ async def run_demo(
             await running.wait_ready(_quietly)
             progress.say(f"The stack is ready; its API is at {running.gateway_url}.")
             async with Gateway(running.gateway_url) as gateway:
-                demo = Demo(options, home, world, running, gateway, progress, access)
+                demo = Demo(options, home, world, running, gateway, progress, access, workload)
                 result = await demo.run()
                 await progress.close()
             if options.keep:
