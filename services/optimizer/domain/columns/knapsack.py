@@ -19,7 +19,9 @@ STAGES = 4
 QUICK_STEPS = 400
 TABLED = 2
 """Resources that get a table: CPU and memory come first."""
-TABLE_CELLS, FINEST, COARSEST = 1 << 17, 4096, 256
+TABLE_CELLS, FINEST, COARSEST = 1 << 19, 4096, 64
+FEW = 16
+"""A resource of which a node has no more, such as GPUs, is counted in every table."""
 ENOUGH = 17
 """A load within 2^-17 of the bound is looked no further for."""
 
@@ -166,7 +168,7 @@ def _improved(
     n, r = len(at), len(room)
     # A load is of interest when it is worth more than the floor and than what was found already.
     span = root - max(worth, floor) * scale
-    steps, is_proven = 0, True
+    steps = 0
     for stage in range(STAGES):
         budget = span >> (2 * (STAGES - 1 - stage))
         left = room.copy()
@@ -188,7 +190,7 @@ def _improved(
                 keys[c] = -abs(losses[inner[c]])
             inner = inner[np.argsort(keys, kind="mergesort")]
             found = np.zeros(count, dtype=np.int64)
-            lost, used, is_complete = _searched_twice(
+            lost, used, proven = _searched_twice(
                 losses[inner],
                 weights[at[inner]],
                 most[inner],
@@ -200,7 +202,8 @@ def _improved(
                 found,
             )
             steps += used
-            is_proven = is_proven and is_complete
+            # An item outside the core loses the budget at least when it goes against its price.
+            bound = max(min(bound, (root - min(proven, budget)) // scale), floor)
             if lost < budget:
                 gained = 0
                 for i in range(n):
@@ -209,12 +212,9 @@ def _improved(
                     load[at[inner[c]]] = found[c]
                 for i in range(n):
                     gained += load[at[i]] * values[at[i]]
-                worth = gained
-                if is_proven and lost > root >> ENOUGH:
-                    bound = max(worth, floor)
-                return worth, bound
-        if is_proven:
-            bound = max((root - budget) // scale, floor)
+                return gained, bound
+        else:
+            bound = max(min(bound, (root - budget) // scale), floor)
     return worth, bound
 
 
@@ -229,27 +229,44 @@ def _searched_twice(
     enough: int,
     limit: int,
     best: Ints,
-) -> tuple[int, int, bool]:
-    """Search by prices alone, as that settles most; with tables where it does not and they stay small."""
-    n = len(losses)
-    tables = np.zeros((0, 0, 0), dtype=np.int64)
-    units = np.zeros(0, dtype=np.int64)
-    size = min(TABLE_CELLS // (n + 1), FINEST)
+) -> tuple[int, int, int]:
+    """Search by prices alone, as that settles most; with tables where it does not and they stay small.
+
+    Returns:
+        What the best load loses (`budget` if there is none), the steps taken, and what every load loses at least.
+    """
+    device, devices = -1, 0
+    for k in range(len(room)):
+        if 0 < room[k] <= FEW and prices[k] > 0:
+            device, devices = k, room[k]
+    size = min(TABLE_CELLS // ((len(losses) + 1) * (devices + 1)), FINEST)
     is_small = size >= COARSEST and limit > QUICK_STEPS
+    units = np.zeros(0, dtype=np.int64)
+    tables = np.zeros((0, 0, 0), dtype=np.int64)
     quick = QUICK_STEPS if is_small else limit
     lost, used, is_complete = searched(
-        losses, weights, most, room, prices, budget, enough, quick, units, tables, best
+        losses, weights, most, room, prices, budget, enough, quick, units, -1, 0, tables, best
     )
-    if is_complete or not is_small:
-        return lost, used, is_complete
+    if is_complete:
+        return lost, used, lost
+    if not is_small or lost <= enough:
+        return lost, used, 0
     units = np.empty(min(TABLED, len(room)), dtype=np.int64)
     for k in range(len(units)):
         units[k] = room[k] // size + 1
-    tables = least_losses(losses, weights, most, prices, room, units, size)
+    tables = least_losses(losses, weights, most, prices, room, units, device, size)
+    least = 0
+    for k in range(len(units)):
+        if k != device:
+            at = room[k] // units[k] + devices * size
+            extra = prices[device] * devices if device >= 0 else 0
+            least = max(least, tables[k, 0, at] + prices[k] * room[k] + extra)
+    if least >= lost:
+        return lost, used, lost
     better, more, is_complete = searched(
-        losses, weights, most, room, prices, lost, enough, limit - used, units, tables, best
+        losses, weights, most, room, prices, lost, enough, limit - used, units, device, size, tables, best
     )
-    return min(lost, better), used + more, is_complete
+    return better, used + more, better if is_complete else least
 
 
 @compiled

@@ -8,39 +8,58 @@ from services.optimizer.domain.columns.compiled import compiled
 
 @compiled
 def least_losses(
-    losses: Ints, weights: Ints, most: Ints, prices: Ints, room: Ints, units: Ints, size: int
+    losses: Ints, weights: Ints, most: Ints, prices: Ints, room: Ints, units: Ints, device: int, size: int
 ) -> Ints:
-    """Tell what the items from each place on lose at least, for each amount of one resource that is left.
+    """Tell what the items from each place on lose at least, for each amount of two resources that is left.
 
-    All other resources are charged at their prices; the one is counted in whole `units`, rounded down for
-    items, so that no load is lost. Add what the amount left costs at its price.
+    All others are charged at their prices. One of the two is counted in whole `units`, rounded down for items,
+    so that no load is lost. What the amounts left cost at their prices is to be added.
+
+    Args:
+        losses: per item, as for `searched`.
+        weights: item x resource.
+        most: how many of each there are.
+        prices: per unit of each resource.
+        room: per resource; of the second resource there are few.
+        units: per first resource, what its steps are worth.
+        device: the second resource, -1 for none.
+        size: steps there may be at most, and one more.
 
     Returns:
-        Resource x place x units left.
+        First resource x place x (second left x size + steps of the first left).
     """
     n = len(losses)
-    tables = np.zeros((len(units), n + 1, size + 1), dtype=np.int64)
+    devices = room[device] if device >= 0 else 0
+    tables = np.zeros((len(units), n + 1, (devices + 1) * size), dtype=np.int64)
     for k in range(len(units)):
-        most_left = room[k] // units[k]
+        if k == device:
+            continue
+        steps = room[k] // units[k]
         for p in range(n - 1, -1, -1):
             table = tables[k, p]
             table[:] = tables[k, p + 1]
             if losses[p] > 0:
                 table += losses[p] * most[p]
             gain = losses[p] + prices[k] * weights[p, k]
+            each = 0
+            if device >= 0:
+                gain += prices[device] * weights[p, device]
+                each = weights[p, device]
             if gain <= 0:
                 continue
             weight = weights[p, k] // units[k]
-            if weight == 0:
-                table -= gain * most[p]
-                continue
             # Any number up to `most` is a sum of these parts, each taken or not.
             left, part = most[p], 1
             while left > 0:
                 part = min(part, left)
                 span = part * weight
-                for c in range(most_left, span - 1, -1):
-                    table[c] = min(table[c], table[c - span] - gain * part)
+                if weight == 0 and each == 0:
+                    table -= gain * part
+                else:
+                    for d in range(devices, part * each - 1, -1):
+                        here, there = d * size, (d - part * each) * size - span
+                        for c in range(steps, span - 1, -1):
+                            table[here + c] = min(table[here + c], table[there + c] - gain * part)
                 left -= part
                 part *= 2
     return tables
@@ -57,6 +76,8 @@ def searched(
     enough: int,
     limit: int,
     units: Ints,
+    device: int,
+    size: int,
     tables: Ints,
     best: Ints,
 ) -> tuple[int, int, bool]:
@@ -71,12 +92,14 @@ def searched(
         budget: what a load must lose less than.
         enough: a load that loses no more ends the search.
         limit: steps that may be taken.
-        units: per table, what its steps are worth in its resource.
-        tables: from `least_losses`, one for each of the first resources; none: bound by prices alone.
+        units: as given to `least_losses`; none: bound by prices alone.
+        device: likewise.
+        size: likewise.
+        tables: what it gave.
         best: out, the load found.
 
     Returns:
-        What the best load loses (`budget` if there is none), the steps taken, and whether the search was complete.
+        What the best load loses (`budget` if there is none), the steps taken, and whether no load loses less.
     """
     n, r = weights.shape
     taken = np.zeros(n, dtype=np.int64)
@@ -133,15 +156,21 @@ def searched(
             continue
         is_hopeless = False
         for k in range(len(units)):
-            bound = here + prices[k] * left[p + 1, k] + tables[k, p + 1, left[p + 1, k] // units[k]]
-            is_hopeless = is_hopeless or bound >= budget
+            if k == device:
+                continue
+            at = left[p + 1, k] // units[k]
+            bound = here + prices[k] * left[p + 1, k]
+            if device >= 0:
+                at += left[p + 1, device] * size
+                bound += prices[device] * left[p + 1, device]
+            is_hopeless = is_hopeless or bound + tables[k, p + 1, at] >= budget
         if is_hopeless:
             continue
         if p + 1 == n:
             budget = here + unused
             best[:] = taken
             if budget <= enough:
-                return budget, steps, True
+                return budget, steps, False
         else:
             lost[p + 1] = here
             p += 1
