@@ -112,23 +112,28 @@ def _print(report: dict[str, Any], form: Form) -> None:
     if form is not Form.TABLE:
         show(report, form)
         return
-    columns = ("kind", "horizon", "n", "events", "blocks", "brier", "log loss", "auc", "ece", "skill over")
-    rows = [
-        [
-            kind,
-            horizon,
-            *(scores[key] for key in ("n", "events", "blocks")),
-            *(_number(scores[key]) for key in ("brier", "log_loss", "auc", "ece")),
-            "; ".join(f"{name} {_interval(interval)}" for name, interval in scores["skill"].items()),
-        ]
+    entries = [
+        (kind, horizon, scores)
         for kind, by_horizon in report["by_kind"].items()
         for horizon, scores in by_horizon.items()
         if scores
     ]
+    counts, losses = ("n", "events", "blocks"), ("brier", "log_loss", "auc", "ece")
+    scored = [
+        [kind, horizon, *(scores[key] for key in counts), *(_number(scores[key]) for key in losses)]
+        for kind, horizon, scores in entries
+    ]
+    compared = [
+        [kind, horizon, name, _interval(interval), _interval(scores["log_loss_skill"][name])]
+        for kind, horizon, scores in entries
+        for name, interval in scores["skill"].items()
+    ]
     typer.echo(
         f"model {report['model']}, {report['traces']} recordings, {report['blocks']} independent blocks"
     )
-    table(columns, rows)
+    table(("kind", "horizon", *counts, *losses), scored)
+    typer.echo("")
+    table(("kind", "horizon", "baseline", "better on Brier, 95 %", "better on log loss, 95 %"), compared)
 
 
 def _number(value: float | None) -> str:

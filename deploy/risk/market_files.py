@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.risk.traces import RiskFileError
@@ -60,7 +60,8 @@ def read_price_coverage(folder: Path) -> PriceCoverage:
     if not paths:
         raise RiskFileError(f"{folder} holds no price file (.csv, .csv.gz or .json).")
     pools: set[tuple[str, str]] = set()
-    first = last = None
+    first: datetime | None = None
+    last: datetime | None = None
     rows = 0
     for path in paths:
         for instance_type, zone, at in _rows(path):
@@ -68,10 +69,10 @@ def read_price_coverage(folder: Path) -> PriceCoverage:
             pools.add((instance_type, zone))
             first = at if first is None else min(first, at)
             last = at if last is None else max(last, at)
-    return PriceCoverage(len(paths), rows, frozenset(pools), _instant(first), _instant(last))
+    return PriceCoverage(len(paths), rows, frozenset(pools), first, last)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows(path: Path) -> Iterator[tuple[str, str, datetime]]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8-sig")
@@ -83,12 +84,12 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
         at = [_column(header, names) for names in (TYPE_COLUMNS, ZONE_COLUMNS, TIME_COLUMNS)]
         for row in lines:
             if row:
-                yield row[at[0]], row[at[1]], row[at[2]]
+                yield row[at[0]], row[at[1]], _instant(row[at[2]])
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
         raise RiskFileError(f"{path} is no spot price history: {error!r}.") from error
 
 
-def _json_rows(text: str) -> Iterator[tuple[str, str, str]]:
+def _json_rows(text: str) -> Iterator[tuple[str, str, datetime]]:
     """Read AWS CLI output; some files are several documents run together."""
     decoder = json.JSONDecoder()
     at = 0
@@ -96,7 +97,7 @@ def _json_rows(text: str) -> Iterator[tuple[str, str, str]]:
         at += len(text[at:]) - len(text[at:].lstrip())
         document, at = decoder.raw_decode(text, at)
         for row in document["SpotPriceHistory"]:
-            yield row["InstanceType"], row["AvailabilityZone"], row["Timestamp"]
+            yield row["InstanceType"], row["AvailabilityZone"], _instant(row["Timestamp"])
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> int:
@@ -106,5 +107,7 @@ def _column(header: Sequence[str], names: Sequence[str]) -> int:
     raise ValueError(f"no column {names[0]}")
 
 
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text.strip().replace(" UTC", "+00:00"))
+def _instant(text: str) -> datetime:
+    """Read a timestamp; one without a zone is UTC, as AWS has it."""
+    at = datetime.fromisoformat(text.strip())
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,7 +1,9 @@
 """Contract v1 of an interruption model: what it is asked, what it answers, and what the answer obliges to.
 
-The recordings this model learnt from are of scarce GPU pools, most of which fall within a day. So a pool's
-own past decides how far the model is believed: a pool that was never watched gets Spot Advisor's figure.
+The recordings that the model learnt from are of scarce pools, most of which fall within a day; most pools of
+EC2 are not like that. So a pool's own past decides, by Bayes' rule, whether it is one of those: losses seen
+speak for the model, quiet hours for Spot Advisor's figure. How many pools are scarce, nobody could tell us:
+the odds start even.
 """
 
 import math
@@ -22,6 +24,10 @@ CONTRACT_VERSION: Final = 1
 CAUTION_FROM: Final = 0.2
 AVOID_ABOVE: Final = 0.5
 DAY: Final = "24h"
+SCARCE_AT_FIRST: Final = 0.5
+SCARCE_SHAPE: Final = 2.0
+SCARCE_UP_HOURS: Final = 5.0
+"""Scarce pools' losses per hour up: gamma with this shape and rate, from the recordings' 0.1 to 1.2 an hour."""
 
 
 class RiskQuestionError(PermanentError):
@@ -88,7 +94,7 @@ class RiskPrediction:
     """Within `horizon_seconds`."""
     horizon_seconds: int
     confidence_score: float
-    """The share of the answer that rests on this pool's own past; 0 is Spot Advisor, or the base rate, alone."""
+    """How sure it is which kind of pool this is; 0.5 says that nothing is known."""
     recommended_action: RecommendedAction
     probability_by_horizon: Mapping[str, float]
     hazard_per_hour: float
@@ -105,50 +111,70 @@ def action_for(probability: float, *, flag: FlagState) -> RecommendedAction:
 
 
 def predict(model: RiskModel, question: RiskQuestion, *, prediction_id: str) -> RiskPrediction:
-    """Answer with the model as far as the pool was watched, and with the prior for the rest.
+    """Answer with the model as far as the pool is scarce, and with the prior as far as it is not.
 
     A horizon at which the model has no skill of its own goes on with the hazard of the one before it.
     """
+    scarce = scarcity(question)
     by_horizon: dict[str, float] = {}
-    confidence = 0.0
-    before: tuple[float, float] | None = None
+    survived: tuple[float, float] | None = None
     floor = 0.0
     for horizon, seconds in HORIZON_SECONDS.items():
-        known = _from_past(model, horizon, question.past)
-        if known is None and before is not None:
-            shorter_seconds, survival = before
-            known = (1 - survival ** (seconds / shorter_seconds), confidence)
-        prior = (question.prior_by_horizon or {}).get(horizon)
-        if known is None:
-            base = model.horizons[horizon].whole.prior if horizon in model.horizons else 0.0
-            p = base if prior is None else prior
+        own = _from_past(model, horizon, question.past)
+        if own is None and survived is not None:
+            shorter_seconds, survival = survived
+            own = 1 - survival ** (seconds / shorter_seconds)
+        if own is None:
+            own = model.horizons[horizon].whole.prior if horizon in model.horizons else 0.0
         else:
-            p, confidence = known
-            before = (seconds, 1 - p)
-            if prior is not None:
-                p = confidence * p + (1 - confidence) * prior
-        floor = max(floor, p)
+            survived = (seconds, 1 - own)
+        prior = (question.prior_by_horizon or {}).get(horizon, own)
+        floor = max(floor, scarce * own + (1 - scarce) * prior)
         by_horizon[horizon] = floor
     day = by_horizon[DAY]
     return RiskPrediction(
         prediction_id=prediction_id,
         interruption_probability=day,
         horizon_seconds=HORIZON_SECONDS[DAY],
-        confidence_score=confidence,
+        confidence_score=max(scarce, 1 - scarce) if question.past and question.prior_by_horizon else 0.5,
         recommended_action=action_for(day, flag=question.flag),
         probability_by_horizon=by_horizon,
         hazard_per_hour=-math.log1p(-min(by_horizon["1h"], 1 - 1e-9)),
     )
 
 
-def _from_past(model: RiskModel, horizon: str, past: Trace | None) -> tuple[float, float] | None:
-    """Give probability and confidence from the pool's own past; None where there is none, or no skill."""
+def scarcity(question: RiskQuestion) -> float:
+    """Give the probability that this is a scarce pool, from the losses seen in its hours up.
+
+    Without a past, or without a prior to compare with, it is taken for an ordinary one or a scarce one whole.
+    """
+    hourly = (question.prior_by_horizon or {}).get("1h")
+    if hourly is None:
+        return 1.0
+    if question.past is None:
+        return 0.0
+    up = question.past.up
+    up_hours = float((up > 0).sum()) * question.past.tick_seconds / 3_600
+    losses = int(((up[:-1] > up[1:]) & (up[1:] >= 0)).sum())
+    hazard = -math.log1p(-min(max(hourly, 1e-9), 1 - 1e-9))
+    # Poisson counts under a known hazard, and under a gamma of hazards; up_hours^losses / losses! is in both.
+    ordinary = losses * math.log(hazard) - hazard * up_hours
+    as_scarce = (
+        math.lgamma(SCARCE_SHAPE + losses)
+        - math.lgamma(SCARCE_SHAPE)
+        + SCARCE_SHAPE * math.log(SCARCE_UP_HOURS)
+        - (SCARCE_SHAPE + losses) * math.log(SCARCE_UP_HOURS + up_hours)
+    )
+    log_odds = math.log(SCARCE_AT_FIRST / (1 - SCARCE_AT_FIRST)) + as_scarce - ordinary
+    return 1 / (1 + math.exp(min(max(-log_odds, -500), 500)))
+
+
+def _from_past(model: RiskModel, horizon: str, past: Trace | None) -> float | None:
+    """Give the model's probability now; None where nothing was seen, or the model has no skill."""
     if past is None or not len(past.up) or past.up[-1] < 1 or horizon not in model.horizons:
         return None
     member = model.horizons[horizon].whole
     if member.calibrator.is_flat:
         return None
-    read = features.past_of(past, HORIZON_SECONDS[horizon])
     last = np.array([len(past.up) - 1])
-    seen = float(read.rates.seen[last[0], features.OWN_HALF_LIFE_HOURS.index(math.inf)])
-    return float(member.probability(read, last)[0]), seen / (seen + features.PRIOR_WINDOWS)
+    return float(member.probability(features.past_of(past, HORIZON_SECONDS[horizon]), last)[0])

@@ -46,13 +46,15 @@ class PoolPast:
     """All that the model reads of one trace at one horizon, a row a tick."""
 
     fixed: Floats
-    """Columns that do not depend on the prior."""
+    """Columns that depend on nothing but the trace."""
+    siblings: Floats
+    """How much more often siblings were down of late than over the last day or so; 0 without siblings."""
     rates: PastRates
 
     def matrix(self, ticks: Integers, prior: float) -> Floats:
         """Give the features at some ticks."""
         chosen = PastRates(self.rates.lost[ticks], self.rates.seen[ticks])
-        return np.hstack([self.fixed[ticks], chosen.shrunk(prior)])
+        return np.column_stack([self.fixed[ticks], self.siblings[ticks], chosen.shrunk(prior)])
 
 
 def past_of(trace: Trace, horizon_seconds: float) -> PoolPast:
@@ -60,7 +62,8 @@ def past_of(trace: Trace, horizon_seconds: float) -> PoolPast:
     tick_hours = trace.tick_seconds / 3_600
     age = hours_since_change(trace)
     return PoolPast(
-        fixed=np.column_stack([*_age_terms(age), *_availability(trace.up, tick_hours), _siblings(trace)]),
+        fixed=np.column_stack([*_age_terms(age), *_availability(trace.up, tick_hours)]),
+        siblings=siblings_down(trace),
         rates=_own_rates(trace, horizon_seconds, age),
     )
 
@@ -92,8 +95,8 @@ def _availability(up: Integers, tick_hours: float) -> list[Floats]:
     return terms
 
 
-def _siblings(trace: Trace) -> Floats:
-    """Give how much more often siblings were down of late than over the last day or so; 0 without siblings."""
+def siblings_down(trace: Trace) -> Floats:
+    """Give PoolPast.siblings."""
     if trace.siblings_up is None:
         return np.zeros(len(trace.up))
     tick_hours = trace.tick_seconds / 3_600

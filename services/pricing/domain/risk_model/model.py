@@ -25,6 +25,7 @@ from services.pricing.domain.risk_model.traces import Floats, Integers, Trace, w
 ROWS_PER_TRACE: Final = 2_000
 """Windows of neighbouring ticks are nearly the same; more rows cost time and teach nothing."""
 INVERSE_PENALTY: Final = 0.03
+"""At one hour and less; beyond, less by as much as there are fewer windows that do not overlap."""
 SURE: Final = 1e-4
 
 
@@ -130,6 +131,7 @@ class _Fits:
         self._samples = [_thinned(sample) for sample in samples]
         self._horizon_seconds = horizon_seconds
         self._rivals = rivals
+        self._left: dict[frozenset[str], list[Sample]] = {}
         self._raw: dict[frozenset[str], Member] = {}
 
     def member(self, without: frozenset[str]) -> Member:
@@ -156,20 +158,31 @@ class _Fits:
         )
 
     def _kept(self, without: frozenset[str]) -> list[Sample]:
-        return [sample for sample in self._samples if sample.trace.zone not in without]
+        """Leave zones out altogether: nor may they be seen as somebody's siblings."""
+        if without not in self._left:
+            kept = [sample for sample in self._samples if sample.trace.zone not in without]
+            told = with_siblings(sample.trace for sample in kept)
+            self._left[without] = [
+                replace(sample, past=replace(sample.past, siblings=features.siblings_down(trace)))
+                for sample, trace in zip(kept, told, strict=True)
+            ]
+        return self._left[without]
 
     def _fit(self, without: frozenset[str]) -> Member:
         if without not in self._raw:
             # Two zones in all leave nothing to fit on without both: the other's own fit must do.
-            self._raw[without] = _regression(self._kept(without) or self._samples)
+            self._raw[without] = _regression(
+                self._kept(without) or self._samples,
+                inverse_penalty=INVERSE_PENALTY * min(1.0, 3_600 / self._horizon_seconds),
+            )
         return self._raw[without]
 
 
 def calibrate(held_out: Sequence[tuple[Sample, Floats]]) -> Calibrator:
     """Fit slope and intercept on predictions for pools that were not fitted on, each pool weighing the same."""
     rows = np.concatenate([log_odds for _, log_odds in held_out])[:, None]
-    fitted = _logistic(rows, [sample for sample, _ in held_out], inverse_penalty=1.0)
-    return Calibrator(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+    weights, intercept = _logistic(rows, [sample for sample, _ in held_out], inverse_penalty=1.0)
+    return Calibrator(float(weights[0]), intercept)
 
 
 def _calibrated_or_flat(held_out: Sequence[tuple[Sample, Floats]], prior: float) -> Calibrator:
@@ -187,26 +200,31 @@ def _calibrated_or_flat(held_out: Sequence[tuple[Sample, Floats]], prior: float)
     return Calibrator(0.0, math.log(prior / (1 - prior)))
 
 
-def _regression(samples: Sequence[Sample]) -> Member:
+def _regression(samples: Sequence[Sample], *, inverse_penalty: float) -> Member:
     prior = float(np.clip(np.mean([sample.windows.rate for sample in samples]), SURE, 1 - SURE))
     rows = np.vstack([sample.past.matrix(sample.windows.ticks, prior) for sample in samples])
     mean, scale = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
-    fitted = _logistic((rows - mean) / scale, samples, inverse_penalty=INVERSE_PENALTY)
-    return Member(
-        prior, mean, scale, fitted.coef_[0], float(fitted.intercept_[0]), Calibrator(1.0, 0.0), rivals={}
-    )
+    weights, intercept = _logistic((rows - mean) / scale, samples, inverse_penalty=inverse_penalty)
+    return Member(prior, mean, scale, weights, intercept, Calibrator(1.0, 0.0), rivals={})
 
 
-def _logistic(rows: Floats, samples: Sequence[Sample], *, inverse_penalty: float) -> LogisticRegression:
-    """Fit on every instance at risk: a row for the lost ones, one for those kept, weighed by their share."""
+def _logistic(rows: Floats, samples: Sequence[Sample], *, inverse_penalty: float) -> tuple[Floats, float]:
+    """Fit on every instance at risk: a row for the lost ones, one for those kept, weighed by their share.
+
+    Gives weights and intercept; where all met the same fate there is nothing to tell apart.
+    """
     lost = np.concatenate([s.windows.lost / s.windows.at_risk.sum() for s in samples])
     kept = np.concatenate([(s.windows.at_risk - s.windows.lost) / s.windows.at_risk.sum() for s in samples])
     weight = np.concatenate([lost, kept]) * len(rows) / len(samples)
+    rate = float(np.clip(lost.sum() / (lost.sum() + kept.sum()), SURE, 1 - SURE))
+    if not (lost.any() and kept.any()):
+        return np.zeros(rows.shape[1]), math.log(rate / (1 - rate))
     outcome = np.repeat([1, 0], len(rows))
-    return LogisticRegression(C=inverse_penalty, max_iter=500).fit(
+    fitted = LogisticRegression(C=inverse_penalty, max_iter=500).fit(
         np.vstack([rows, rows])[weight > 0], outcome[weight > 0], sample_weight=weight[weight > 0]
     )
+    return np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0])
 
 
 def _thinned(sample: Sample) -> Sample:

@@ -62,9 +62,15 @@ def with_siblings(traces: Iterable[Trace]) -> list[Trace]:
     found = []
     for trace in ordered:
         siblings = [other for other in together[_clock_and_family(trace)] if other is not trace]
-        share = np.mean([other.up > 0 for other in siblings], axis=0) if siblings else None
-        found.append(replace(trace, siblings_up=share))
+        found.append(replace(trace, siblings_up=_share_up(siblings) if siblings else None))
     return found
+
+
+def _share_up(traces: list[Trace]) -> Floats:
+    """Give the share of those seen that were up; where none was seen, nothing is held against them."""
+    seen = np.sum([trace.up > UNKNOWN for trace in traces], axis=0)
+    found = np.sum([trace.up > 0 for trace in traces], axis=0)
+    return np.asarray(np.where(seen > 0, found / np.maximum(seen, 1), 1.0), dtype=np.float64)
 
 
 def _clock_and_family(trace: Trace) -> tuple[str, str, float, int]:

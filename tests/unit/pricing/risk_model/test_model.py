@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.risk_model import baselines, evaluation, model
+from services.pricing.domain.risk_model.model import HorizonModel, RiskModel
+from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
+from tests.unit.pricing.risk_model.recordings import drawn_up, make_trace, unlike_pools
+
+RATINGS = {"us-east-1": {"p3.2xlarge": AdvisorBand.OVER_20_PERCENT}}
+
+
+def fitted(traces: list[Trace], horizon: str = "1h") -> HorizonModel:
+    seconds = HORIZON_SECONDS[horizon]
+    found = model.fit_horizon(model.samples(traces, seconds), seconds, rivals=baselines.rivals(RATINGS))
+    assert found is not None
+    return found
+
+
+def test_it_learns_from_a_pool_s_own_past_in_zones_it_never_saw() -> None:
+    traces = unlike_pools()
+    report = evaluation.report(evaluation.judge(RiskModel({"1h": fitted(traces)}), traces, ratings=RATINGS))
+
+    scores = report["by_kind"]["preemption"]["1h"]
+    assert scores["skill"][baselines.BASE_RATE][0] > 0.3
+    assert scores["ece"] < 0.05
+    assert set(scores["baselines"]) == {"base_rate", "spot_advisor", "persistence"}
+    assert report["by_kind"]["preemption"]["15m"] is None
+    assert "both" not in report["by_kind"]
+
+
+def test_what_judges_a_zone_knows_nothing_of_it() -> None:
+    traces = unlike_pools(ticks=600)
+    changed = [
+        replace(trace, up=drawn_up(0.5, ticks=600, seed=99)) if trace.zone == "us-east-1a" else trace
+        for trace in traces
+    ]
+
+    one, two = fitted(traces).member_for("us-east-1a"), fitted(changed).member_for("us-east-1a")
+
+    assert np.array_equal(one.weights, two.weights)
+    assert one.calibrator == two.calibrator
+    assert one.prior == two.prior
+    assert one.rivals == two.rivals
+
+
+def test_a_zone_that_nobody_saw_is_judged_by_the_fit_on_all() -> None:
+    found = fitted(unlike_pools(ticks=600))
+
+    assert found.member_for("eu-west-1a") is found.whole
+    assert found.member_for("us-east-1b") is not found.whole
+
+
+def test_where_nothing_can_be_learnt_it_says_the_base_rate() -> None:
+    # Every pool behaves unlike its own past: it is lost for good in the second half.
+    traces = [
+        make_trace(
+            np.concatenate([drawn_up(h, ticks=300, seed=n), drawn_up(0.5 - h, ticks=300, seed=n + 50)]),
+            zone=f"us-east-1{zone}",
+            name=zone,
+        )
+        for n, (zone, h) in enumerate(zip("abcd", (0.05, 0.45, 0.05, 0.45), strict=True))
+    ]
+    flat = model._calibrated_or_flat(
+        [(s, np.where(np.arange(len(s.windows.ticks)) % 2, 4.0, -4.0)) for s in model.samples(traces, 3_600)],
+        prior=0.4,
+    )
+
+    assert flat.is_flat
+    assert flat.apply(np.array([-5.0, 5.0])) == pytest.approx([0.4, 0.4])
+
+
+def test_one_zone_or_one_outcome_teaches_nothing() -> None:
+    calm = [make_trace([1] * 50, zone=f"us-east-1{zone}", name=zone) for zone in "ab"]
+    alone = [make_trace(drawn_up(0.2, ticks=200, seed=1))]
+
+    for traces in (calm, alone, []):
+        assert model.fit_horizon(model.samples(traces, 3_600), 3_600, rivals={}) is None
+
+
+def test_two_zones_are_enough() -> None:
+    traces = [trace for trace in unlike_pools(ticks=600) if trace.zone != "us-east-1c"]
+
+    assert set(fitted(traces).without_zone) == {"us-east-1a", "us-east-1b"}
+
+
+def test_several_instances_weigh_like_as_many_single_ones() -> None:
+    traces = unlike_pools(ticks=600)
+    doubled = [replace(trace, up=2 * trace.up) for trace in traces]
+
+    assert np.allclose(fitted(traces).whole.weights, fitted(doubled).whole.weights, atol=1e-6)
+
+
+def test_calibration_repairs_what_is_too_sure() -> None:
+    rng = np.random.default_rng(7)
+    sample = model.samples(unlike_pools(), 3_600)[1]
+    truth = rng.normal(size=len(sample.windows.ticks))
+    lost = (rng.random(len(truth)) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+    told = replace(sample, windows=replace(sample.windows, lost=lost, at_risk=np.ones_like(lost)))
+
+    found = model.calibrate([(told, 3 * truth)])
+
+    assert found.slope == pytest.approx(1 / 3, abs=0.1)
+    assert found.intercept == pytest.approx(0, abs=0.2)
+
+
+def test_the_advisor_says_nothing_of_a_type_it_does_not_list() -> None:
+    trace = replace(make_trace([1, 1]), instance_type="x9.large")
+
+    assert baselines.advisor_log_odds(trace, np.array([0]), 3_600, ratings=RATINGS) is None
+
+
+def test_persistence_trusts_age() -> None:
+    said = baselines.persistence_log_odds(make_trace([1] * 30), np.arange(30), 3_600)
+
+    assert (np.diff(said) < 0).all()
