@@ -3,6 +3,7 @@
 After each step columns are generated for the pods that are left, so that the last nodes suit the last pods.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,10 @@ class Load:
 class Diver:
     """Rounds relaxations."""
 
-    def __init__(self, master: Master, generator: Generator, pricer: Pricer) -> None:
+    def __init__(
+        self, master: Master, generator: Generator, pricer: Pricer, should_stop: Callable[[], bool]
+    ) -> None:
+        self._should_stop = should_stop
         self._pricer = pricer
         self._master = master
         self._generator = generator
@@ -47,11 +51,11 @@ class Diver:
             share: one in so many of the nodes still to come is rounded up in one step.
 
         Returns:
-            The nodes, and the pods left out.
+            The nodes, and the pods left out: those that no node is for, and all that are left when told to stop.
         """
         left, copies = counts.copy(), copies.copy()
         chosen: list[Load] = []
-        while left.any():
+        while left.any() and not self._should_stop():
             relaxation = self._generator.refine(left, copies, rounds)
             levels = np.rint(relaxation.levels * WHOLE).astype(np.int64)
             whole = (levels + NEARLY) // WHOLE

@@ -19,6 +19,8 @@ from services.optimizer.domain.columns.reduced import Reduced
 SMOOTHING = (6, 10)
 """Share of the best prices so far in those that are tried next."""
 FIRST_STEPS = 200
+STALLED_ROUNDS, WORTH_A_WAIT = 20, 12
+"""So many rounds that bring relaxation and bound nearer by less than 2^-12 call for longer searches, or an end."""
 HOT_OFFERS = 48
 """Beyond so many offers, those that gave columns of late are asked alone as long as they give more."""
 
@@ -61,6 +63,7 @@ class Generator:
         no_rents = np.zeros(len(reduced.limited), dtype=np.int64)
         best = self._bound(first_worths, no_rents, 0)
         ended_by = Ending.BUDGET
+        marked_round, marked = 0, relaxation.nano_usd - best
         while rounds < self._effort.rounds:
             if self._should_stop():
                 ended_by = Ending.STOPPED
@@ -76,15 +79,21 @@ class Generator:
             if relaxation.nano_usd - best <= self._effort.tolerance(relaxation.nano_usd, len(reduced.counts)):
                 ended_by = Ending.CONVERGED
                 break
-            if self._add(found, rounds):
+            stalls = rounds - marked_round >= STALLED_ROUNDS
+            if stalls and marked - (relaxation.nano_usd - best) > relaxation.nano_usd >> WORTH_A_WAIT:
+                stalls = False
+            if rounds - marked_round >= STALLED_ROUNDS:
+                marked_round, marked = rounds, relaxation.nano_usd - best
+            if self._add(found, rounds) and not stalls:
                 relaxation = self._master.solve()
                 smoothing = SMOOTHING[0]
-            elif smoothing:
+            elif smoothing and not stalls:
                 smoothing = 0  # the smoothed prices misled: ask at those of the linear program
             elif steps < self._effort.search_steps:
                 steps = min(steps * 10, self._effort.search_steps)
+                relaxation = self._master.solve()
             else:
-                ended_by = Ending.CONVERGED
+                ended_by = Ending.BUDGET if stalls else Ending.CONVERGED
                 break
         return Generated(relaxation, best, rounds, ended_by)
 

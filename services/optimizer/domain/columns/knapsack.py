@@ -19,7 +19,9 @@ STAGES = 4
 QUICK_STEPS = 400
 TABLED = 2
 """Resources that get a table: CPU and memory come first."""
-TABLE_CELLS, FINEST, COARSEST = 1 << 19, 4096, 64
+TABLE_CELLS, FINEST, COARSEST = 1 << 18, 4096, 64
+MOST_TABLED = 160
+"""Items beyond which tables take long, and prices alone bound well enough: some item always fits."""
 FEW = 16
 """A resource of which a node has no more, such as GPUs, is counted in every table."""
 ENOUGH = 17
@@ -240,7 +242,7 @@ def _searched_twice(
         if 0 < room[k] <= FEW and prices[k] > 0:
             device, devices = k, room[k]
     size = min(TABLE_CELLS // ((len(losses) + 1) * (devices + 1)), FINEST)
-    is_small = size >= COARSEST and limit > QUICK_STEPS
+    is_small = size >= COARSEST and len(losses) <= MOST_TABLED and limit > QUICK_STEPS
     units = np.zeros(0, dtype=np.int64)
     tables = np.zeros((0, 0, 0), dtype=np.int64)
     quick = QUICK_STEPS if is_small else limit

@@ -72,7 +72,7 @@ class Ending(StrEnum):
     CONVERGED = "converged"
     """No node can lower the relaxation any more, to within the tolerance."""
     BUDGET = "budget"
-    """The rounds allowed were used up."""
+    """The rounds allowed were used up, or many of them changed next to nothing."""
     STOPPED = "stopped"
     """The caller said so; another run may end elsewhere."""
 

@@ -6,7 +6,7 @@ same fleet, however its shapes and offers were numbered, unless it was told to s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,11 +71,12 @@ class _Run:
     def __init__(self, reduced: Reduced, effort: Effort, should_stop: Callable[[], bool]) -> None:
         self._reduced = reduced
         self._effort = effort
-        self._should_stop = should_stop
+        self._asked = should_stop
+        self._is_stopped = False
         self._penalties = penalties(reduced)
         self._pricer = Pricer(reduced)
         self._master = Master(reduced)
-        self._generator = Generator(reduced, self._master, self._pricer, effort, should_stop)
+        self._generator = Generator(reduced, self._master, self._pricer, effort, self._should_stop)
         self._pool: list[Column] = []
         self._repairer = Repairer(reduced)
 
@@ -91,7 +92,12 @@ class _Run:
         self._pool = self._master.columns
         share = SHARES[0] if len(best.loads) < MANY_NODES else SHARES[1]
         best = self._better(best, self._dived(self._reduced.counts, self._reduced.copies, share, ()))
-        return self._rebuilt(best, proof), proof
+        best = self._rebuilt(best, proof)
+        return best, replace(proof, ended_by=Ending.STOPPED) if self._is_stopped else proof
+
+    def _should_stop(self) -> bool:
+        self._is_stopped = self._is_stopped or self._asked()
+        return self._is_stopped
 
     def _opened(self, worths: Ints) -> _Fleet:
         chosen = greedy(self._reduced, self._pricer, worths)
@@ -116,7 +122,8 @@ class _Run:
         master.add(self._promising())
         generator = Generator(self._reduced, master, self._pricer, self._effort, self._should_stop)
         rounds = self._effort.dive_rounds if len(counts) < self._effort.many_shapes else 1
-        loads, left = Diver(master, generator, self._pricer).dive(counts, copies, rounds=rounds, share=share)
+        diver = Diver(master, generator, self._pricer, self._should_stop)
+        loads, left = diver.dive(counts, copies, rounds=rounds, share=share)
         self._pool = master.columns
         if (left[self._penalties == 0] > 0).any():
             return None
@@ -133,8 +140,9 @@ class _Run:
         """Build the worst nodes anew: those that cost most over what their pods are worth."""
         failed = 0
         for attempt in range(self._effort.improvements):
-            goal = 2 * self._effort.tolerance(best.nano_usd, len(best.left))
-            close = best.nano_usd - proof.bound_nano_usd <= goal
+            # Rounding will not go below what the relaxation says, even where less is proven.
+            goal = self._effort.tolerance(best.nano_usd, len(best.left))
+            close = best.nano_usd - proof.relaxation.nano_usd <= goal
             if self._should_stop() or close or failed >= len(REBUILT):
                 break
             size = REBUILT[attempt % len(REBUILT)]
