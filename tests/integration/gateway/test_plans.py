@@ -267,4 +267,14 @@ async def test_executions_are_shown_and_stopped(stage: Stage) -> None:
     assert ExecutionStopRequested.model_validate_json(body).execution_id == EXECUTION_ID
     stage.others.answers[GetExecution] = ExecutionReply(execution=None)
     assert (await stage.call("GET", f"{path}/{EXECUTION_ID}", token=token))[0] == 404
+    status, problem = await stage.call("POST", f"{path}/{EXECUTION_ID}/stop", token=token)
+    assert (status, problem["detail"]) == (404, "There is no such execution.")
+    stage.others.answers[GetExecution] = ExecutionReply(execution=view(ExecutionStatus.PARTLY, done=2))
+    status, problem = await stage.call("POST", f"{path}/{EXECUTION_ID}/stop", token=token)
+    assert (status, problem["detail"]) == (409, "This execution has ended already.")
+    assert len(await stage.sent(ExecutionStopRequested.type)) == 1
+    del stage.others.answers[GetExecution]
+    assert (await stage.call("POST", f"{path}/{EXECUTION_ID}/stop", token=token))[0] == 202
+    assert len(await stage.sent(ExecutionStopRequested.type)) == 2
+    stage.others.answers[GetExecution] = ExecutionReply(execution=None)
     assert (await stage.call("GET", f"{path}/{EXECUTION_ID}/events", token=token))[0] == 404

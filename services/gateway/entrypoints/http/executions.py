@@ -39,6 +39,7 @@ async def post_stop(request: web.Request, caller: Caller) -> web.Response:
         caller=caller,
         cluster_id=key_in_path(request, "cluster_id"),
         execution_id=id_in_path(request, "execution_id"),
+        inquiry=deps.inquiry,
         unit_of_work=deps.unit_of_work,
         clock=deps.clock,
         ids=deps.ids,
