@@ -47,7 +47,10 @@ class KubeClient:
             else:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
-            where = kubeconfig or "this pod's service account"
+            where = (
+                kubeconfig
+                or "this pod's service account (outside a cluster set KUBECONFIG to a kubeconfig file)"
+            )
             raise MisconfiguredError(f"no way to the Kubernetes API with {where}: {error}") from error
         configuration.connection_pool_maxsize = 64
         api = client.ApiClient(configuration)

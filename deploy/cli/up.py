@@ -133,6 +133,8 @@ def status(output: Output = Form.TABLE) -> None:
     else:
         show({"running": True, "gateway_url": state["gateway_url"], "services": services}, output)
     if not all(s["ready"] for s in services):
+        if output is Form.TABLE:
+            typer.echo("`spotopt doctor` says where to look.")
         raise typer.Exit(3)
 
 
@@ -212,6 +214,7 @@ def _detach(home: "Home", *, port: int, database_url: str | None, nats_url: str 
     command = [sys.executable, "-m", "deploy.cli.main", "up", "--port", str(port)]
     given = {"SPOTOPT_DATABASE_URL": database_url, "SPOTOPT_NATS_URL": nats_url}
     log = home.logs / "up.log"
+    typer.echo(f"Starting; what it does is in {log}.", err=True)
     with log.open("wb") as out:
         child = subprocess.Popen(
             command,

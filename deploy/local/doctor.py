@@ -82,7 +82,10 @@ def _credentials() -> Finding:
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     )
     given = any(os.environ.get(name) for name in names)
-    advice = "no AWS_* in this environment: pricing must find an instance role, or has no prices"
+    advice = (
+        "none in this environment: where no instance role gives them, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
+        " AWS_SECRET_ACCESS_KEY, then `spotopt down` and `spotopt up`; without any, pricing has no prices"
+    )
     return Finding("AWS credentials", ok=True, advice="" if given else advice)
 
 
@@ -97,5 +100,5 @@ async def _dead_letters(home: Home, nats_url: str) -> Finding:
     except (OSError, NatsError) as error:
         return Finding("bus", ok=False, advice=f"nats-server at {nats_url} does not answer: {reason(error)}")
     return Finding(
-        "no dead letters", count == 0, f"{count} dead letters; see `spotopt dlq list`" if count else ""
+        "no dead letters", count == 0, f"{count} in the stream; see `spotopt dlq list`" if count else ""
     )

@@ -1,5 +1,6 @@
 """A policy as a file, JSON or YAML, in the words of the contracts."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -30,10 +31,18 @@ def read_rules(path: Path | None) -> PlanRules:
         raise PlanFileError(f"{path} is not a policy: it must be a mapping of fields to values.")
     unknown = sorted(str(key) for key in written.keys() - Policy.model_fields.keys())
     if unknown:
-        raise PlanFileError(f"{path}: a policy has no field {unknown[0]}.")
+        raise PlanFileError(f"{path}: {_unknown_field(unknown[0])}")
     try:
         return rules_from(Policy.model_validate(written))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise PlanFileError(f"{path}: {where}: {first['msg']}.") from error
+
+
+def _unknown_field(name: str) -> str:
+    """Name the field that was probably meant, or else all there are."""
+    near = get_close_matches(name, Policy.model_fields, n=1)
+    if near:
+        return f"a policy has no field {name}; did you mean {near[0]}?"
+    return f"a policy has no field {name}; its fields are {', '.join(sorted(Policy.model_fields))}."

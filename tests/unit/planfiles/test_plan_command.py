@@ -159,7 +159,8 @@ def test_bad_input_is_one_sentence_and_status_2(
     ("written", "message"),
     [
         pytest.param("strategy: cheap", "strategy", id="value"),
-        pytest.param("stratgy: spot", "no field stratgy", id="field"),
+        pytest.param("stratgy: spot", "no field stratgy; did you mean strategy?", id="field"),
+        pytest.param("zzz: spot", "its fields are allow_bare_metal, ", id="no-such-field"),
         pytest.param("- 1", "must be a mapping", id="list"),
         pytest.param("a: [", "neither JSON nor YAML", id="broken"),
     ],
