@@ -89,7 +89,10 @@ def drop(
     from shared.runtime import dead_letters
 
     if not yes:
-        typer.confirm(f"Forget {len(numbers)} dead letters for good?", abort=True)
+        typer.confirm(
+            f"Forget {'this dead letter' if len(numbers) == 1 else f'these {len(numbers)} dead letters'} for good?",
+            abort=True,
+        )
     _with_bus(nats_url, lambda js: _each(js, numbers, lambda letter: dead_letters.drop(js, letter.sequence)))
     typer.echo(f"Dropped {len(numbers)}.")
 
@@ -101,10 +104,13 @@ for name, command in (("list", list_), ("replay", replay), ("drop", drop)):
 async def _each(js: "JetStreamContext", numbers: list[int], do: Callable[[Any], Awaitable[None]]) -> None:
     from shared.runtime import dead_letters
 
-    for number in numbers:
+    letters = []
+    for number in dict.fromkeys(numbers):
         letter = await dead_letters.get(js, number)
         if letter is None:
-            fail(f"there is no dead letter {number}; see `spotopt dlq list`.", code=2)
+            fail(f"there is no dead letter {number}; see `spotopt dlq list`. Nothing was done.", code=2)
+        letters.append(letter)
+    for letter in letters:
         await do(letter)
 
 

@@ -99,8 +99,10 @@ async def test_dead_letters_are_listed_replayed_and_dropped(run: Run, nats_url: 
     again = await run("dlq", "replay", "1", *at)
     assert (again.exit_code, again.stderr) == (
         2,
-        "error: there is no dead letter 1; see `spotopt dlq list`.\n",
+        "error: there is no dead letter 1; see `spotopt dlq list`. Nothing was done.\n",
     )
+    assert (await run("dlq", "drop", "2", "1", "--yes", *at)).exit_code == 2
+    assert (await client.jetstream().stream_info(streams.DLQ_STREAM)).state.messages == 1
     assert (await run("dlq", "drop", "2", "--yes", *at)).stdout == "Dropped 1.\n"
     assert (await run("dlq", "list", *at)).stdout == "There are no dead letters.\n"
     assert (await client.jetstream().stream_info(streams.DLQ_STREAM)).state.messages == 0
