@@ -86,9 +86,10 @@ def decode(message_class: type[M], body: bytes, *, subject: str) -> M:
     try:
         message = message_class.model_validate_json(body)
     except ValidationError as error:
-        raise MalformedMessageError(
-            f"{subject}: {error.error_count()} errors: {error.errors()[0]['msg']}"
-        ) from error
+        first, others = error.errors()[0], error.error_count() - 1
+        where = ".".join(map(str, first["loc"])) or "the body"
+        more = f" ({others} more)" if others else ""
+        raise MalformedMessageError(f"{subject}: {where}: {first['msg']}{more}") from error
     if message.scope != subject.rsplit(".", 1)[1]:
         raise MalformedMessageError(f"{subject}: the body is about {message.scope}")
     return message

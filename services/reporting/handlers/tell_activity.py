@@ -78,7 +78,7 @@ def _(message: PlanProposed) -> str | None:
 
 @sentence.register
 def _(message: PlanningSkipped) -> str | None:
-    return f"No plan was made {TRIGGERS[message.trigger]}: {message.reason.rstrip('.')}."
+    return f"No plan was made {TRIGGERS[message.trigger]}{_because(message.reason)}"
 
 
 @sentence.register
@@ -101,7 +101,7 @@ def _(message: StepChanged) -> str | None:
         return None
     what = f"{STEPS[message.kind]} {message.subject}".strip()
     came_of_it = "failed" if message.status is StepStatus.FAILED else "was skipped"
-    return f"{what[0].upper()}{what[1:]} {came_of_it}{_because(message.detail)}."
+    return f"{what[0].upper()}{what[1:]} {came_of_it}{_because(message.detail)}"
 
 
 @sentence.register
@@ -109,7 +109,7 @@ def _(message: ExecutionFinished) -> str | None:
     done = f"{_count(message.steps_succeeded, 'step')} succeeded"
     failed = f", {message.steps_failed} failed" if message.steps_failed else ""
     skipped = f", {message.steps_skipped} were skipped" if message.steps_skipped else ""
-    return f"The execution {ENDINGS[message.status]}: {done}{failed}{skipped}{_because(message.detail)}."
+    return f"The execution {ENDINGS[message.status]}: {done}{failed}{skipped}{_because(message.detail)}"
 
 
 @sentence.register
@@ -169,4 +169,6 @@ def _article(pool: PoolKey) -> str:
 
 
 def _because(detail: str) -> str:
-    return f": {detail.rstrip('.')}" if detail else ""
+    """End a sentence, with the reason if there is one, which may bring its own last stop."""
+    reason = f": {detail.rstrip('.')}" if detail else ""
+    return reason if reason.endswith(("?", "!")) else f"{reason}."

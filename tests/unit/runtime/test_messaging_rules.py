@@ -73,6 +73,11 @@ def test_what_does_not_fit_the_contract_is_malformed(broken: bytes) -> None:
         decode(NodeInterrupted, broken, subject=SUBJECT)
 
 
+def test_a_malformed_message_is_told_by_its_field() -> None:
+    with pytest.raises(MalformedMessageError, match=r"occurred_at: Input should have timezone info$"):
+        decode(NodeInterrupted, body(occurred_at="2026-01-01T00:00:00"), subject=SUBJECT)
+
+
 @given(st.text(max_size=400))
 def test_any_error_text_fits_into_a_header(text: str) -> None:
     line = messaging._one_line(text)

@@ -96,6 +96,15 @@ SENTENCES: list[tuple[Callable[[], Message], str | None]] = [
     ),
     (
         lambda: make(
+            optimizer.PlanningSkipped,
+            organization_id="acme",
+            trigger=PlanTrigger.ON_DEMAND,
+            reason="No snapshot yet; is the agent running?",
+        ),
+        "No plan was made on demand: No snapshot yet; is the agent running?",
+    ),
+    (
+        lambda: make(
             gateway.PlanApproved,
             organization_id="acme",
             plan_id=PLAN_ID,
