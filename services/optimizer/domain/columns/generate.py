@@ -87,6 +87,10 @@ class Generator:
             if self._add(found, rounds) and not stalls:
                 relaxation = self._master.solve()
                 smoothing = SMOOTHING[0]
+                if len(reduced.counts) >= self._effort.many_shapes:
+                    steps = (
+                        FIRST_STEPS  # of many shapes some fill any gap: a long search is seldom needed twice
+                    )
             elif smoothing and not stalls:
                 smoothing = 0  # the smoothed prices misled: ask at those of the linear program
             elif steps < self._effort.search_steps:

@@ -59,6 +59,17 @@ def solve_fleet(
     return _told(problem, reduced, *run.solve())
 
 
+def prove_bound(
+    problem: FleetProblem, *, effort: Effort | None = None, should_stop: Callable[[], bool] = never
+) -> int:
+    """Prove what any fleet costs at least, in micro-USD, that holds every pod which an offer is for."""
+    reduced = reduce(problem)
+    if not len(reduced.shapes):
+        return 0
+    proof = _Run(reduced, effort or Effort(), should_stop).prove()[1]
+    return max(-(-proof.bound_nano_usd // NANO), 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fleet:
     loads: list[Load]
@@ -80,12 +91,16 @@ class _Run:
         self._pool: list[Column] = []
         self._repairer = Repairer(reduced)
 
-    def solve(self) -> tuple[_Fleet, Generated]:
+    def prove(self) -> tuple[_Fleet, Generated]:
         worths = resource_worths(self._reduced)
         best = self._opened(worths)
         proof = self._generator.prove(
             np.where(self._penalties > 0, np.minimum(worths, self._penalties), worths)
         )
+        return best, proof
+
+    def solve(self) -> tuple[_Fleet, Generated]:
+        best, proof = self.prove()
         if proof.ended_by is Ending.STOPPED:
             return best, proof
         self._repairer.worths = proof.relaxation.worths

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.optimizer.domain.columns.problem import Effort, Ending, FleetProblem
-from services.optimizer.domain.columns.solve import solve_fleet
+from services.optimizer.domain.columns.solve import prove_bound, solve_fleet
 from tests.unit.optimizer.columns import brute_force
 from tests.unit.optimizer.columns.problems import made, problems, wrongs
 
@@ -65,7 +65,7 @@ def test_zones_by_mask_are_kept() -> None:
     allowed = [[True, False], [False, True]]
     solution = solve_fleet(made([[10], [10]], [3, 3], [[100], [100]], [5, 7], allowed))
     assert solution.micro_usd == 12
-    assert wrongs(two_sizes([0, 0, 0]), solve_fleet(two_sizes([0, 0, 0]))) == []
+    assert sorted((n.offer, n.counts.tolist()) for n in solution.nodes) == [(0, [3, 0]), (1, [0, 3])]
 
 
 def test_arrays_that_do_not_match_are_refused() -> None:
@@ -86,6 +86,13 @@ def test_the_bound_is_never_above_the_cheapest_fleet_and_no_fleet_below_it(probl
         assert solution.lower_bound_micro_usd <= cheapest
         if not solution.unplaced.any():
             assert solution.micro_usd >= cheapest
+
+
+@given(problems())
+def test_a_bound_alone_is_never_above_the_cheapest_fleet(problem: FleetProblem) -> None:
+    cheapest = brute_force.cheapest(problem)
+    if cheapest is not None:
+        assert prove_bound(problem, effort=EXACT) <= cheapest
 
 
 @given(problems(pods=9, plain=True))
@@ -136,7 +143,6 @@ def test_another_pod_never_lowers_the_optimum_of_the_relaxation(
         solve_fleet(problem, effort=EXACT),
         solve_fleet(replace(problem, counts=counts), effort=EXACT),
     )
-    # Patterns may hold more of the new pod too, so that a bound can fall by less than one node's rounding.
     assert more.lower_bound_micro_usd >= less.lower_bound_micro_usd - 1
 
 
