@@ -52,7 +52,7 @@ def workloads() -> Iterator[Workload]:
     plain, gpus = market(), market(("c", "m", "r", "g", "p"))
     yield Workload("openb, 1,088 CPU pods", problem(openb_cpu(), plain), 0.005, 0.5)
     yield Workload("5,000 pods, Karpenter's sizes", problem(karpenter_sizes(5000), plain), 0.015, 1)
-    yield Workload("the same, a third tied to each of 3 zones", zonal(karpenter_sizes(5000), plain), 0.015, 1)
+    yield Workload("the same, a third tied to each of 3 zones", zonal(karpenter_sizes(5000), plain), 0.03, 3)
     yield Workload("openb, all 8,152 pods", problem(openb_all(), gpus), 0.02, 3)
     yield Workload("50,000 pods, 500 shapes", problem(many_shapes(50_000, 500), plain), 0.03, 15)
 

@@ -62,7 +62,10 @@ class Repairer:
         self.worths = np.zeros(len(reduced.counts), dtype=np.int64)
         """Per shape: what the relaxation says a pod is worth. No merge gains more than its nodes waste by it."""
         self._reduced = reduced
-        self._waits_for_price = bool(reduced.pod_nano_usd.size)
+        # Few offers differ in what they take. Whole numbers keep the product off threaded libraries.
+        refusals, self._refusal_of = np.unique(~reduced.allowed, axis=0, return_inverse=True)
+        self._refusals = refusals.astype(np.int64)
+        self._has_pod_costs = bool(reduced.pod_nano_usd.size)
 
     def cost(self, fleet: Sequence[Load]) -> int:
         """Give what nodes with their pods cost, in 1e-9 USD."""
@@ -70,7 +73,7 @@ class Repairer:
         total = 0
         for load in fleet:
             total += int(reduced.nano_usd[load.offer])
-            if self._waits_for_price:
+            if self._has_pod_costs:
                 total += int(reduced.pod_nano_usd[load.offer] @ load.counts)
         return total
 
@@ -126,10 +129,10 @@ class Repairer:
         fits = np.ones((len(used), len(reduced.nano_usd)), dtype=np.bool_)
         for r in range(used.shape[1]):
             fits &= used[:, r][:, None] <= reduced.room[:, r][None, :]
-        refused = (counts > 0).astype(np.float32) @ (~reduced.allowed).T.astype(np.float32)
-        fits &= refused < 0.5
+        refused = (counts > 0).astype(np.int64) @ self._refusals.T
+        fits &= (refused == 0)[:, self._refusal_of]
         prices = np.broadcast_to(reduced.nano_usd, fits.shape)
-        if self._waits_for_price:
+        if self._has_pod_costs:
             prices = prices + counts @ reduced.pod_nano_usd.T
         return np.where(fits, prices, NEVER).astype(np.int64)
 
@@ -176,7 +179,7 @@ class Repairer:
         loads = list(fleet)
         counts = np.array([load.counts for load in loads], dtype=np.int64)
         offers = np.array([load.offer for load in loads], dtype=np.int64)
-        if not len(loads) or self._waits_for_price:
+        if not len(loads) or self._has_pod_costs:
             return loads
         free = reduced.room[offers] - counts @ reduced.requests
         moves = np.zeros_like(counts)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.optimizer.domain.columns import knapsack
+from services.optimizer.domain.columns import knapsack, search
 
 
 @st.composite
@@ -62,3 +62,26 @@ def test_a_hard_sack_of_nearly_equal_items_is_bounded_within_a_hundredth() -> No
     values = [10 * (w[0] + w[1]) + i % 3 for i, w in enumerate(weights)]
     worth, bound, _ = solved((values, weights, [20] * 12, room), floor=0, steps=200_000)
     assert 0 <= bound - worth <= bound // 100
+
+
+@given(sacks(), st.integers(1, 8), st.integers(4, 64))
+def test_tables_cut_nothing_that_a_search_would_find(
+    sack: tuple[list[int], list[list[int]], list[int], list[int]], devices: int, size: int
+) -> None:
+    values = np.array([v for v in sack[0] if v > 0], dtype=np.int64)
+    n = len(values)
+    weights = np.array([[*w, i % 3] for i, w in enumerate(sack[1][:n])], dtype=np.int64).reshape(n, 3)
+    most, room = np.array(sack[2][:n], dtype=np.int64), np.array([*sack[3], devices], dtype=np.int64)
+    prices = np.array([1, 2, 3], dtype=np.int64)
+    losses = values - weights @ prices
+    budget = int(prices @ room + (np.maximum(losses, 0) * most).sum()) + 1
+    units = np.array([room[0] // size + 1, room[1] // size + 1], dtype=np.int64)
+    tables = search.least_losses(losses, weights, most, prices, room, units, 2, size)
+    found, best = [], np.zeros(n, dtype=np.int64)
+    for used in (units[:0], units):
+        lost, _, is_complete = search.searched(
+            losses, weights, most, room, prices, budget, -1, 10**7, used, 2, size, tables, best
+        )
+        assert is_complete
+        found.append(int(lost))
+    assert found[0] == found[1]
