@@ -30,7 +30,12 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it runs.")] = False,
     port: Annotated[
         int,
-        typer.Option(min=0, max=65535, help="Of the API; 0 takes a free one.", envvar="SPOTOPT_PORT"),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Of the API; 0 takes a free one, and it again next time.",
+            envvar="SPOTOPT_PORT",
+        ),
     ] = 0,
     database_url: Annotated[
         str | None,

@@ -19,6 +19,7 @@ from nacl.signing import SigningKey
 
 from deploy.local import nats_server
 from deploy.local.errors import StackError
+from deploy.local.ports import free_port
 from deploy.local.schemas import SERVICES
 
 LEFTOVER_SECONDS = 15.0
@@ -65,6 +66,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: IO[str] | None = None
+        self._own_lock: IO[str] | None = None
 
     @property
     def logs(self) -> Path:
@@ -80,6 +82,11 @@ class Home:
     def lock_file(self) -> Path:
         """Locked while a stack runs."""
         return self.path / "lock"
+
+    @property
+    def own_lock_file(self) -> Path:
+        """Locked while the process that supervises a stack lives; its servers may outlive it for a moment."""
+        return self.path / "supervisor.lock"
 
     @property
     def lock_descriptors(self) -> tuple[int, ...]:
@@ -122,12 +129,16 @@ class Home:
                 )
             await asyncio.sleep(POLL_SECONDS)
         self._lock = handle
+        self.state_file.unlink(missing_ok=True)  # of a stack that was killed
+        self._own_lock = self.own_lock_file.open("a")
+        fcntl.flock(self._own_lock, fcntl.LOCK_EX)  # at most for the moment in which somebody looks at it
 
     def unlock(self) -> None:
         """Let others in."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        for held in (self._own_lock, self._lock):
+            if held is not None:
+                held.close()
+        self._own_lock = self._lock = None
 
     def secrets(self) -> Secrets:
         """Read the secrets; those that are missing are made.
@@ -155,6 +166,22 @@ class Home:
             self.write(file, json.dumps(made, indent=2))
         return Secrets(**made)
 
+    def usual_port(self, name: str) -> int:
+        """Give the port of last time while it is free, else another one: agents and people keep our addresses.
+
+        Raises:
+            StackError: it cannot be written down.
+        """
+        file = self.path / "ports.json"
+        try:
+            kept = {key: port for key, port in json.loads(file.read_text()).items() if isinstance(port, int)}
+        except (OSError, ValueError, AttributeError):
+            kept = {}
+        port = free_port(kept.get(name, 0))
+        if kept.get(name) != port:
+            self.write(file, json.dumps({**kept, name: port}, indent=2))
+        return port
+
     def write(self, file: Path, text: str) -> None:
         """Replace a file at once and for good, readable by its owner only.
 
@@ -176,7 +203,7 @@ class Home:
     def state(self) -> dict[str, Any] | None:
         """Read what runs, None when nothing does."""
         try:
-            with self.lock_file.open() as handle:
+            with self.own_lock_file.open() as handle:
                 if _locked(handle, fcntl.LOCK_SH):
                     return None
             state: dict[str, Any] = json.loads(self.state_file.read_text())

@@ -37,7 +37,7 @@ class Options:
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to every service's environment: AWS_*, <SERVICE>_*."""
     gateway_port: int = 0
-    """0: a free one."""
+    """0: a free one, the same each time while it stays free."""
     database_url: str | None = None
     """An administrator's URL of a Postgres elsewhere; None: the embedded one."""
     nats_url: str | None = None
@@ -122,7 +122,7 @@ async def start(home: Home, options: Options, told: Told) -> Stack:
     await home.lock()
     stack = Stack(home=home, gateway_url="", nats_url="", health_ports={})
     try:
-        port = _gateway_port(options.gateway_port)
+        port = _gateway_port(home, options.gateway_port)
         stack.gateway_url = f"http://127.0.0.1:{port}"
         stack.health_ports |= {name: free_port() for name in SERVICES}
         secrets = home.secrets()
@@ -156,9 +156,9 @@ async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -
         raise
 
 
-def _gateway_port(wanted: int) -> int:
+def _gateway_port(home: Home, wanted: int) -> int:
     if not wanted:
-        return free_port()
+        return home.usual_port("gateway")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -214,7 +214,7 @@ async def _start_bus(stack: Stack, options: Options, secrets: Secrets, told: Tol
         passwords = dict.fromkeys(secrets.bus, options.nats_password or "")
     else:
         passwords = dict(secrets.bus)
-        port = free_port()
+        port = stack.home.usual_port("nats")
         config, log = stack.home.path / "nats.json", stack.home.logs / "nats.log"
         held = stack.home.lock_descriptors
         text = nats_server.config_text(

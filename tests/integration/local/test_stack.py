@@ -63,7 +63,9 @@ async def test_what_people_stored_is_there_after_a_stop_and_after_a_kill(termina
     await until(lambda: not terminal.processes())
     assert (await terminal.run("status")).code == 4
 
+    addresses = state["gateway_url"], state["nats_url"]
     state = await terminal.up()
+    assert (state["gateway_url"], state["nats_url"]) == addresses, "agents and people know these"
     assert await post(state["gateway_url"], "auth/log-in", ADA) == 200
     os.kill(state["pid"], signal.SIGKILL)
 

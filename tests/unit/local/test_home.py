@@ -1,7 +1,9 @@
 """The state folder: private, whole or not written at all, one stack at a time."""
 
+import asyncio
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -89,6 +91,21 @@ async def test_a_second_stack_is_refused_and_a_stopped_one_makes_room(home: Home
     second.unlock()
 
 
+async def test_a_killed_stack_whose_servers_still_end_is_waited_for(home: Home) -> None:
+    await home.lock()
+    home.write(home.state_file, json.dumps({"pid": os.getpid()}))  # a zombie can still be signalled
+    left_behind = os.dup(home.lock_descriptors[0])
+    home.unlock()
+    second = Home(home.path)
+    assert second.state() is None
+    waiting = asyncio.create_task(second.lock())
+    await asyncio.sleep(0)
+    os.close(left_behind)
+    await waiting
+    assert not second.state_file.exists()
+    second.unlock()
+
+
 async def test_a_server_that_outlives_its_stack_keeps_the_next_one_out(home: Home) -> None:
     await home.lock()
     left_behind = os.dup(home.lock_descriptors[0])
@@ -110,3 +127,21 @@ async def test_what_a_crash_left_behind_is_not_taken_for_a_running_stack(home: H
         await home.lock()
         assert Home(home.path).state() is None
         home.unlock()
+
+
+def test_a_part_gets_the_port_of_last_time_while_it_is_free(home: Home) -> None:
+    first = home.usual_port("nats")
+    assert Home(home.path).usual_port("nats") == first
+    assert home.usual_port("gateway") != first
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        another = home.usual_port("nats")
+        assert another != first
+    assert home.usual_port("nats") == another
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"nats": "x"}', '{"nats": 99999}'])
+def test_a_damaged_list_of_ports_is_made_anew(home: Home, damaged: str) -> None:
+    (home.path / "ports.json").write_text(damaged)
+    assert 0 < home.usual_port("nats") < 65536
