@@ -71,3 +71,12 @@ def test_what_is_installed_is_what_is_pinned() -> None:
         n: installed[n] for n, versions in pinned.items() if n in installed and installed[n] not in versions
     }
     assert differing == {}, "run `make install-dev`"
+
+
+def test_every_library_of_the_product_has_its_reason_written_down() -> None:
+    table = (sources.ROOT / "docs/adr/0005-libraries.md").read_text()
+    named = {
+        normal(name) for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE) for name in row.split(", ")
+    }
+    asked = {normal(re.split(r"[^A-Za-z0-9._-]", wanted)[0]) for wanted in PROJECT["project"]["dependencies"]}
+    assert asked - named == set()
