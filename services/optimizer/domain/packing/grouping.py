@@ -78,9 +78,11 @@ def selectors_meant(pods: Iterable[Pod]) -> tuple[LabelSelector, ...]:
     """Give every selector that some pod's affinity or spread term has."""
     found: dict[LabelSelector, None] = {}
     for pod in pods:
-        for term in (*pod.pod_affinity, *pod.pod_anti_affinity, *pod.topology_spread):
-            if term.selector is not None:
-                found.setdefault(term.selector)
+        terms = [*pod.pod_affinity, *pod.pod_anti_affinity]
+        selectors = [*(t.selector for t in terms), *(s.selector for s in pod.topology_spread)]
+        for selector in selectors:
+            if selector is not None:
+                found.setdefault(selector)
     return tuple(sorted(found, key=repr))
 
 
