@@ -4,20 +4,25 @@ Everything becomes ordinary Kubernetes manifests: the product sees them through 
 """
 
 import csv
-import json
+import hashlib
+import io
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deploy.demo.errors import DemoInputError
+from deploy.planfiles import clusters, documents
+from shared.kernel.errors import PermanentError
+from shared.kernel.workload import Pod
 
 Manifest = dict[str, Any]
 
 NAMESPACE = "demo"
 
+LONGEST_LABEL = 63
 OPENB_COLUMNS = {"name", "cpu_milli", "memory_mib", "num_gpu", "qos"}
 
 
@@ -104,29 +109,27 @@ def from_kubectl(path: Path, *, pods: int | None) -> WorkloadSet:
         DemoInputError: the file is no list of pods.
     """
     try:
-        document = json.loads(path.read_text())
-        items = [item for item in (document.get("items") or ()) if item.get("kind", "Pod") == "Pod"]
-    except (ValueError, AttributeError) as error:
-        raise DemoInputError(f"{path} is neither the openb CSV nor kubectl JSON: {error}") from error
-    groups: Counter[str] = Counter()
-    specs: dict[str, dict[str, str]] = {}
-    for item in items[:pods]:
-        owner = (item["metadata"].get("ownerReferences") or [{}])[0]
-        if owner.get("kind") in ("DaemonSet", "Node"):
-            continue
-        name = (
-            f"{item['metadata'].get('namespace', 'default')}-{owner.get('name') or item['metadata']['name']}"
-        )
-        groups[name] += 1
-        specs[name] = _summed_requests(item)
-    if not groups:
+        objects = clusters.read_cluster([path])
+    except PermanentError as error:
+        raise DemoInputError(str(error)) from error
+    movable = [p for p in objects.pods if not (p.is_daemon or p.is_mirror or p.is_finished)][:pods]
+    if not movable:
         raise DemoInputError(f"{path} holds no pod that could be moved.")
+    groups: Counter[str] = Counter()
+    requests: dict[str, dict[str, str]] = {}
+    for pod in movable:
+        name = _short(f"{pod.namespace}-{pod.owner.name if pod.owner is not None else pod.name}")
+        groups[name] += 1
+        requests[name] = _requests_of(pod)
     manifests = [
-        _deployment(name[:63].rstrip("-"), replicas=n, requests=specs[name], labels={})
+        _deployment(name, replicas=n, requests=requests[name], labels={})
         for name, n in sorted(groups.items())
     ]
-    note = "requests and replica counts are kept; volumes, selectors and images are not rebuilt"
-    return WorkloadSet(tuple(manifests), sum(groups.values()), f"{path.name}", (note,))
+    notes = (
+        "requests and replica counts are kept; volumes, selectors and images are not rebuilt",
+        "pods of DaemonSets, static pods and finished ones are left out",
+    )
+    return WorkloadSet(tuple(manifests), sum(groups.values()), f"{path.name}", notes)
 
 
 def load(path: Path | None, *, pods: int | None, cpu_only: bool, seed: int) -> WorkloadSet:
@@ -137,19 +140,21 @@ def load(path: Path | None, *, pods: int | None, cpu_only: bool, seed: int) -> W
     """
     if path is None:
         return built_in(pods, seed=seed)
-    try:
-        with path.open("rb") as file:
-            head = file.read(256).lstrip()
-    except OSError as error:
-        raise DemoInputError(f"{path} cannot be read: {error.strerror}.") from error
-    if head.startswith(b"{"):
+    if documents.looks_like_json(_text(path)):
         return from_kubectl(path, pods=pods)
     return from_openb(path, pods=pods, cpu_only=cpu_only)
 
 
+def _text(path: Path) -> str:
+    try:
+        return documents.text_of(path)
+    except PermanentError as error:
+        raise DemoInputError(str(error)) from error
+
+
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
+    reader = csv.DictReader(io.StringIO(_text(path)))
+    try:
         missing = OPENB_COLUMNS - set(reader.fieldnames or ())
         if missing:
             raise DemoInputError(
@@ -159,13 +164,24 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if any(row[column] is None for column in OPENB_COLUMNS):
                 raise DemoInputError(f"{path}, line {line}: the line ends early.")
             yield line, row
+    except csv.Error as error:
+        raise DemoInputError(f"{path} is not CSV: {error}.") from error
 
 
-def _summed_requests(pod: Manifest) -> dict[str, str]:
-    """Keep the largest container's requests as they are; a demo needs no more."""
-    containers: Sequence[Manifest] = pod.get("spec", {}).get("containers") or ()
-    requests = [c.get("resources", {}).get("requests") or {} for c in containers]
-    return max(requests, key=len, default={}) or {"cpu": "50m", "memory": "64Mi"}
+def _requests_of(pod: Pod) -> dict[str, str]:
+    """Give what the scheduler counts of a pod, as one container's requests; a little where it asks for nothing."""
+    asked = pod.requests
+    if not (asked.cpu_millicores or asked.memory_bytes or asked.extended):
+        return {"cpu": "50m", "memory": "64Mi"}
+    devices = {name: str(count) for name, count in asked.extended.items() if count}
+    return {"cpu": f"{asked.cpu_millicores}m", "memory": str(asked.memory_bytes), **devices}
+
+
+def _short(name: str) -> str:
+    """Fit a name into a label; two long names that begin alike stay two."""
+    if len(name) <= LONGEST_LABEL:
+        return name
+    return f"{name[: LONGEST_LABEL - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _deployment(name: str, *, replicas: int, requests: dict[str, str], labels: dict[str, str]) -> Manifest:
