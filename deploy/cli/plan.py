@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli import plan_output
-from deploy.cli.plan_output import OutputFormat
+from deploy.cli.output import Form, fail
 
 BAD_INPUT = 2
 SOME_UNPLACED = 3
@@ -56,9 +56,7 @@ def plan(
     greenfield: Annotated[
         bool, typer.Option("--greenfield", help="Plan a new fleet for the pods, as if there were no node.")
     ] = False,
-    output: Annotated[
-        OutputFormat, typer.Option("-o", "--output", help="How to print the plan.")
-    ] = OutputFormat.TABLE,
+    output: Annotated[Form, typer.Option("-o", "--output", help="How to print the plan.")] = Form.TABLE,
 ) -> None:
     """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
     # Nothing above needs these, so that --help and a wrong option answer at once.
@@ -70,8 +68,7 @@ def plan(
     try:
         result = _solve(cluster, files, policy, greenfield=greenfield)
     except PermanentError as error:
-        typer.echo(f"spotopt plan: {error}", err=True)
-        raise typer.Exit(BAD_INPUT) from error
+        fail(str(error), code=BAD_INPUT)
     plan_output.show(result, output)
     if result["unplaced"]:
         raise typer.Exit(SOME_UNPLACED)

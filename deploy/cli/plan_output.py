@@ -3,22 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from deploy.cli.output import Form
 
 if TYPE_CHECKING:
     from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
 
 SHOWN_MOVES = 15
 SHOWN_UNPLACED = 10
-
-
-class OutputFormat(StrEnum):
-    """For people, or for programs."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
 
 
 def as_document(draft: "PlanDraft", notes: Sequence[str], *, solve_seconds: float) -> dict[str, Any]:
@@ -81,11 +74,11 @@ def _launch(launch: "LaunchDraft") -> dict[str, Any]:
     }
 
 
-def show(document: dict[str, Any], output: OutputFormat) -> None:
+def show(document: dict[str, Any], output: Form) -> None:
     """Print it on standard output."""
-    if output is OutputFormat.JSON:
+    if output is Form.JSON:
         print(json.dumps(document, indent=2, default=str))  # noqa: T201 - this is what the command is for
-    elif output is OutputFormat.YAML:
+    elif output is Form.YAML:
         import yaml
 
         plain = json.loads(json.dumps(document, default=str))
