@@ -115,6 +115,7 @@ def _run(options: "DemoOptions", console: "object") -> "Result":
             f"\nThe API is at {access.url}/api/v1, user {access.email}, password {access.password}\n"
             f"State and logs are in {folder}. Ctrl-C stops everything.",
             highlight=False,
+            soft_wrap=True,
         )
         await asyncio.Event().wait()
 

@@ -11,6 +11,9 @@ from rich.status import Status
 PERIOD_SECONDS = 1.0
 QUIET_PERIOD_SECONDS = 5.0
 
+SPINNER_WIDTH = 3
+"""A live line that is longer than the terminal leaves a copy of itself at every change."""
+
 Look = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -59,7 +62,7 @@ class Progress:
         while True:
             line = f"{self._doing}: {_line(await look())}"
             if self._status is not None:
-                self._status.update(line)
+                self._status.update(line[: max(self._console.width - SPINNER_WIDTH, 20)])
                 await asyncio.sleep(PERIOD_SECONDS)
             else:
                 self.say(line)
