@@ -40,7 +40,7 @@ def wiring(settings: ExecutorSettings) -> Callable[[Runtime], Awaitable[None]]:
                 timeout=settings.agent_timeout,
             ),
             quotes=BusQuotes(runtime.bus, clock=runtime.clock, ids=runtime.ids),
-            safe_mode=KeyValueSwitch(runtime.bus),
+            safe_mode=KeyValueSwitch(runtime.safe_mode),
             clock=runtime.clock,
             ids=runtime.ids,
             pace=Pace(

@@ -35,7 +35,11 @@ class SafeMode:
         self._bus = bus
 
     async def is_on(self, *, organization_id: str, cluster_id: str) -> bool:
-        """Whether writes for this cluster are dry runs now."""
+        """Whether writes for this cluster are dry runs now; unreadable counts as on."""
+        return await self.read(organization_id=organization_id, cluster_id=cluster_id) is not False
+
+    async def read(self, *, organization_id: str, cluster_id: str) -> bool | None:
+        """Whether the switch is on; None when nobody can say, for callers that would rather wait."""
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 bucket = await self._bus.js.key_value(SAFE_MODE_BUCKET)
@@ -48,7 +52,7 @@ class SafeMode:
                         return True
         except Exception as error:
             log.warning("safe_mode_unreadable", error=repr(error))
-            return True
+            return None
         return False
 
     async def put(self, key: str, *, on: bool) -> None:

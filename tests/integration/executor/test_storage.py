@@ -258,8 +258,8 @@ def test_a_secrets_key_that_is_none_is_refused(text: str) -> None:
 @pytest.mark.nats
 async def test_safe_mode_is_told_from_a_bus_that_is_away(bus_for: BusFor) -> None:
     bus = await bus_for("executor", None)
-    switch = KeyValueSwitch(bus)
     safe_mode = SafeMode(bus)
+    switch = KeyValueSwitch(safe_mode)
 
     async def read() -> Switch:
         return await switch.read(organization_id="org1", cluster_id="c1")
