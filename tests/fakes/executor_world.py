@@ -16,6 +16,7 @@ from services.executor.domain.launch_request import EXECUTION_TAG, STEP_TAG
 from services.executor.domain.replacement import Quoted
 from services.executor.errors import (
     AgentAwayError,
+    CloudRefusedError,
     CloudUnavailableError,
     QuotesUnavailableError,
 )
@@ -86,6 +87,7 @@ class World:
         self.agent_seconds = 0.0
         """How long an answer takes."""
         self.cloud_is_away = False
+        self.refuses_to_terminate = False
         self.quoted: tuple[Sequence[Quoted], Mapping[str, InstanceType]] | None = None
         self.switch = Switch.OFF
         self.as_of: datetime | None = None
@@ -144,6 +146,8 @@ class World:
     async def terminate(self, cluster_id: str, instance_id: str) -> None:
         if self.cloud_is_away:
             raise CloudUnavailableError
+        if self.refuses_to_terminate:
+            raise CloudRefusedError("not authorized to terminate")
         self.fate.point()
         if instance_id not in self.terminated:
             self.terminated.append(instance_id)

@@ -22,7 +22,7 @@ from services.executor.handlers.record_step import (
 from services.executor.handlers.scene import Scene, Tools
 from services.executor.handlers.settle_command import settled
 from services.executor.ports import Switch, UnitOfWork
-from shared.contracts.v1.agent import CommandOutcome, DeleteNode, DrainNode, OutcomeStatus
+from shared.contracts.v1.agent import CommandOutcome, DeleteNode, DrainNode, OutcomeStatus, UncordonNode
 from shared.contracts.v1.executor import InstanceTerminated
 from shared.kernel.errors import UnavailableError
 from shared.kernel.workload import ClusterObjects
@@ -94,9 +94,12 @@ async def verify_termination(step: Step, *, scene: Scene, tools: Tools) -> None:
 async def release_instance(attempt: Attempt, *, scene: Scene, tools: Tools) -> None:
     """Terminate an instance that came to no use; if it is a node by now, the agent empties it first.
 
-    A Ready node that nobody cordoned may get a pod at any moment: seeing it empty is not enough.
+    A Ready node that nobody cordoned may get a pod at any moment: seeing it empty is not enough. Nor is not seeing it
+    in an old picture: it may have joined since.
     """
-    if scene.switch is not Switch.OFF or attempt.instance_id is None or scene.picture is None:
+    if scene.switch is not Switch.OFF or attempt.instance_id is None:
+        return
+    if scene.picture is None or not is_fresh(scene, tools):
         return
     node = guardrails.node_of_instance(scene.picture.objects, attempt.instance_id)
     if node is not None:
@@ -104,17 +107,19 @@ async def release_instance(attempt: Attempt, *, scene: Scene, tools: Tools) -> N
         if outcome is None or outcome.status is OutcomeStatus.RUNNING:
             return
         if outcome.status is not OutcomeStatus.SUCCEEDED:
-            log.warning("instance_stays", instance_id=attempt.instance_id, detail=outcome.detail)
-            async with fenced(scene, tools) as uow:
-                await uow.executions.put_attempt(replace(attempt, release=Errand.DONE))
+            await _keep(attempt, outcome.detail, scene=scene, tools=tools)
             return
+        if not node.is_unschedulable or guardrails.pods_left(scene.picture.objects, node.name):
+            return  # the picture is a moment behind the drain, or somebody opened the node since
     try:
         await tools.cloud.terminate(scene.cluster.cluster_id, attempt.instance_id)
     except UnavailableError as error:
         log.warning("release_waits", instance_id=attempt.instance_id, error=str(error))
         return
     except CloudRefusedError as error:
-        log.error("release_refused", instance_id=attempt.instance_id, error=str(error))
+        if node is None or await _reopen(attempt, node.name, scene=scene, tools=tools):
+            await _keep(attempt, str(error), scene=scene, tools=tools)
+        return
     async with fenced(scene, tools) as uow:
         await uow.executions.put_attempt(replace(attempt, release=Errand.DONE))
         await _tell_terminated(attempt.instance_id, None, uow=uow, scene=scene, tools=tools)
@@ -122,19 +127,42 @@ async def release_instance(attempt: Attempt, *, scene: Scene, tools: Tools) -> N
 
 
 async def _empty(attempt: Attempt, node_name: str, *, scene: Scene, tools: Tools) -> CommandOutcome | None:
-    """Drain an unused node; None while the agent is away."""
-    deadline = tools.clock.now() + timedelta(seconds=scene.config.policy.drain_deadline_seconds)
+    """Drain an unused node; None while the agent is away.
+
+    The agent remembers outcomes, and a node may be opened again after a drain: so the command gets a new id from time
+    to time, seldom enough for a drain that is blocked to reach its deadline.
+    """
+    now, patience = tools.clock.now(), timedelta(seconds=scene.config.policy.drain_deadline_seconds)
     action = DrainNode(
         node_name=node_name,
-        deadline_at=deadline,
+        deadline_at=now + patience,
         excluded_namespaces=tuple(scene.config.policy.excluded_namespaces),
     )
-    command_id = uuid5(attempt.step_id, f"release {attempt.number}")
+    period = int(now.timestamp() // (2 * patience.total_seconds()))
+    command_id = uuid5(attempt.step_id, f"release {attempt.number} {period}")
     try:
         return await send_command(command_id, action, scene=scene, tools=tools)
     except AgentAwayError as error:
         log.warning("release_waits", instance_id=attempt.instance_id, error=str(error))
         return None
+
+
+async def _reopen(attempt: Attempt, node_name: str, *, scene: Scene, tools: Tools) -> bool:
+    """Uncordon a node whose instance stays after all; False while the agent is away."""
+    command_id = uuid5(attempt.step_id, f"reopen {attempt.number}")
+    try:
+        await send_command(command_id, UncordonNode(node_name=node_name), scene=scene, tools=tools)
+    except AgentAwayError as error:
+        log.warning("release_waits", instance_id=attempt.instance_id, error=str(error))
+        return False
+    return True
+
+
+async def _keep(attempt: Attempt, reason: str, *, scene: Scene, tools: Tools) -> None:
+    """Give the release up: the instance runs on, and nobody is told that it ended."""
+    log.error("unused_instance_stays", instance_id=attempt.instance_id, reason=reason)
+    async with fenced(scene, tools) as uow:
+        await uow.executions.put_attempt(replace(attempt, release=Errand.DONE))
 
 
 async def _clear(step: Step, *, scene: Scene, tools: Tools) -> tuple[Step, str] | None:

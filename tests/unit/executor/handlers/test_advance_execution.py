@@ -171,20 +171,6 @@ async def test_a_pod_that_must_not_be_disturbed_keeps_its_node() -> None:
     assert (world.commands, world.requests) == ([], []), "nothing is launched for a move that may not end"
 
 
-async def test_a_replacement_that_came_to_no_use_is_given_back() -> None:
-    world = a_world()
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
-    await turn(store, tools)
-    world.pods["shop/web-0-0"] = replace(world.pods["shop/web-0-0"], do_not_disrupt=True)
-    await finish(store, tools)
-    assert "old-0" in world.nodes
-    assert world.terminated == ["i-0000"]
-    assert world.taken_open == []
-    assert "do-not-disrupt" in next(s.detail for s in store.steps(StepKind.CORDON))
-
-
 async def test_moves_that_cannot_begin_are_given_up_so_that_later_plans_may() -> None:
     world = a_world()
     world.nodes["old-2"] = replace(world.nodes["old-2"], is_unschedulable=True)
