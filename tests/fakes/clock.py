@@ -15,7 +15,8 @@ class FakeClock:
 
     def now(self) -> datetime:
         time = asyncio.get_running_loop().time()
-        if self._origin is None:
+        if self._origin is None or time < self._origin:
+            # looptime takes the loop over after the fixtures: its time begins anew, ours goes on from the start.
             self._origin = time
         return self._start + timedelta(seconds=time - self._origin)
 

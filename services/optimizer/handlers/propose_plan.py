@@ -170,6 +170,12 @@ async def _reason_to_wait(
         return (
             f"The agent has been silent for {int(age.total_seconds())} s; a stale picture is not planned on."
         )
+    if -age > limits.cluster_max_age:
+        # A picture from the future would look fresh until its day comes, however long the agent is silent.
+        return (
+            f"The agent's clock is {int(-age.total_seconds())} s ahead of ours, so that nobody can tell how old"
+            " its picture is; set the clock of its machine."
+        )
     running = await uow.plans.running(wanted.cluster_id)
     if wanted.trigger is PlanTrigger.PENDING_PODS:
         if not inputs.config.policy.launch_for_pending:

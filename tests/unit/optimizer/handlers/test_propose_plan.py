@@ -179,6 +179,12 @@ async def test_a_silent_agent(stage: Stage) -> None:
     assert "silent for 121 s" in str(await stage.planned())
 
 
+async def test_an_agent_whose_clock_is_ahead(stage: Stage) -> None:
+    view = stage.store.clusters.views["c1"]
+    stage.store.clusters.views["c1"] = replace(view, as_of=stage.clock.now() + timedelta(hours=1))
+    assert "3600 s ahead" in str(await stage.planned())
+
+
 async def test_without_prices(stage: Stage) -> None:
     stage.quotes.answer = None
     assert await stage.planned() == "pricing does not answer."
