@@ -71,7 +71,7 @@ def test_nothing_names_a_package_registry() -> None:
 @pytest.mark.parametrize(
     ("pattern", "line"),
     [
-        (MACHINE_PATHS, "open('/work/main/x')"),
+        (MACHINE_PATHS, "open('/root/x')"),
         (MACHINE_PATHS, "cd /home/jane/spot"),
         (REGISTRY_HOSTS, "pip install --index-url x"),
         (REGISTRY_HOSTS, "https://pypi.org/simple"),
