@@ -40,6 +40,8 @@ class Reduced:
 
 def reduce(problem: FleetProblem) -> Reduced:
     """Leave out what cannot matter, and settle the order."""
+    if problem.own.size or problem.limits:
+        raise ValueError("own pods and limits are not solved for yet")
     offers, shapes = len(problem.micro_usd), len(problem.counts)
     per_node = problem.per_node if problem.per_node.size else np.full(shapes, UNBOUNDED, dtype=np.int64)
     copies = problem.copies if problem.copies.size else np.full(offers, UNBOUNDED, dtype=np.int64)
