@@ -13,6 +13,78 @@ class Strategy(StrEnum):
     HYBRID = "hybrid"
 
 
+class Objective(StrEnum):
+    """How much interruptions weigh against prices."""
+
+    LOWEST_COST = "lowest-cost"
+    BALANCED = "balanced"
+    CAPACITY_OPTIMIZED = "capacity-optimized"
+
+
+RISK_WEIGHTS: Mapping[Objective, int] = {
+    Objective.LOWEST_COST: 0,
+    Objective.BALANCED: 1,
+    Objective.CAPACITY_OPTIMIZED: 5,
+}
+"""What the expected cost of interruptions is multiplied with before it is added to the price.
+
+0 looks at prices only. 1 counts a dollar that is probably lost like a dollar that is paid. 5 is a choice, not a
+measurement: it prefers a pool that is a fifth as risky as soon as it costs no more than the whole risk of the other.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemandFloor:
+    """How many replicas of a workload stay on on-demand."""
+
+    workload: str
+    """namespace/name; * stands for any text."""
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadroomShape:
+    """Room that is kept free: so many pods of this size must fit at once."""
+
+    cpu_millicores: int
+    memory_bytes: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedInstances:
+    """Instances that are paid for whether they run or not."""
+
+    instance_type: str
+    count: int
+    zone: str | None = None
+    """Zone or zone id of a zonal reservation; None: it counts in the whole region."""
+    is_size_flexible: bool = False
+    """Whether it also covers other sizes of the family, by normalization factor; regional ones only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavingsPlan:
+    """A commitment to spend so much an hour at lower rates."""
+
+    usd_per_hour: float
+    rates: Mapping[str, float]
+    """USD an hour by instance type, as the plan's own list says; a type without a rate is not covered."""
+    instance_family: str | None = None
+    """Of an EC2 Instance Savings Plan; None: a Compute Savings Plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitments:
+    """What is paid for already."""
+
+    reserved_instances: tuple[ReservedInstances, ...] = ()
+    savings_plans: tuple[SavingsPlan, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.reserved_instances or self.savings_plans)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRules:
     """Mirrors the fields of the policy of the same names."""
@@ -20,25 +92,57 @@ class PlanRules:
     strategy: Strategy = Strategy.HYBRID
     instance_families: frozenset[str] = frozenset()
     """Empty: every current one."""
+    instance_sizes: frozenset[str] = frozenset()
+    """Empty: every size."""
     excluded_instance_types: frozenset[str] = frozenset()
+    zones: frozenset[str] = frozenset()
+    """Names or ids; empty: every zone of the template."""
     architectures: frozenset[str] = frozenset({"amd64"})
     allow_burstable: bool = False
     allow_bare_metal: bool = False
+    allow_gpu: bool = True
+    gpu_families: frozenset[str] = frozenset()
+    """Empty: every family that has GPUs."""
+    min_vcpus: int | None = None
     max_vcpus: int | None = None
+    min_memory_bytes: int | None = None
+    max_memory_bytes: int | None = None
     max_usd_per_hour: float | None = None
     excluded_namespaces: frozenset[str] = frozenset()
     min_savings_ratio: float = 0.05
     min_move_savings_usd_per_hour: float = 0.005
     max_pool_share_ratio: float = 0.5
+    max_cluster_pool_share_ratio: float | None = None
+    max_zone_share_ratio: float | None = None
     price_max_age_seconds: int = 3600
+    objective: Objective = Objective.BALANCED
     usd_per_restart: float = 0.001
-    """What one involuntary restart of a pod is worth; the risk part of the objective."""
+    """What one involuntary restart of a pod is worth, however many others run; see interruption_cost."""
+    restart_seconds: int = 60
+    """How long a pod takes to serve again."""
+    usd_per_downtime_hour: float = 0.1
+    """What an hour without any replica of a workload is worth."""
+    unknown_interruption_probability: float = 0.05
+    """Per hour, of a spot pool that nobody has an estimate for."""
+    spot_workloads: tuple[str, ...] = ()
+    """namespace/name, * for any text: may run on spot whatever they look like."""
+    on_demand_workloads: tuple[str, ...] = ()
+    """The same: never on spot."""
+    on_demand_floors: tuple[OnDemandFloor, ...] = ()
+    headroom: tuple[HeadroomShape, ...] = ()
+    min_nodes: int = 0
+    commitments: Commitments = field(default_factory=Commitments)
     usd_per_moved_pod: float = 0.001
     """What one planned move of a pod costs: it starts cold, and may miss a request; budgets and grace do hold."""
     overlap_seconds: int = 300
     """How long a launched node is paid for beside what it replaces: two minutes to boot, three to drain."""
     payback_seconds: int = 1800
     """Within this time a move must have earned what it disrupts: spot prices and pods are no longer foreseen."""
+
+    @property
+    def risk_weight(self) -> int:
+        """Give what the expected cost of interruptions is multiplied with."""
+        return RISK_WEIGHTS[self.objective]
 
 
 @dataclass(frozen=True, slots=True)

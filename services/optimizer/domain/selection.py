@@ -6,6 +6,7 @@ from services.optimizer.domain.offers import Market, Offer, valid
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from shared.kernel.capacity import InstanceType
 
+GIB = 1024**3
 OLDEST_GENERATION = 5
 """Counts as current whatever EC2 says: the first generation that is Nitro throughout."""
 
@@ -16,8 +17,11 @@ def refusal(
     """Give the first rule that forbids this offer, None when it is allowed."""
     if instance_type is None:
         return "EC2 does not describe the type"
-    if template.zone_name(offer.pool.zone_id) is None:
+    zone = template.zone_name(offer.pool.zone_id)
+    if zone is None:
         return f"no subnet in zone {offer.pool.zone_id}"
+    if rules.zones and rules.zones.isdisjoint((zone, offer.pool.zone_id)):
+        return f"the policy does not list zone {zone}"
     return type_refusal(instance_type, rules) or _offer_refusal(offer, instance_type, rules)
 
 
@@ -30,14 +34,30 @@ def type_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
             return f"the policy does not list family {instance_type.family}"
     elif not _is_current(instance_type):
         return f"{instance_type.family} is of a previous generation"
+    if rules.instance_sizes and instance_type.size not in rules.instance_sizes:
+        return f"the policy does not list size {instance_type.size}"
+    if instance_type.gpus and not rules.allow_gpu:
+        return "the policy does not allow types with GPUs"
+    if instance_type.gpus and rules.gpu_families and instance_type.family not in rules.gpu_families:
+        return f"the policy does not list {instance_type.family} among the families with GPUs"
     if not rules.architectures.intersection(instance_type.architectures):
         return f"the policy does not allow architecture {'/'.join(instance_type.architectures)}"
     if instance_type.is_burstable and not rules.allow_burstable:
         return "the policy does not allow burstable types"
     if instance_type.is_bare_metal and not rules.allow_bare_metal:
         return "the policy does not allow bare metal"
+    return _size_refusal(instance_type, rules)
+
+
+def _size_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
+    if rules.min_vcpus is not None and instance_type.vcpus < rules.min_vcpus:
+        return f"the policy asks for at least {rules.min_vcpus} vCPU"
     if rules.max_vcpus is not None and instance_type.vcpus > rules.max_vcpus:
         return f"the policy allows at most {rules.max_vcpus} vCPU"
+    if rules.min_memory_bytes is not None and instance_type.memory_bytes < rules.min_memory_bytes:
+        return f"the policy asks for at least {rules.min_memory_bytes / GIB:.4g} GiB of memory"
+    if rules.max_memory_bytes is not None and instance_type.memory_bytes > rules.max_memory_bytes:
+        return f"the policy allows at most {rules.max_memory_bytes / GIB:.4g} GiB of memory"
     return None
 
 

@@ -6,8 +6,20 @@ from uuid import UUID
 
 from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
 from services.optimizer.domain.offers import Market, Offer
-from services.optimizer.domain.rules import PlanRules, Strategy, Template, Zone
+from services.optimizer.domain.rules import (
+    Commitments,
+    HeadroomShape,
+    Objective,
+    OnDemandFloor,
+    PlanRules,
+    ReservedInstances,
+    SavingsPlan,
+    Strategy,
+    Template,
+    Zone,
+)
 from services.optimizer.ports import Cluster, ClusterView, Config
+from shared.contracts.v1 import policy as policies
 from shared.contracts.v1.plan import (
     BaselineRate,
     Launch,
@@ -52,17 +64,56 @@ def rules_from(policy: Policy) -> PlanRules:
     return PlanRules(
         strategy=Strategy(policy.strategy.value),
         instance_families=frozenset(policy.instance_families),
+        instance_sizes=frozenset(policy.instance_sizes),
         excluded_instance_types=frozenset(policy.excluded_instance_types),
+        zones=frozenset(policy.zones),
         architectures=frozenset(policy.architectures),
         allow_burstable=policy.allow_burstable,
         allow_bare_metal=policy.allow_bare_metal,
+        allow_gpu=policy.allow_gpu,
+        gpu_families=frozenset(policy.gpu_families),
+        min_vcpus=policy.min_vcpus,
         max_vcpus=policy.max_vcpus,
+        min_memory_bytes=policy.min_memory_bytes,
+        max_memory_bytes=policy.max_memory_bytes,
         max_usd_per_hour=policy.max_usd_per_hour,
         excluded_namespaces=frozenset(policy.excluded_namespaces),
         min_savings_ratio=policy.min_savings_ratio,
         min_move_savings_usd_per_hour=policy.min_move_savings_usd_per_hour,
         max_pool_share_ratio=policy.max_pool_share_ratio,
+        max_cluster_pool_share_ratio=policy.max_cluster_pool_share_ratio,
+        max_zone_share_ratio=policy.max_zone_share_ratio,
         price_max_age_seconds=policy.price_max_age_seconds,
+        objective=Objective(policy.objective.value),
+        usd_per_restart=policy.usd_per_restart,
+        restart_seconds=policy.restart_seconds,
+        usd_per_downtime_hour=policy.usd_per_downtime_hour,
+        unknown_interruption_probability=policy.unknown_interruption_probability,
+        spot_workloads=policy.spot_workloads,
+        on_demand_workloads=policy.on_demand_workloads,
+        on_demand_floors=tuple(OnDemandFloor(f.workload, f.replicas) for f in policy.on_demand_floors),
+        headroom=tuple(HeadroomShape(h.cpu_millicores, h.memory_bytes, h.count) for h in policy.headroom),
+        min_nodes=policy.min_nodes,
+        commitments=commitments_from(policy.commitments),
+    )
+
+
+def commitments_from(written: policies.Commitments) -> Commitments:
+    """Give what is paid for already."""
+    return Commitments(
+        reserved_instances=tuple(
+            ReservedInstances(
+                instance_type=r.instance_type,
+                count=r.count,
+                zone=r.zone,
+                is_size_flexible=r.is_size_flexible,
+            )
+            for r in written.reserved_instances
+        ),
+        savings_plans=tuple(
+            SavingsPlan(usd_per_hour=s.usd_per_hour, rates=s.rates, instance_family=s.instance_family)
+            for s in written.savings_plans
+        ),
     )
 
 

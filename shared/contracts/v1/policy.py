@@ -4,9 +4,9 @@ Every field has a default that is safe on a production cluster that nobody has l
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.contracts.base import Ratio, Token, Value
 
@@ -27,6 +27,76 @@ class Approval(StrEnum):
     MANUAL = "manual"
     AUTOPILOT = "autopilot"
     """The gateway approves at once every plan that stays within the policy."""
+
+
+class Objective(StrEnum):
+    """How much interruptions weigh against prices: weights of one objective, not different searches."""
+
+    LOWEST_COST = "lowest-cost"
+    """Prices only; the expected cost of interruptions counts 0 times."""
+    BALANCED = "balanced"
+    """The expected cost of interruptions counts once, like any other cost."""
+    CAPACITY_OPTIMIZED = "capacity-optimized"
+    """It counts five times."""
+
+
+WorkloadPattern = Annotated[str, Field(pattern=r"^[^/\s]{1,253}/[^/\s]{1,253}$")]
+"""namespace/name of a workload; * stands for any text, so that shop/* is a whole namespace."""
+
+
+class OnDemandFloor(Value):
+    """How many replicas of a workload stay on on-demand."""
+
+    workload: WorkloadPattern
+    replicas: Annotated[int, Field(ge=1, le=100_000)]
+
+
+class HeadroomShape(Value):
+    """Room that is kept free: so many pods of this size fit at once, at any time."""
+
+    cpu_millicores: Annotated[int, Field(ge=0, le=1_000_000)]
+    memory_bytes: Annotated[int, Field(ge=0, le=2**50)]
+    count: Annotated[int, Field(ge=1, le=1000)]
+
+    @model_validator(mode="after")
+    def _is_something(self) -> Self:
+        if self.cpu_millicores == 0 and self.memory_bytes == 0:
+            raise ValueError("headroom of no CPU and no memory is none")
+        return self
+
+
+class ReservedInstances(Value):
+    """Reserved Instances of one kind: paid for whether they run or not, and so used first."""
+
+    instance_type: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+    count: Annotated[int, Field(ge=1, le=100_000)]
+    zone: str | None = None
+    """Zone or zone id of a zonal reservation; null: it counts in the whole region."""
+    is_size_flexible: bool = False
+    """Whether it covers other sizes of its family too (regional, Linux, default tenancy)."""
+
+    @model_validator(mode="after")
+    def _is_regional_when_flexible(self) -> Self:
+        if self.is_size_flexible and self.zone is not None:
+            raise ValueError("a zonal reservation covers its own size only")
+        return self
+
+
+class SavingsPlan(Value):
+    """A commitment to spend so much an hour at lower rates."""
+
+    usd_per_hour: Annotated[float, Field(gt=0)]
+    rates: dict[str, Annotated[float, Field(gt=0)]]
+    """USD an hour by instance type, from the plan's own rate list; a type without a rate is not covered."""
+    instance_family: str | None = None
+    """Of an EC2 Instance Savings Plan; null: a Compute Savings Plan."""
+
+
+class Commitments(Value):
+    """What is paid for already; the policy holds it, or `spotopt plan --commitments FILE`."""
+
+    reserved_instances: tuple[ReservedInstances, ...] = ()
+    savings_plans: tuple[SavingsPlan, ...] = ()
 
 
 class MaintenanceWindow(Value):
@@ -57,7 +127,30 @@ class Policy(Value):
     max_disrupted_nodes_ratio: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Share of a cluster's nodes that may be draining at the same time; at least one node."""
     max_pool_share_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of one workload's replicas that may stand in one spot pool, when it has more than one."""
+    """Share of one workload's replicas that may stand in one spot pool, rounded down; its disruption budget
+    may allow less. Where that is none, the workload runs on-demand."""
+    max_cluster_pool_share_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of all requested vCPU that may stand in one spot pool; null: no limit."""
+    max_zone_share_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of all requested vCPU that may stand in one zone; null: no limit."""
+    objective: Objective = Objective.BALANCED
+    usd_per_restart: Annotated[float, Field(ge=0)] = 0.001
+    """What one interruption of a pod is worth, however many replicas it has."""
+    restart_seconds: Annotated[int, Field(ge=0, le=86400)] = 60
+    """How long an interrupted pod takes to serve again."""
+    usd_per_downtime_hour: Annotated[float, Field(ge=0)] = 0.1
+    """What an hour without any replica of a workload is worth; one of n replicas counts an n-th of it."""
+    unknown_interruption_probability: Ratio = 0.05
+    """Per hour, assumed of spot pools that nobody has an estimate for."""
+    spot_workloads: tuple[WorkloadPattern, ...] = ()
+    """May run on spot, whatever they look like."""
+    on_demand_workloads: tuple[WorkloadPattern, ...] = ()
+    """Never run on spot; this wins over everything that says they may."""
+    on_demand_floors: tuple[OnDemandFloor, ...] = ()
+    headroom: tuple[HeadroomShape, ...] = ()
+    min_nodes: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """No plan leaves fewer nodes than this, unless there are fewer already."""
+    commitments: Commitments = Commitments()
     launch_for_pending: bool = True
     """Launch nodes for pods that fit nowhere, without asking."""
     on_demand_fallback: bool = True
@@ -70,12 +163,24 @@ class Policy(Value):
     """A launched instance whose node is not Ready by then is terminated and the next offering tried."""
     instance_families: tuple[str, ...] = ()
     """Families allowed (m5, c6i, …); empty: every current one."""
+    instance_sizes: tuple[str, ...] = ()
+    """Sizes allowed (large, 2xlarge, …); empty: every one."""
     excluded_instance_types: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    """Names or ids of the zones to launch in; empty: every zone of the node template."""
     architectures: tuple[str, ...] = ("amd64",)
     """In Kubernetes' words. arm64 only when every image is known to be built for it."""
     allow_burstable: bool = False
     allow_bare_metal: bool = False
+    allow_gpu: bool = True
+    """Types with GPUs; they are launched only for pods that ask for some."""
+    gpu_families: tuple[str, ...] = ()
+    """Families allowed among the types with GPUs; empty: every one."""
+    min_vcpus: Annotated[int, Field(gt=0)] | None = None
     max_vcpus: Annotated[int, Field(gt=0)] | None = None
+    """Of one instance; null: no limit."""
+    min_memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    max_memory_bytes: Annotated[int, Field(gt=0)] | None = None
     """Of one instance; null: no limit."""
     max_usd_per_hour: Annotated[float, Field(gt=0)] | None = None
     """Of one instance; null: no limit."""
@@ -84,6 +189,22 @@ class Policy(Value):
     maintenance_windows: tuple[MaintenanceWindow, ...] = ()
     price_max_age_seconds: Annotated[int, Field(gt=0, le=WEEK_SECONDS)] = 3600
     """Spot prices older than this start no new spot move."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        """Refuse limits that no instance type, and no workload, can meet."""
+        for name in ("vcpus", "memory_bytes"):
+            least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"min_{name} is above max_{name}")
+        if not self.architectures:
+            raise ValueError("architectures is empty: no instance type could be launched")
+        if self.gpu_families and not self.allow_gpu:
+            raise ValueError("gpu_families are given, and allow_gpu is false")
+        both = sorted(set(self.spot_workloads) & set(self.on_demand_workloads))
+        if both:
+            raise ValueError(f"{both[0]} is in spot_workloads and in on_demand_workloads")
+        return self
 
 
 class SubnetRef(Value):
