@@ -25,9 +25,9 @@ def offers_for(
 ) -> dict[str, tuple[Offer, ...]]:
     """Give, by name of a node to launch, the offers that would hold the same pods, in the order to try."""
     found: dict[str, tuple[Offer, ...]] = {}
-    for name, holders in _holders(loads, shelf, grouper, claims).items():
+    for name, able in holders(loads, shelf, grouper, claims).items():
         planned = loads[name][0]
-        able = [o for o in holders if o != planned]
+        able = [o for o in able if o != planned]
         found[name] = (planned, *_varied(planned, able, grouper.rules.strategy))
     return found
 
@@ -40,19 +40,20 @@ def cheapest_on_demand(
 ) -> dict[str, int]:
     """Give, by name of a node to launch, the least that its pods' room would cost on-demand, in micro-dollars."""
     found: dict[str, int] = {}
-    for name, holders in _holders(loads, shelf, grouper, claims).items():
-        price = next((o.micro_usd for o in holders if not o.is_spot), None)
+    for name, able in holders(loads, shelf, grouper, claims).items():
+        price = next((o.micro_usd for o in able if not o.is_spot), None)
         if price is not None:
             found[name] = price
     return found
 
 
-def _holders(
+def holders(
     loads: Mapping[str, tuple[Offer, Sequence[Pod]]],
     shelf: Shelf,
     grouper: Grouper,
     claims: Mapping[str, Volume] | None,
 ) -> dict[str, list[Offer]]:
+    """Give, by name of a node to launch, every offer that would hold its pods, cheapest first."""
     everything = [p for _, pods in loads.values() for p in pods]
     columns = columns_for(everything)
     supply = shelf.supply(columns, grouper.rules)

@@ -39,13 +39,23 @@ def sentence(drained: Sequence[StandingNode], launched: Sequence[StandingNode], 
     )
 
 
-def runner_up(offers: Sequence[Offer]) -> str | None:
-    """Name the next best offer of the first launch."""
-    if len(offers) < 2:
-        return None
-    planned, other = offers[0], offers[1]
-    extra = usd(other.micro_usd - planned.micro_usd)
-    return f"{other.pool} at {usd(other.micro_usd):.4g} USD/h, {extra:+.4g} USD/h against {planned.pool}"
+def runner_up(drained: Sequence[StandingNode], offers: Sequence[Offer]) -> tuple[str, float] | None:
+    """Name what a move was weighed against, with how much dearer that is in USD an hour.
+
+    `offers` are those of the first launch, the planned one first: the next best of them; without a launch it is
+    keeping the nodes.
+    """
+    if offers:
+        if len(offers) < 2:
+            return None
+        planned, other = offers[0], offers[1]
+        extra = usd(other.micro_usd - planned.micro_usd)
+        return (
+            f"{other.pool} at {usd(other.micro_usd):.4g} USD/h, {extra:+.4g} USD/h against {planned.pool}",
+            extra,
+        )
+    price = usd(sum(n.micro_usd for n in drained))
+    return f"keeping {kinds(drained)} at {price:.4g} USD/h", price
 
 
 def binding_constraint(launched: Sequence[StandingNode]) -> str | None:

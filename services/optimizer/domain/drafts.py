@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.optimizer.domain.decision import Conflict
 from services.optimizer.domain.offers import Offer
 from shared.kernel.workload import Node
 
@@ -44,8 +45,18 @@ class MoveDraft:
     drains: tuple[str, ...] = ()
     savings_usd_per_hour: float
     disruption_pods: int = 0
+    disruption_usd: float = 0.0
+    """What the change costs once: pods that start cold, and launched nodes paid for beside what they replace."""
+    payback_seconds: int | None = None
+    """After which the move has earned that; None when it saves nothing."""
+    interruptions_per_day_before: float | None = None
+    """To expect of the nodes that go; None when a chance is unknown."""
+    interruptions_per_day_after: float | None = None
+    """To expect of the nodes that come."""
     explanation: str
     runner_up: str | None = None
+    runner_up_extra_usd_per_hour: float | None = None
+    """How much dearer the runner-up is."""
     binding_constraint: str | None = None
 
 
@@ -103,6 +114,8 @@ class PlanDraft:
     """Why there is no move, in one sentence; None when there is one."""
     price_age_seconds: int | None
     """Of the oldest price used."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Wishes that could not both be met, and who won."""
 
     @property
     def gap_ratio(self) -> float | None:

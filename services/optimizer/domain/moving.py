@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain import alternatives, consolidation, describing, on_demand_floor, sequence
+from services.optimizer.domain import (
+    accounting,
+    alternatives,
+    consolidation,
+    describing,
+    disruption,
+    on_demand_floor,
+    sequence,
+)
 from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import MICRO, Offer, usd
@@ -126,7 +134,9 @@ class Mover:
         if launched:
             loads = {n.node.name: (_offer(n), n.movable) for n in launched}
             offers = alternatives.offers_for(loads, self.packer.shelf, self.packer.grouper, claims)
-        return tuple(_draft(number, move, old, new, offers) for number, move in enumerate(cuts, start=1))
+        return tuple(
+            _draft(number, move, old, new, offers, self.rules) for number, move in enumerate(cuts, start=1)
+        )
 
     @property
     def _least(self) -> int:
@@ -208,11 +218,15 @@ def _draft(
     old: Mapping[str, StandingNode],
     new: Mapping[str, StandingNode],
     offers: Mapping[str, tuple[Offer, ...]],
+    rules: PlanRules,
 ) -> MoveDraft:
     drained = [old[name] for name in move.drains]
     launched = [new[name] for name in move.launches]
     pods = sum(len(n.movable) for n in drained)
     kind, reason = _kind(drained, launched, pods)
+    saved = sum(n.micro_usd for n in drained) - sum(n.micro_usd for n in launched)
+    once = disruption.charge(drained, launched, rules) if drained else 0
+    other = describing.runner_up(drained, offers[launched[0].node.name] if launched else ())
     return MoveDraft(
         id=f"move-{number}",
         kind=kind,
@@ -222,10 +236,15 @@ def _draft(
             for n in launched
         ),
         drains=tuple(move.drains),
-        savings_usd_per_hour=usd(sum(n.micro_usd for n in drained) - sum(n.micro_usd for n in launched)),
+        savings_usd_per_hour=usd(saved),
         disruption_pods=pods,
+        disruption_usd=usd(once),
+        payback_seconds=-(-once * disruption.SECONDS_PER_HOUR // saved) if saved > 0 else None,
+        interruptions_per_day_before=accounting.interruptions_per_day(drained),
+        interruptions_per_day_after=accounting.interruptions_per_day(launched),
         explanation=describing.sentence(drained, launched, pods),
-        runner_up=describing.runner_up(offers[launched[0].node.name]) if launched else None,
+        runner_up=None if other is None else other[0],
+        runner_up_extra_usd_per_hour=None if other is None else other[1],
         binding_constraint=describing.binding_constraint(launched),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.optimizer.domain import accounting, alternatives, baseline, bounds, unplaced
+from services.optimizer.domain import accounting, alternatives, baseline, bounds, decision, unplaced
 from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
@@ -19,7 +19,8 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
-from services.optimizer.domain.spot_tolerance import asks_for_on_demand, spot_judge
+from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand, spot_judge
+from services.optimizer.domain.study import Study
 from shared.kernel.workload import ClusterObjects, PodPhase
 
 REHEARSED_PODS = 1500
@@ -53,8 +54,24 @@ def plan(
     template: Template,
     *,
     mode: PlanMode = PlanMode.SAVE,
+    wishes: decision.Wishes = decision.NO_WISHES,
 ) -> PlanDraft:
     """Give the plan; without moves it says why."""
+    return study(objects, market, rules, template, mode=mode, wishes=wishes).draft
+
+
+def study(
+    objects: ClusterObjects,
+    market: Market,
+    rules: PlanRules,
+    template: Template,
+    *,
+    mode: PlanMode = PlanMode.SAVE,
+    wishes: decision.Wishes = decision.NO_WISHES,
+) -> Study:
+    """Give the plan with everything that its explanation is read from."""
+    settled = decision.settle(objects, rules, wishes)
+    objects, rules = settled.objects, settled.rules
     blocked = blocked_pods(objects.budgets, objects.pods)
     judge = spot_judge(objects, rules, pinned=blocked)
     grouper = Grouper(rules, template, judge, selectors_meant(objects.pods))
@@ -68,7 +85,8 @@ def plan(
     start = today
     if mode is PlanMode.GREENFIELD:
         start = read_state(_without_nodes(objects), market, rules, template, judge)
-    work = _Work(start, Consolidator(packer, judge, rules), Mover(packer, rules), rules)
+    consolidator, mover = Consolidator(packer, judge, rules), Mover(packer, rules)
+    work = _Work(start, consolidator, mover, rules)
     outcome = work.save() if mode is PlanMode.SAVE else work.make_room()
     explained = unplaced.explain_all(
         outcome.after.pending,
@@ -94,7 +112,7 @@ def plan(
     running = [p for n in today.nodes for p in n.movable]
     before_usd = None if cost_before is None else usd(cost_before)
     nothing_new = mode is not PlanMode.GREENFIELD and not outcome.moves
-    return PlanDraft(
+    draft = PlanDraft(
         moves=outcome.moves,
         nodes=_fleet(today, outcome.after),
         unplaced=explained,
@@ -114,6 +132,33 @@ def plan(
         notes=(*start.notes, *_selector_wins(stubborn, rules)),
         skip_reason=outcome.skip_reason,
         price_age_seconds=accounting.oldest_price_seconds((*today.nodes, *after)),
+        conflicts=(*settled.conflicts, *_conflicts(start, outcome.after, market, judge, rules)),
+    )
+    return Study(
+        draft=draft,
+        before=start,
+        after=outcome.after,
+        packer=packer,
+        consolidator=consolidator,
+        mover=mover,
+        market=market,
+    )
+
+
+def _conflicts(
+    start: FleetState, after: FleetState, market: Market, judge: SpotJudge, rules: PlanRules
+) -> tuple[decision.Conflict, ...]:
+    here = {n.node.name for n in start.nodes}
+    launched = [n.offer for n in after.nodes if n.node.name not in here and n.offer is not None]
+    refused: dict[str, str] = {}
+    for pod in (p for n in after.nodes for p in n.movable):
+        why = judge.refusal(pod)
+        if why is not None and pod.owner is not None:
+            refused.setdefault(f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}", why)
+    return (
+        *decision.kept_nodes(start.nodes),
+        *decision.refused_spot(refused, rules),
+        *decision.flagged_pools(market.prices().values(), launched),
     )
 
 
