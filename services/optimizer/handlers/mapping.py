@@ -1,9 +1,11 @@
 """Between the contracts' words and the domain's: quotes become offers, a policy becomes rules, a draft a plan."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from services.optimizer.domain import decision
 from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import (
@@ -22,6 +24,8 @@ from services.optimizer.ports import Cluster, ClusterView, Config
 from shared.contracts.v1 import policy as policies
 from shared.contracts.v1.plan import (
     BaselineRate,
+    Conflict,
+    DecisionParty,
     Launch,
     Move,
     MoveKind,
@@ -34,6 +38,7 @@ from shared.contracts.v1.plan import (
 )
 from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.contracts.v1.pricing import OfferingQuotes
+from shared.kernel.pool_flags import PoolFlag, PoolFlags
 from shared.kernel.pools import CapacityType
 
 MICRO_USD = Decimal("0.000001")
@@ -41,21 +46,27 @@ MICRO_CENT = Decimal("0.00000001")
 """Baseline rates are multiplied by thousands of hours: they keep more digits."""
 
 
-def market_from(answer: OfferingQuotes, *, now: datetime) -> Market:
-    """Give the market; a stale quote carries its margin already."""
-    return Market(
-        instance_types={t.name: t for t in answer.instance_types},
-        offers=tuple(
+def market_from(answer: OfferingQuotes, *, now: datetime, flags: Iterable[PoolFlag] = ()) -> Market:
+    """Give the market as pricing quoted it and as `flags`, which came since, leave it.
+
+    A stale quote carries its margin already.
+    """
+    quoted = (PoolFlag(f.pool, f.reason.value, f.raised_at, f.expires_at) for f in answer.flags)
+    flagged = PoolFlags((*quoted, *flags), now=now)
+    offers: list[Offer] = []
+    for quote in answer.quotes:
+        raised = flagged.of(quote.pool)
+        offers.append(
             Offer(
                 pool=quote.pool,
                 usd_per_hour=float(quote.usd_per_hour),
-                interruption_probability=quote.interruption_probability,
+                interruption_probability=flagged.probability(quote.pool, quote.interruption_probability),
                 age_seconds=quote.age_seconds,
-                flagged=quote.flagged_until is not None and quote.flagged_until > now,
+                flagged_since=raised.flag.raised_at if raised is not None and raised.is_avoided else None,
             )
-            for quote in answer.quotes
-        ),
-        as_of=answer.as_of,
+        )
+    return Market(
+        instance_types={t.name: t for t in answer.instance_types}, offers=tuple(offers), as_of=answer.as_of
     )
 
 
@@ -174,6 +185,7 @@ def plan_from(
         ),
         moves=tuple(map(_move, draft.moves)),
         unplaced=tuple(UnplacedPod(pod=u.pod, reasons=u.reasons) for u in draft.unplaced),
+        conflicts=tuple(map(_conflict, draft.conflicts)),
         notes=draft.notes,
         solve_seconds=solve_seconds,
     )
@@ -188,9 +200,26 @@ def _move(draft: MoveDraft) -> Move:
         drains=draft.drains,
         savings_usd_per_hour=Decimal(str(draft.savings_usd_per_hour)).quantize(MICRO_USD),
         disruption_pods=draft.disruption_pods,
+        disruption_usd=Decimal(str(draft.disruption_usd)).quantize(MICRO_USD),
+        payback_seconds=draft.payback_seconds,
+        interruptions_per_day_before=draft.interruptions_per_day_before,
+        interruptions_per_day_after=draft.interruptions_per_day_after,
         explanation=draft.explanation,
         runner_up=draft.runner_up,
+        runner_up_extra_usd_per_hour=_usd(draft.runner_up_extra_usd_per_hour),
         binding_constraint=draft.binding_constraint,
+    )
+
+
+def _conflict(found: decision.Conflict) -> Conflict:
+    return Conflict(
+        subject=found.subject,
+        wish=found.wish,
+        wished_by=DecisionParty(found.wished_by.value),
+        objection=found.objection,
+        held_by=DecisionParty(found.held_by.value),
+        winner=DecisionParty(found.winner.value),
+        forgone_usd_per_hour=_usd(found.forgone_usd_per_hour),
     )
 
 

@@ -1,5 +1,6 @@
 """A plan: which fleet a cluster should have, as ordered moves, each safe by itself."""
 
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -71,9 +72,20 @@ class Move(Value):
     savings_usd_per_hour: Usd
     disruption_pods: int = 0
     """Pods that will be evicted."""
+    disruption_usd: Usd = Decimal(0)
+    """What the change costs once: pods that start cold, and launched nodes paid for beside what they replace."""
+    payback_seconds: int | None = None
+    """After which the move has earned that; null when it saves nothing."""
+    interruptions_per_day_before: float | None = None
+    """To expect of the nodes that go; null when a chance is unknown."""
+    interruptions_per_day_after: float | None = None
+    """To expect of the nodes that come; null when a chance is unknown."""
     explanation: str
     """One sentence a person understands."""
     runner_up: str | None = None
+    """What the move was weighed against: the next best offering, or keeping the nodes."""
+    runner_up_extra_usd_per_hour: Usd | None = None
+    """How much dearer that is."""
     binding_constraint: str | None = None
 
 
@@ -82,6 +94,31 @@ class UnplacedPod(Value):
 
     pod: str
     reasons: tuple[str, ...]
+
+
+class DecisionParty(StrEnum):
+    """Who wishes something of a plan."""
+
+    PACKING = "packing"
+    RISK = "risk"
+    SIZING = "sizing"
+    SCHEDULE = "schedule"
+    STABILITY = "stability"
+    """Budgets, annotations and policies that keep pods where they are."""
+
+
+class Conflict(Value):
+    """Two wishes that could not both be met; stability beats saving."""
+
+    subject: str
+    """A node, a workload or a pool."""
+    wish: str
+    wished_by: DecisionParty
+    objection: str
+    held_by: DecisionParty
+    winner: DecisionParty
+    forgone_usd_per_hour: Usd | None = None
+    """What the wish that lost would have saved at most; null when nobody worked it out."""
 
 
 class BaselineRate(Value):
@@ -130,6 +167,8 @@ class Plan(Value):
     baseline_rate: BaselineRate | None = None
     moves: tuple[Move, ...]
     unplaced: tuple[UnplacedPod, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    """What packing, risk, sizing and schedules disagreed about, and who won."""
     notes: tuple[str, ...] = ()
     """What a reader must know: stale prices, nodes left out, estimates used."""
     solve_seconds: float | None = None
