@@ -143,6 +143,18 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotWish:
+    """What the annotations of a pod or workload say about spot; None where they say nothing."""
+
+    allowed: bool | None = None
+    """spot-optimizer.io/spot."""
+    on_demand_min_replicas: int | None = None
+    """spot-optimizer.io/on-demand-min-replicas."""
+    interruption_cost_usd: float | None = None
+    """spot-optimizer.io/interruption-cost-usd: what one interruption of one pod is worth."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """One pod: what it asks for and where it may run."""
 
@@ -178,8 +190,13 @@ class Pod:
     """karpenter.sh/do-not-disrupt, or cluster-autoscaler's safe-to-evict: "false"."""
     termination_grace_seconds: int = 30
     scheduling_gated: bool = False
+    has_resource_claims: bool = False
+    """spec.resourceClaims (DRA): devices that only the scheduler can allocate."""
+    os: str | None = None
+    """spec.os.name: a kubelet of another system refuses the pod."""
     restart_count: int = 0
     limits: Resources = field(default_factory=Resources)
+    spot_wish: SpotWish = SpotWish()
 
     @property
     def key(self) -> str:
@@ -221,6 +238,9 @@ class Node:
     created_at: datetime | None = None
     do_not_disrupt: bool = False
     attachable_volumes: int | None = None
+    """EBS volumes that may be attached, where volume_limits does not say; None: no limit is known."""
+    volume_limits: Mapping[str, int] = field(default_factory=dict)
+    """By CSI driver, as its CSINode says; a driver that is not named has no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +256,7 @@ class Workload:
     labels: Mapping[str, str] = field(default_factory=dict)
     pod_template: Pod | None = None
     """What its pods look like; kept for DaemonSets, whose pods every new node must hold."""
+    spot_wish: SpotWish = SpotWish()
 
     @property
     def key(self) -> str:
@@ -257,6 +278,8 @@ class DisruptionBudget:
     current_healthy: int = 0
     desired_healthy: int = 0
     expected_pods: int = 0
+    always_allows_unhealthy: bool = False
+    """unhealthyPodEvictionPolicy AlwaysAllow: pods that are not ready may go whatever the budget says."""
 
     @property
     def key(self) -> str:
@@ -274,6 +297,14 @@ class Volume:
     node_affinity: tuple[NodeSelectorTerm, ...] = ()
     """Of the bound volume: usually its zone."""
     wait_for_first_consumer: bool = False
+    zone_labels: tuple[Requirement, ...] = ()
+    """Zones and regions in the bound volume's own labels, which old drivers wrote; they hold beside node_affinity."""
+    driver: str | None = None
+    """The CSI driver that attaches it; "" when none does, None when it is not known (it is counted as EBS)."""
+    single_pod: bool = False
+    """ReadWriteOncePod: one pod of the whole cluster may use it."""
+    refusal: str | None = None
+    """Why no new pod may use it, such as "is being deleted"; None: it may."""
 
     @property
     def key(self) -> str:

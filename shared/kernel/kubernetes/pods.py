@@ -1,6 +1,6 @@
 """Pods: a closed list of fields, and nothing else, of what the API gives.
 
-No image, command, environment or annotation is kept: an annotation is turned into the one bit it means to us.
+No image, command, environment or annotation is kept: of the few annotations that mean something to us, only that.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.kernel.kubernetes import amounts, selectors
 from shared.kernel.kubernetes.fields import Fields, named
+from shared.kernel.kubernetes.spot_wishes import parse_spot_wish
 from shared.kernel.workload import (
     HostPort,
     NodeSelectorTerm,
@@ -92,6 +93,7 @@ def pod_from(fields: Fields, *, namespace: str, name: str, owner: Owner | None) 
         termination_grace_seconds=spec.integer("terminationGracePeriodSeconds", 30),
         scheduling_gated=any(True for _ in spec.children("schedulingGates")),
         restart_count=sum(item.integer("restartCount") for item in status.children("containerStatuses")),
+        spot_wish=parse_spot_wish(annotations),
     )
 
 

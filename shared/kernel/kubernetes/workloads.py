@@ -6,6 +6,7 @@ from typing import Any
 from shared.kernel.kubernetes.errors import KubernetesObjectError
 from shared.kernel.kubernetes.fields import Fields, named
 from shared.kernel.kubernetes.pods import controller_of, pod_from
+from shared.kernel.kubernetes.spot_wishes import parse_spot_wish
 from shared.kernel.workload import Namespace, Owner, Pod, TaintEffect, Toleration, Workload
 
 WORKLOAD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
@@ -45,6 +46,7 @@ def parse_workload(obj: Mapping[str, Any], *, kind: str | None = None) -> Worklo
         ready_replicas=status.integer(ready),
         labels=fields.child("metadata").strings("labels"),
         pod_template=_daemon_pod(spec.child("template"), namespace, name) if is_daemon else None,
+        spot_wish=parse_spot_wish(fields.child("metadata").child("annotations").value),
     )
 
 
