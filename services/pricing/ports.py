@@ -3,16 +3,18 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.domain.risk_flags import Flag
+from services.pricing.domain.placement import PlacementScore
+from services.pricing.domain.refusals import RefusedRow
 from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
+from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import PoolKey
 
 
@@ -155,15 +157,15 @@ class RiskRepository(Protocol):
         """Return a region's ratings by instance type."""
         ...
 
-    async def flag(self, pool: PoolKey) -> Flag | None:
+    async def flag(self, pool: PoolKey) -> PoolFlag | None:
         """Return the pool's flag, expired or not."""
         ...
 
-    async def put_flag(self, flag: Flag) -> None:
+    async def put_flag(self, flag: PoolFlag) -> None:
         """Raise or prolong a flag."""
         ...
 
-    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, Flag]:
+    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, PoolFlag]:
         """Return the flags that have not expired."""
         ...
 
@@ -177,6 +179,74 @@ class RiskRepository(Protocol):
 
     async def add_notice(self, notice: Notice) -> bool:
         """Keep a notice; return False when this very event is kept already."""
+        ...
+
+
+class HistoryRepository(Protocol):
+    """The months of price history: single events, then days, then nothing."""
+
+    async def ensure_months(self, months: Sequence[date]) -> int:
+        """Make room for events of these months; return how much was new."""
+        ...
+
+    async def event_months(self) -> Sequence[date]:
+        """Return the first day of each month that may hold single events, oldest first."""
+        ...
+
+    async def day_months(self) -> Sequence[date]:
+        """Return the first day of each month that may hold days, oldest first."""
+        ...
+
+    async def fold_month(self, month: date) -> int:
+        """Turn a month's events into days; return how many events there were.
+
+        Raises:
+            HistoryBusyError: somebody reads or writes that month; nothing was done.
+        """
+        ...
+
+    async def drop_month(self, month: date) -> bool:
+        """Forget a month's days for good; return whether there were any.
+
+        Raises:
+            HistoryBusyError: somebody reads or writes that month; nothing was done.
+        """
+        ...
+
+
+class SourceRepository(Protocol):
+    """What is known about the sources themselves."""
+
+    async def quarantine(
+        self, region: str, source: str, rows: Sequence[RefusedRow], *, seen_at: datetime
+    ) -> None:
+        """Keep rows that were not believed; one seen again is counted, not kept twice."""
+        ...
+
+    async def trim_quarantine(self, *, keep: int) -> int:
+        """Forget all but the newest `keep` rows of each region and source; return how many went."""
+        ...
+
+    async def forbidden_until(self, region: str, source: str) -> datetime | None:
+        """Return until when a source that refused us is left alone; None: it never did."""
+        ...
+
+    async def forbid(self, region: str, source: str, *, until: datetime) -> None:
+        """Remember that AWS does not let us ask."""
+        ...
+
+    async def families_in_use(self, region: str) -> Sequence[str]:
+        """Return the families of the instances that any cluster runs, as far as known."""
+        ...
+
+    async def put_placement_scores(self, region: str, scores: Sequence[PlacementScore]) -> None:
+        """Keep the newest score of each family and zone."""
+        ...
+
+    async def placement_scores(
+        self, region: str, *, since: datetime
+    ) -> Mapping[tuple[str, str], PlacementScore]:
+        """Return the scores given since then, by family and zone id."""
         ...
 
 
@@ -194,6 +264,16 @@ class UnitOfWork(Protocol):
     @property
     def offerings(self) -> OfferingRepository:
         """Prices."""
+        ...
+
+    @property
+    def history(self) -> HistoryRepository:
+        """Months of prices."""
+        ...
+
+    @property
+    def sources(self) -> SourceRepository:
+        """What the sources did."""
         ...
 
     @property

@@ -69,9 +69,10 @@ SUBJECTS: tuple[Subject, ...] = (
     # pricing
     _event(pricing.OfferingPricesChanged, "region", "reporting"),
     _event(pricing.InterruptionRiskChanged, "region"),
-    _event(pricing.PoolFlagged, "region", "executor"),
+    _event(pricing.PoolFlagged, "region", "executor", "pricing"),
     _event(pricing.InstanceNoticeReceived, "region", "executor"),
     _request(pricing.QuoteOfferings, "region", pricing.OfferingQuotes, "optimizer", "executor", "reporting"),
+    _request(pricing.ListFlags, "region", pricing.Flags, "gateway"),
     # optimizer
     Subject(optimizer.ProposePlan, "cluster", "OPTIMIZER_CMD", ("optimizer",), 1),
     _event(optimizer.PlanProposed, "cluster", "gateway", "executor", "reporting"),

@@ -10,10 +10,10 @@ from decimal import Decimal
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.domain.risk_flags import Flag
 from services.pricing.ports import QueuedNotice, StoredOffering
 from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
+from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
 
 SOURCES = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
@@ -91,7 +91,7 @@ class InMemoryRiskRepository:
     """See ports.RiskRepository."""
 
     bands: dict[str, dict[str, AdvisorBand]] = field(default_factory=dict)
-    flags: dict[PoolKey, Flag] = field(default_factory=dict)
+    flags: dict[PoolKey, PoolFlag] = field(default_factory=dict)
     pools: dict[str, PoolKey] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
 
@@ -101,15 +101,15 @@ class InMemoryRiskRepository:
     async def ratings(self, region: str) -> Mapping[str, AdvisorBand]:
         return self.bands.get(region, {})
 
-    async def flag(self, pool: PoolKey) -> Flag | None:
+    async def flag(self, pool: PoolKey) -> PoolFlag | None:
         return self.flags.get(pool)
 
-    async def put_flag(self, flag: Flag) -> None:
+    async def put_flag(self, flag: PoolFlag) -> None:
         held = self.flags.get(flag.pool)
         if held is None or flag.expires_at > held.expires_at:
             self.flags[flag.pool] = flag
 
-    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, Flag]:
+    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, PoolFlag]:
         return {p: f for p, f in self.flags.items() if p.region == region and f.expires_at > now}
 
     async def put_instance_pool(self, instance_id: str, pool: PoolKey) -> None:

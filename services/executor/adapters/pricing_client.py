@@ -9,6 +9,7 @@ from shared.kernel.capacity import InstanceType
 from shared.kernel.clock import Clock
 from shared.kernel.errors import SpotError
 from shared.kernel.ids import Ids
+from shared.kernel.pool_flags import PoolFlag, PoolFlags
 from shared.runtime.messaging import Bus
 
 TIMEOUT_SECONDS = 3.0
@@ -30,9 +31,11 @@ class BusQuotes:
             reply = await self._bus.ask(request, OfferingQuotes, timeout_seconds=TIMEOUT_SECONDS)
         except SpotError as error:
             raise QuotesUnavailableError(str(error)) from error
-        now = self._clock.now()
-        quoted = [
-            Quoted(q.pool, q.usd_per_hour, q.flagged_until is not None and q.flagged_until > now)
-            for q in reply.quotes
-        ]
-        return quoted, {t.name: t for t in reply.instance_types}
+        flags = PoolFlags(
+            (PoolFlag(f.pool, f.reason.value, f.raised_at, f.expires_at) for f in reply.flags),
+            now=self._clock.now(),
+        )
+        return (
+            [Quoted(q.pool, q.usd_per_hour, is_flagged=flags.is_own(q.pool)) for q in reply.quotes],
+            {t.name: t for t in reply.instance_types},
+        )

@@ -28,8 +28,13 @@ class Offer:
     age_seconds: int | None = None
     """Since the price was read; None when nobody knows."""
     is_stale: bool = False
-    flagged: bool = False
-    """Interruptions, or a lack of capacity, were seen there lately."""
+    flagged_since: datetime | None = None
+    """An interruption, or a lack of capacity, was seen there so lately that nothing new is launched there."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether it is avoided."""
+        return self.flagged_since is not None
 
     @property
     def micro_usd(self) -> int:

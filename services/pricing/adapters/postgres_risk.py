@@ -7,7 +7,7 @@ import asyncpg
 
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
-from services.pricing.domain.risk_flags import Flag
+from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Connection
 
@@ -36,7 +36,7 @@ class PostgresRiskRepository:
         )
         return {row["instance_type"]: AdvisorBand(row["band"]) for row in rows}
 
-    async def flag(self, pool: PoolKey) -> Flag | None:
+    async def flag(self, pool: PoolKey) -> PoolFlag | None:
         """See the port."""
         row = await self._connection.fetchrow(
             """
@@ -47,23 +47,24 @@ class PostgresRiskRepository:
         )
         return _flag(row) if row is not None else None
 
-    async def put_flag(self, flag: Flag) -> None:
+    async def put_flag(self, flag: PoolFlag) -> None:
         """See the port."""
         await self._connection.execute(
             """
             insert into pool_flags as held
-                (region, instance_type, zone_id, capacity_type, reason, expires_at)
-            values ($1, $2, $3, $4, $5, $6)
+                (region, instance_type, zone_id, capacity_type, reason, raised_at, expires_at)
+            values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (region, instance_type, zone_id, capacity_type) do update
-            set reason = excluded.reason, expires_at = excluded.expires_at
+            set reason = excluded.reason, raised_at = excluded.raised_at, expires_at = excluded.expires_at
             where excluded.expires_at > held.expires_at
             """,
             *_key(flag.pool),
             flag.reason,
+            flag.raised_at,
             flag.expires_at,
         )
 
-    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, Flag]:
+    async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, PoolFlag]:
         """See the port."""
         rows = await self._connection.fetch(
             "select * from pool_flags where region = $1 and expires_at > $2", region, now
@@ -115,5 +116,5 @@ def _pool(row: asyncpg.Record) -> PoolKey:
     return PoolKey(row["region"], row["instance_type"], row["zone_id"], CapacityType(row["capacity_type"]))
 
 
-def _flag(row: asyncpg.Record) -> Flag:
-    return Flag(_pool(row), row["reason"], row["expires_at"])
+def _flag(row: asyncpg.Record) -> PoolFlag:
+    return PoolFlag(_pool(row), row["reason"], row["raised_at"], row["expires_at"])

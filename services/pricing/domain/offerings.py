@@ -1,4 +1,4 @@
-"""Prices of offerings: which rows to believe, what changed, and what to say when they are old.
+"""Prices of offerings: what changed, and what to say when they are old.
 
 Spot prices are change events: a price is in force from `effective_at` until the pool's next point. An
 unchanged price is published again about once a day, so the age of a price is the time since its *source*
@@ -15,12 +15,6 @@ from shared.kernel.pools import PoolKey
 STALE_MARGIN = Decimal("1.10")
 """What a stale price is multiplied by before anyone relies on it (DESIGN.md, When something fails)."""
 
-FUTURE_TOLERANCE = timedelta(minutes=5)
-"""How far ahead of our clock a price may be dated before we refuse it."""
-
-HIGHEST_USD_PER_HOUR = Decimal(10_000)
-"""No EC2 instance costs more; a larger number is a broken row."""
-
 
 @dataclass(frozen=True, slots=True)
 class PricePoint:
@@ -29,40 +23,6 @@ class PricePoint:
     pool: PoolKey
     usd_per_hour: Decimal
     effective_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A row we do not believe, and why."""
-
-    point: PricePoint
-    reason: str
-
-
-def refusal_of(point: PricePoint, *, now: datetime) -> str | None:
-    """Say why a point must not be believed, or None."""
-    if not point.usd_per_hour.is_finite():
-        return "the price is not a number"
-    if point.usd_per_hour <= 0:
-        return "the price is not positive"
-    if point.usd_per_hour > HIGHEST_USD_PER_HOUR:
-        return "the price is absurdly high"
-    if point.effective_at > now + FUTURE_TOLERANCE:
-        return "the price is dated in the future"
-    return None
-
-
-def sift(points: Iterable[PricePoint], *, now: datetime) -> tuple[list[PricePoint], list[Refusal]]:
-    """Part the believable points from the others; one bad row spoils no good one."""
-    good: list[PricePoint] = []
-    bad: list[Refusal] = []
-    for point in points:
-        reason = refusal_of(point, now=now)
-        if reason is None:
-            good.append(point)
-        else:
-            bad.append(Refusal(point, reason))
-    return good, bad
 
 
 def latest(points: Iterable[PricePoint]) -> dict[PoolKey, PricePoint]:
@@ -86,17 +46,11 @@ def changed(points: Iterable[PricePoint], *, known: Mapping[PoolKey, PricePoint]
     return sorted(moved, key=lambda point: point.pool)
 
 
-@dataclass(frozen=True, slots=True)
-class QuotedPrice:
-    """What we dare to say about a price."""
-
-    usd_per_hour: Decimal
-    age: timedelta
-    is_stale: bool
+def age_of(as_of: datetime, *, now: datetime) -> timedelta:
+    """Give the time since a source last answered; a clock that ran ahead makes nothing younger than now."""
+    return max(now - as_of, timedelta(0))
 
 
-def quote(usd_per_hour: Decimal, *, as_of: datetime, now: datetime, fresh_for: timedelta) -> QuotedPrice:
-    """Quote a price whose source last answered at `as_of`: past `fresh_for` it is stale, and dearer."""
-    age = max(now - as_of, timedelta(0))
-    is_stale = age > fresh_for
-    return QuotedPrice(usd_per_hour * STALE_MARGIN if is_stale else usd_per_hour, age, is_stale)
+def confidence(age: timedelta, *, fresh_for: timedelta) -> float:
+    """Give how far to believe a price of this age: 1 at once, one half when it becomes stale, then less and less."""
+    return float(2.0 ** -(age / fresh_for))

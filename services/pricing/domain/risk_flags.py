@@ -1,34 +1,22 @@
-"""A pool in which something happened is avoided for a while, by every cluster.
+"""Which incidents raise a flag on a pool, and when a flag is raised anew."""
 
-92 % of interruptions of a type in a zone fall within minutes of each other (arXiv 2604.16457), so a flag
-that is shared within seconds is worth much, and one that lingers for hours costs capacity for nothing.
-"""
-
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.kernel.pool_flags import FLAG_LIFETIME, PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
 
-FLAG_LIFETIME = timedelta(minutes=30)
+RENEWED_AFTER = timedelta(seconds=30)
+"""A flag younger than that is not raised again: EC2 takes hundreds of instances of a pool within seconds, and
+each would tell everybody what they know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """Keep away until then."""
-
-    pool: PoolKey
-    reason: str
-    expires_at: datetime
-
-
-def flag_for(pool: PoolKey, *, reason: str, at: datetime, held: Flag | None = None) -> Flag | None:
-    """Give the flag that an incident raises, or None where the one held already lasts longer.
+def flag_for(pool: PoolKey, *, reason: str, at: datetime, held: PoolFlag | None = None) -> PoolFlag | None:
+    """Give the flag that an incident raises, or None where the one held says as much already.
 
     Only spot pools are flagged for interruptions; a lack of capacity flags any pool.
     """
     if reason == "interruption" and pool.capacity_type is not CapacityType.SPOT:
         return None
-    expires_at = at + FLAG_LIFETIME
-    if held is not None and held.expires_at >= expires_at:
+    if held is not None and held.raised_at > at - RENEWED_AFTER:
         return None
-    return Flag(pool, reason, expires_at)
+    return PoolFlag(pool, reason, at, at + FLAG_LIFETIME)

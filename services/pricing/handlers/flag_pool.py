@@ -32,6 +32,7 @@ async def raise_flag(
         cause=cause,
         pool=pool,
         reason=reason,
+        raised_at=flag.raised_at,
         expires_at=flag.expires_at,
     )
     await uow.outbox.add(event)

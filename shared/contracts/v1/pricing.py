@@ -1,14 +1,20 @@
 """Messages owned by pricing. An unknown price is null or absent, never zero."""
 
+from collections.abc import Hashable, Sequence
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, NonNegativeInt, model_validator
 
 from shared.contracts.base import Event, Ratio, Reply, Request, Usd, Value
 from shared.kernel.capacity import InstanceType
 from shared.kernel.interruption import InterruptionKind
-from shared.kernel.pools import PoolKey
+from shared.kernel.pools import CapacityType, PoolKey
+
+W = TypeVar("W", bound=Hashable)
 
 
 class OfferingPrice(Value):
@@ -61,6 +67,7 @@ class PoolFlagged(Event):
 
     pool: PoolKey
     reason: FlagReason
+    raised_at: AwareDatetime
     expires_at: AwareDatetime
 
 
@@ -84,26 +91,182 @@ class QuoteOfferings(Request):
     """Empty: all."""
 
 
-class Quote(Value):
-    """Our answer about one offering."""
+class QuoteSource(Value):
+    """Where prices come from, and how far to believe them now."""
 
-    pool: PoolKey
-    usd_per_hour: Usd
-    """With the staleness margin, where `is_stale`."""
+    name: str
+    """spot_price_history, price_list."""
     as_of: AwareDatetime
+    """When it last answered."""
     age_seconds: int
     is_stale: bool = False
-    source: str
-    """spot_price_history, price_list."""
-    interruption_probability: Ratio | None = None
+    """It has not answered for too long; its prices carry a margin."""
+    confidence: Ratio
+    """Halves with each period for which the source counts as fresh."""
+
+
+class LiveFlag(Value):
+    """A flag on a pool; its level falls from 1 at `raised_at` to 0 at `expires_at`."""
+
+    pool: PoolKey
+    reason: FlagReason
+    raised_at: AwareDatetime
+    expires_at: AwareDatetime
+
+
+class QuoteColumns(Value):
+    """One entry a pool in each column, those with a list of words as positions in it."""
+
+    instance_type: tuple[NonNegativeInt, ...] = ()
+    zone_id: tuple[NonNegativeInt, ...] = ()
+    capacity_type: tuple[CapacityType, ...] = ()
+    source: tuple[NonNegativeInt, ...] = ()
+    usd_per_hour: tuple[Usd, ...] = ()
+    """With the staleness margin, where the source is stale."""
+    interruption_probability: tuple[Ratio | None, ...] = ()
+    """Within an hour, without what flags add; None on-demand, and where nobody knows."""
+    risk_source: tuple[NonNegativeInt | None, ...] = ()
+
+
+class Quote(NamedTuple):
+    """Our answer about one offering: a row of the columns."""
+
+    pool: PoolKey
+    usd_per_hour: Decimal
+    source: QuoteSource
+    interruption_probability: float | None = None
     risk_source: str | None = None
-    flagged_until: AwareDatetime | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the price carries the margin."""
+        return self.source.is_stale
+
+    @property
+    def as_of(self) -> datetime:
+        """When its source last answered."""
+        return self.source.as_of
+
+    @property
+    def age_seconds(self) -> int:
+        """How long ago that was."""
+        return self.source.age_seconds
 
 
 class OfferingQuotes(Reply):
-    """Quotes, and the facts of every type quoted. What has no price is absent."""
+    """Quotes in columns, and the facts of every type quoted. What has no price is absent."""
 
     region: str
     as_of: AwareDatetime
     instance_types: tuple[InstanceType, ...]
-    quotes: tuple[Quote, ...]
+    sources: tuple[QuoteSource, ...] = ()
+    type_names: tuple[str, ...] = ()
+    zone_ids: tuple[str, ...] = ()
+    risk_sources: tuple[str, ...] = ()
+    columns: QuoteColumns = QuoteColumns()
+    flags: tuple[LiveFlag, ...] = ()
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        columns = self.columns
+        lengths = {len(getattr(columns, name)) for name in QuoteColumns.model_fields}
+        if len(lengths) > 1:
+            raise ValueError("the columns differ in length")
+        for column, words in (
+            (columns.instance_type, self.type_names),
+            (columns.zone_id, self.zone_ids),
+            (columns.source, self.sources),
+            ([n for n in columns.risk_source if n is not None], self.risk_sources),
+        ):
+            if column and max(column) >= len(words):
+                raise ValueError("a column points behind the end of its list")
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        region: str,
+        as_of: datetime,
+        instance_types: Sequence[InstanceType],
+        quotes: Sequence[Quote],
+        flags: Sequence[LiveFlag] = (),
+    ) -> Self:
+        """Lay quotes out in columns; they keep their order."""
+        types, zones, sources, risks = _Words[str](), _Words[str](), _Words[QuoteSource](), _Words[str]()
+        return cls(
+            region=region,
+            as_of=as_of,
+            instance_types=tuple(instance_types),
+            columns=QuoteColumns(
+                instance_type=tuple([types[q.pool.instance_type] for q in quotes]),
+                zone_id=tuple([zones[q.pool.zone_id] for q in quotes]),
+                capacity_type=tuple([q.pool.capacity_type for q in quotes]),
+                source=tuple([sources[q.source] for q in quotes]),
+                usd_per_hour=tuple([q.usd_per_hour for q in quotes]),
+                interruption_probability=tuple([q.interruption_probability for q in quotes]),
+                risk_source=tuple([None if q.risk_source is None else risks[q.risk_source] for q in quotes]),
+            ),
+            type_names=tuple(types),
+            zone_ids=tuple(zones),
+            sources=tuple(sources),
+            risk_sources=tuple(risks),
+            flags=tuple(flags),
+        )
+
+    @cached_property
+    def quotes(self) -> tuple[Quote, ...]:
+        """The rows."""
+        columns, region = self.columns, self.region
+        types, zones, sources, risks = self.type_names, self.zone_ids, self.sources, self.risk_sources
+        rows = zip(
+            columns.instance_type,
+            columns.zone_id,
+            columns.capacity_type,
+            columns.source,
+            columns.usd_per_hour,
+            columns.interruption_probability,
+            columns.risk_source,
+            strict=True,
+        )
+        return tuple(
+            [
+                Quote(
+                    PoolKey(region, types[name], zones[zone], capacity_type),
+                    usd,
+                    sources[source],
+                    probability,
+                    None if risk is None else risks[risk],
+                )
+                for name, zone, capacity_type, source, usd, probability, risk in rows
+            ]
+        )
+
+
+class _Words(dict[W, int]):
+    """Numbers words in the order in which they are first asked for."""
+
+    def __missing__(self, word: W) -> int:
+        self[word] = number = len(self)
+        return number
+
+
+class ListFlags(Request):
+    """Ask which pools of a region (the scope) are flagged."""
+
+    type: ClassVar[str] = "pricing.rpc.v1.list_flags"
+
+
+class RaisedFlag(Value):
+    """A live flag and what it does now."""
+
+    flag: LiveFlag
+    level: Ratio
+    is_avoided: bool
+    """Nothing new is launched there."""
+
+
+class Flags(Reply):
+    """Live flags of a region, by pool."""
+
+    flags: tuple[RaisedFlag, ...]

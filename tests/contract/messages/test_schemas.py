@@ -63,7 +63,7 @@ def test_a_removed_field_breaks_its_consumers() -> None:
     del flagged["properties"]["expires_at"]
     flagged["required"].remove("expires_at")
     [change] = schema_changes.breaking(NOW, after)
-    assert (change.field, change.what, change.consumers) == ("expires_at", "was removed", ("executor",))
+    assert (change.field, change.what, change.consumers) == ("expires_at", "was removed", ("executor", "pricing"))
 
 
 def test_a_new_required_field_breaks_whoever_reads_old_messages() -> None:
@@ -99,7 +99,7 @@ def test_a_reply_is_read_by_those_who_ask() -> None:
 def test_a_removed_message_breaks_its_consumers() -> None:
     after = {name: schema for name, schema in NOW.items() if name != FLAGGED}
     [change] = schema_changes.breaking(NOW, after)
-    assert str(change) == f"{FLAGGED}: the message was removed; breaks executor"
+    assert str(change) == f"{FLAGGED}: the message was removed; breaks executor, pricing"
 
 
 def test_what_is_no_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from shared.contracts.v1.optimizer import (
     ProposePlan,
 )
 from shared.contracts.v1.policy import CapacityStrategy, NodeTemplate, Policy, SubnetRef
-from shared.contracts.v1.pricing import OfferingQuotes, Quote, QuoteOfferings
+from shared.contracts.v1.pricing import OfferingQuotes, Quote, QuoteOfferings, QuoteSource
 from shared.kernel.workload import ClusterObjects
 from shared.runtime import outbox
 from shared.runtime.clock import SystemClock
@@ -86,18 +86,13 @@ async def market(bus: Bus) -> None:
 
     async def quotes(request: QuoteOfferings) -> OfferingQuotes:
         now = CLOCK.now()
-        return OfferingQuotes(
+        source = QuoteSource(name="price_list", as_of=now, age_seconds=0, confidence=1)
+        return OfferingQuotes.of(
             region=request.scope,
             as_of=now,
             instance_types=tuple(TYPES.values()),
             quotes=tuple(
-                Quote(
-                    pool=make_pool(name, zone_id=zone_id),
-                    usd_per_hour=Decimal(str(usd)),
-                    as_of=now,
-                    age_seconds=0,
-                    source="price_list",
-                )
+                Quote(make_pool(name, zone_id=zone_id), Decimal(str(usd)), source)
                 for name, usd in PRICES.items()
                 for _, zone_id in ZONES
             ),

@@ -16,7 +16,7 @@ from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.optimizer import PlanningSkipped, PlanProposed, ProposePlan
 from shared.contracts.v1.plan import Plan, PlanTrigger
 from shared.contracts.v1.policy import CapacityStrategy, NodeTemplate, Policy, SubnetRef
-from shared.contracts.v1.pricing import OfferingQuotes, Quote
+from shared.contracts.v1.pricing import OfferingQuotes, Quote, QuoteSource
 from shared.kernel.cluster_state import Position
 from shared.kernel.errors import UnavailableError
 from shared.kernel.workload import ClusterObjects, PodPhase
@@ -56,18 +56,13 @@ class Stage:
 
     def market(self) -> OfferingQuotes:
         now = self.clock.now()
-        return OfferingQuotes(
+        source = QuoteSource(name="price_list", as_of=now, age_seconds=0, confidence=1)
+        return OfferingQuotes.of(
             region="us-east-1",
             as_of=now,
             instance_types=tuple(TYPES.values()),
             quotes=tuple(
-                Quote(
-                    pool=make_pool(name, zone_id=zone_id),
-                    usd_per_hour=Decimal(str(usd)),
-                    as_of=now,
-                    age_seconds=0,
-                    source="price_list",
-                )
+                Quote(make_pool(name, zone_id=zone_id), Decimal(str(usd)), source)
                 for name, usd in PRICES.items()
                 for _, zone_id in ZONES
             ),

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pricing.domain import interruption_risk, risk_flags
+from services.pricing.domain import interruption_risk
 from services.pricing.domain.interruption_risk import AdvisorBand
-from services.pricing.domain.risk_flags import FLAG_LIFETIME, Flag, flag_for
+from services.pricing.domain.risk_flags import RENEWED_AFTER, flag_for
+from shared.kernel.pool_flags import FLAG_LIFETIME, PoolFlag
 from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
 from tests.fakes.clock import EPOCH
@@ -55,8 +56,9 @@ def test_only_spot_is_interrupted_but_any_pool_may_be_empty(capacity_type: Capac
 
 
 @given(st.integers(-7200, 7200))
-def test_a_flag_is_raised_only_if_it_lasts_longer(seconds: int) -> None:
-    held = Flag(SPOT, "interruption", EPOCH + FLAG_LIFETIME + timedelta(seconds=seconds))
-    raised = flag_for(SPOT, reason="interruption", at=EPOCH, held=held)
-    assert (raised is None) is (seconds >= 0)
-    assert raised is None or raised.expires_at == EPOCH + risk_flags.FLAG_LIFETIME
+def test_a_flag_is_raised_anew_once_it_says_less_than_a_new_one(seconds: int) -> None:
+    at = EPOCH + timedelta(seconds=seconds)
+    held = PoolFlag(SPOT, "interruption", EPOCH, EPOCH + FLAG_LIFETIME)
+    raised = flag_for(SPOT, reason="interruption", at=at, held=held)
+    assert (raised is None) is (at < EPOCH + RENEWED_AFTER)
+    assert raised is None or (raised.raised_at, raised.expires_at) == (at, at + FLAG_LIFETIME)

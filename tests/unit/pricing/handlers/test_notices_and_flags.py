@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from services.pricing.domain.risk_flags import FLAG_LIFETIME
 from services.pricing.entrypoints.ticker import QUEUE_PAUSE_SECONDS, watch_queue
 from services.pricing.errors import MalformedNoticeError, SourceForbiddenError
 from services.pricing.handlers import flag_pool
@@ -14,6 +13,7 @@ from shared.contracts.v1.executor import CapacityInsufficient, InstanceLaunched,
 from shared.contracts.v1.pricing import FlagReason, InstanceNoticeReceived, PoolFlagged
 from shared.kernel.errors import UnavailableError
 from shared.kernel.interruption import InterruptionKind
+from shared.kernel.pool_flags import FLAG_LIFETIME
 from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
 from tests.fakes.clock import FakeClock

@@ -216,6 +216,8 @@ async def test_a_stale_price_is_dearer_and_says_so(stage: Stage) -> None:
     assert (stale[spot()].usd_per_hour, stale[spot()].is_stale) == (Decimal("0.11"), True)
     assert stale[spot()].age_seconds == 1801
     assert not stale[make_pool()].is_stale, "on-demand prices are fresh for days"
+    assert fresh[spot()].source.confidence == 0.5
+    assert stale[spot()].source.confidence < 0.5 < stale[make_pool()].source.confidence
 
 
 async def test_quotes_hold_the_facts_of_every_type_quoted_and_no_others(stage: Stage) -> None:
@@ -226,9 +228,7 @@ async def test_quotes_hold_the_facts_of_every_type_quoted_and_no_others(stage: S
     assert {q.pool.instance_type for q in answer.quotes} == {"m5.xlarge"}
     stage.catalogue.types = []
     await stage.read_catalogue()
-    assert await stage.quotes() == OfferingQuotes(
-        region=REGION, as_of=stage.clock.now(), instance_types=(), quotes=()
-    )
+    assert await stage.quotes() == OfferingQuotes(region=REGION, as_of=stage.clock.now(), instance_types=())
 
 
 async def test_asking_for_some_types_gives_those(stage: Stage) -> None:
