@@ -1,6 +1,7 @@
 """`spotopt plan`: a plan from files, without any server."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,9 @@ Examples:
 
 \b
   spotopt plan --cluster pods.json --greenfield --region eu-west-1 --policy policy.yaml
+
+\b
+  spotopt plan --cluster cluster.json --region us-east-1 --explain shop/web-7d9f-x2x4 --explain ip-10-0-1-7
 
 Exit status: 0 a plan, or the reason why there is nothing to do; 3 some pods find no place; 2 bad input.
 """
@@ -56,6 +60,13 @@ def plan(
     greenfield: Annotated[
         bool, typer.Option("--greenfield", help="Plan a new fleet for the pods, as if there were no node.")
     ] = False,
+    explain: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A pod (namespace/name) or a node: why is it here, and why not cheaper; repeatable.",
+            metavar="POD|NODE",
+        ),
+    ] = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="How to print the plan.")] = Form.TABLE,
 ) -> None:
     """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
@@ -66,7 +77,7 @@ def plan(
     names = tuple(name.strip() for given in zones or () for name in given.split(",") if name.strip())
     files = MarketFiles(region, names, instance_types, on_demand_prices, spot_prices)
     try:
-        result = _solve(cluster, files, policy, greenfield=greenfield)
+        result = _solve(cluster, files, policy, greenfield=greenfield, subjects=explain or ())
     except PermanentError as error:
         fail(str(error), code=BAD_INPUT)
     plan_output.show(result, output)
@@ -77,12 +88,14 @@ def plan(
 plan.__doc__ = f"{plan.__doc__}\n{EXAMPLES}"
 
 
-def _solve(cluster: list[Path], files: Any, policy: Path | None, *, greenfield: bool) -> dict[str, Any]:
+def _solve(
+    cluster: list[Path], files: Any, policy: Path | None, *, greenfield: bool, subjects: Sequence[str]
+) -> dict[str, Any]:
     from deploy.planfiles.clusters import read_cluster
     from deploy.planfiles.documents import PlanFileError
     from deploy.planfiles.markets import read_market
     from deploy.planfiles.policies import read_rules
-    from services.optimizer.domain import planning
+    from services.optimizer.domain import explain, planning
 
     rules = read_rules(policy)
     objects = read_cluster(cluster)
@@ -93,5 +106,10 @@ def _solve(cluster: list[Path], files: Any, policy: Path | None, *, greenfield: 
     read = read_market(files, objects.nodes)
     mode = planning.PlanMode.GREENFIELD if greenfield else planning.PlanMode.SAVE
     start = time.perf_counter()
-    draft = planning.plan(objects, read.market, rules, read.template, mode=mode)
-    return plan_output.as_document(draft, read.notes, solve_seconds=time.perf_counter() - start)
+    study = planning.study(objects, read.market, rules, read.template, mode=mode)
+    seconds = time.perf_counter() - start
+    try:
+        answers = [explain.explain(study, name) for name in subjects]
+    except explain.UnknownSubjectError as error:
+        raise PlanFileError(str(error)) from error
+    return plan_output.as_document(study.draft, read.notes, answers, solve_seconds=seconds)

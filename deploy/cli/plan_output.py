@@ -3,22 +3,27 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deploy.cli.output import Form
 
 if TYPE_CHECKING:
     from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
+    from services.optimizer.domain.explain import Explanation
 
 SHOWN_MOVES = 15
 SHOWN_UNPLACED = 10
 
 
-def as_document(draft: "PlanDraft", notes: Sequence[str], *, solve_seconds: float) -> dict[str, Any]:
+def as_document(
+    draft: "PlanDraft", notes: Sequence[str], answers: Sequence["Explanation"] = (), *, solve_seconds: float
+) -> dict[str, Any]:
     """Give the plan as plain values."""
     return {
         "nodes": [
             {
+                "name": n.node.name,
                 "instance_type": n.node.instance_type,
                 "zone": n.node.zone,
                 "capacity_type": (n.node.capacity_type or "on-demand"),
@@ -38,7 +43,9 @@ def as_document(draft: "PlanDraft", notes: Sequence[str], *, solve_seconds: floa
         "moves": [_move(m) for m in draft.moves],
         "unplaced": [{"pod": u.pod, "reasons": list(u.reasons)} for u in draft.unplaced],
         "skip_reason": draft.skip_reason,
+        "conflicts": [asdict(c) for c in draft.conflicts],
         "notes": [*notes, *draft.notes],
+        "explanations": [asdict(a) for a in answers],
         "solve_seconds": round(solve_seconds, 3),
     }
 
@@ -52,8 +59,13 @@ def _move(move: "MoveDraft") -> dict[str, Any]:
         "drains": list(move.drains),
         "savings_usd_per_hour": move.savings_usd_per_hour,
         "disruption_pods": move.disruption_pods,
+        "disruption_usd": move.disruption_usd,
+        "payback_seconds": move.payback_seconds,
+        "interruptions_per_day_before": move.interruptions_per_day_before,
+        "interruptions_per_day_after": move.interruptions_per_day_after,
         "explanation": move.explanation,
         "runner_up": move.runner_up,
+        "runner_up_extra_usd_per_hour": move.runner_up_extra_usd_per_hour,
         "binding_constraint": move.binding_constraint,
     }
 
@@ -130,6 +142,26 @@ def _summary(console: Any, document: dict[str, Any]) -> None:
         console.print(f"and {len(document['unplaced']) - SHOWN_UNPLACED} more unplaced pods")
     for note in document["notes"][:SHOWN_UNPLACED]:
         console.print(f"Note: {note}", markup=False)
+    told = [c for c in document["conflicts"] if c["held_by"] != "stability"]
+    for conflict in told[:SHOWN_UNPLACED]:
+        console.print(
+            f"Decided: {conflict['subject']}: {conflict['objection']}, so not: {conflict['wish']}"
+            f" ({conflict['winner']} won).",
+            markup=False,
+        )
+    if len(told) > SHOWN_UNPLACED:
+        console.print(f"and {len(told) - SHOWN_UNPLACED} more decisions (-o json shows all)")
+    for answer in document["explanations"]:
+        _explanation(console, answer)
+
+
+def _explanation(console: Any, answer: dict[str, Any]) -> None:
+    console.print(f"\n{answer['kind'].capitalize()} {answer['subject']}: {answer['placement']}", markup=False)
+    for title, lines in (("Why", answer["why"]), ("Why not cheaper", answer["why_not_cheaper"])):
+        if lines:
+            console.print(f"  {title}:")
+        for line in lines:
+            console.print(f"  - {line}", markup=False, highlight=False)
 
 
 def _usd(amount: float | None) -> str:

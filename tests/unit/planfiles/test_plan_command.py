@@ -183,3 +183,26 @@ def test_a_policy_counts(tmp_path: Path) -> None:
     )
     document = json.loads(result.stdout)
     assert {n["instance_type"].split(".")[0] for n in document["nodes"]} == {"c5"}
+
+
+def test_a_pod_and_a_node_can_be_asked_about(tmp_path: Path) -> None:
+    items = [node("a"), node("b"), pod("web-a", node="a"), pod("web-b", node="b")]
+    path = cluster(tmp_path, items)
+    asked = ("--explain", "shop/web-a", "--explain", "b")
+    told = run(
+        *("--cluster", path, "--region", "us-east-1", "--on-demand-prices", prices(tmp_path), *asked),
+        *("-o", "json"),
+    )
+    first, second = json.loads(told.stdout)["explanations"]
+    assert (first["kind"], first["subject"]) == ("pod", "shop/web-a")
+    assert (second["kind"], second["subject"]) == ("node", "b")
+    table = run("--cluster", path, "--region", "us-east-1", "--on-demand-prices", prices(tmp_path), *asked)
+    assert "Pod shop/web-a: " in table.stdout
+    assert "Why not cheaper:" in table.stdout
+
+
+def test_to_ask_about_what_is_not_there_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    path = cluster(tmp_path, [node("a"), pod("web-a", node="a")])
+    result = run("--cluster", path, "--region", "us-east-1", "--explain", "shop/db")
+    assert result.exit_code == 2
+    assert "no pod or node called shop/db" in result.stderr
