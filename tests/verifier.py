@@ -333,10 +333,13 @@ class Judge:
                 constraint.get("labelSelector"), pod, constraint.get("matchLabelKeys") or [], "In"
             )
             before = dict(totals)
+            # kube-scheduler counts nobody for a selector that names nothing (countPodsMatchSelector).
+            names_nothing = selector is not None and not any(selector.values())
             for other in self.placed:
                 at = self.place[key_of(other)]
                 if (
                     at in counted
+                    and not names_nothing
                     and other["metadata"].get("namespace", "default")
                     == pod["metadata"].get("namespace", "default")
                     and not other["metadata"].get("deletionTimestamp")

@@ -12,6 +12,8 @@ def can_be_moved(pod: Pod) -> str | None:
         return None
     if pod.is_mirror:
         return "it is a static pod of its node's kubelet"
+    if pod.has_resource_claims:
+        return "it has resource claims (DRA), which are not planned for"
     if pod.do_not_disrupt:
         return "it is marked do-not-disrupt"
     if pod.owner is None:

@@ -26,16 +26,36 @@ class HeldTerm:
 class Shape:
     """Pods that the scheduler cannot tell apart."""
 
-    __slots__ = ("affinity", "anti_affinity", "claims", "held", "pod", "reasons_by_kind", "spread")
+    __slots__ = (
+        "affinity",
+        "anti_affinity",
+        "attached",
+        "claims",
+        "exclusive_claims",
+        "held",
+        "is_plain",
+        "matches_itself",
+        "pod",
+        "reasons_by_kind",
+        "spread",
+    )
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
         """Any one of them."""
         self.claims = volumes.claim_keys(pod)
+        self.attached: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        """Claims by the driver that attaches them."""
+        self.exclusive_claims: tuple[str, ...] = ()
+        """Those that only one pod of the cluster may use."""
         self.affinity: tuple[Tally, ...] = ()
         self.anti_affinity: tuple[Tally, ...] = ()
         self.held: tuple[HeldTerm, ...] = ()
         self.spread: tuple[tuple[SpreadRule, Tally], ...] = ()
+        self.is_plain = True
+        """Whether nothing but room, labels and taints matters to it (to its own rules, not to those of others)."""
+        self.matches_itself = False
+        """Whether all of its affinity terms mean the pod itself."""
         self.reasons_by_kind: dict[int, tuple[str, ...]] = {}
 
 
@@ -87,9 +107,15 @@ class Facts:
 
     def _fill(self, shape: Shape) -> None:
         pod = shape.pod
+        known = self._volumes_by_key
+        shape.attached = volumes.attached(shape.claims, known)
+        shape.exclusive_claims = tuple(
+            key for key in shape.claims if known is not None and key in known and known[key].single_pod
+        )
         near = affinity.required(pod.pod_affinity)
         matchers = tuple(affinity.matcher_of(term, pod) for term in near)
         shape.affinity = tuple(self._tally(term.topology_key, matchers) for term in near)
+        shape.matches_itself = bool(near) and shape.affinity[0].counts_pod(pod)
         away = [
             (term.topology_key, affinity.matcher_of(term, pod))
             for term in affinity.required(pod.pod_anti_affinity)
@@ -97,6 +123,9 @@ class Facts:
         shape.anti_affinity = tuple(self._tally(key, (matcher,)) for key, matcher in away)
         shape.held = tuple(self._held_term(key, matcher) for key, matcher in away)
         shape.spread = tuple((rule, self._spread_tally(rule, pod)) for rule in spread.rules_of(pod))
+        shape.is_plain = not (
+            shape.spread or shape.affinity or shape.anti_affinity or shape.claims or pod.host_ports
+        )
 
     def _tally(self, topology_key: str, matchers: tuple[PodMatcher, ...]) -> Tally:
         key = ("pods", topology_key, matchers)

@@ -2,6 +2,7 @@
 
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import ports, volumes
+from shared.kernel.scheduling.facts import Shape
 from shared.kernel.workload import HostPort, Node, Pod
 
 
@@ -15,19 +16,22 @@ class NodeState:
         "_extended",
         "_memory_bytes",
         "_ports",
+        "kind",
         "node",
         "pods",
     )
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, kind: int) -> None:
         self.node = node
+        self.kind = kind
+        """The number that Facts gave to nodes of its kind."""
         self.pods: dict[str, Pod] = {}
         self._cpu_millicores = node.allocatable.cpu_millicores
         self._memory_bytes = node.allocatable.memory_bytes
         self._ephemeral_storage_bytes = node.allocatable.ephemeral_storage_bytes
         self._extended = dict(node.allocatable.extended)
         self._ports: list[HostPort] = []
-        self._claims: dict[str, int] = {}
+        self._claims: dict[str, dict[str, int]] = {}
 
     @property
     def free(self) -> Resources:
@@ -45,34 +49,38 @@ class NodeState:
         """Give an independent copy."""
         twin = NodeState.__new__(NodeState)
         twin.node = self.node
+        twin.kind = self.kind
         twin.pods = self.pods.copy()
         twin._cpu_millicores = self._cpu_millicores
         twin._memory_bytes = self._memory_bytes
         twin._ephemeral_storage_bytes = self._ephemeral_storage_bytes
         twin._extended = self._extended.copy()
         twin._ports = self._ports.copy()
-        twin._claims = self._claims.copy()
+        twin._claims = {driver: claims.copy() for driver, claims in self._claims.items()}
         return twin
 
-    def take(self, pod: Pod) -> None:
+    def take(self, pod: Pod, shape: Shape) -> None:
         """Put a pod on the node."""
         self.pods[pod.key] = pod
         self._change(pod.requests, -1)
         self._ports.extend(pod.host_ports)
-        for claim in volumes.claim_keys(pod):
-            self._claims[claim] = self._claims.get(claim, 0) + 1
+        for driver, claims in shape.attached:
+            held = self._claims.setdefault(driver, {})
+            for claim in claims:
+                held[claim] = held.get(claim, 0) + 1
 
-    def release(self, pod_key: str) -> Pod:
+    def release(self, pod: Pod, shape: Shape) -> None:
         """Take a pod off the node."""
-        pod = self.pods.pop(pod_key)
+        del self.pods[pod.key]
         self._change(pod.requests, 1)
         for port in pod.host_ports:
             self._ports.remove(port)
-        for claim in volumes.claim_keys(pod):
-            self._claims[claim] -= 1
-            if not self._claims[claim]:
-                del self._claims[claim]
-        return pod
+        for driver, claims in shape.attached:
+            held = self._claims[driver]
+            for claim in claims:
+                held[claim] -= 1
+                if not held[claim]:
+                    del held[claim]
 
     def has_room(self, asked: Resources) -> bool:
         """Whether requests and the number of pods fit; what is not asked for is not compared."""
@@ -105,10 +113,17 @@ class NodeState:
         """Whether a host port of the pod is taken."""
         return bool(pod.host_ports) and ports.any_clash(pod.host_ports, self._ports)
 
-    def volumes_exceeded(self, claims: tuple[str, ...]) -> bool:
-        """Whether the pod's volumes are more than the node can still attach."""
-        limit = self.node.attachable_volumes
-        return bool(claims) and limit is not None and len(self._claims.keys() | set(claims)) > limit
+    def volumes_exceeded(self, shape: Shape) -> bool:
+        """Whether the pod's volumes are more than the node can still attach; those that are there count once."""
+        for driver, claims in shape.attached:
+            limit = volumes.limit_of(self.node, driver)
+            if limit is None:
+                continue
+            held = self._claims.get(driver, {})
+            new = sum(claim not in held for claim in claims)
+            if new and len(held) + new > limit:
+                return True
+        return False
 
     def _change(self, asked: Resources, sign: int) -> None:
         self._cpu_millicores += sign * asked.cpu_millicores

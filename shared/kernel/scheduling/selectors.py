@@ -1,5 +1,6 @@
 """Selectors, as apimachinery and component-helpers evaluate them."""
 
+import re
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -7,6 +8,9 @@ from shared.kernel.workload import LabelSelector, Node, NodeSelectorTerm, Operat
 
 NAME_FIELD = "metadata.name"
 """The only field that a node selector may name."""
+INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
+MOST = 2**63
+"""Gt and Lt compare 64-bit integers; what is none of these is not compared."""
 
 
 def holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
@@ -56,8 +60,15 @@ def pod_selects(pod: Pod, node: Node) -> bool:
 
 
 def _compares(requirement: Requirement, value: str | None) -> bool:
-    try:
-        left, right = int(value or ""), int(requirement.values[0])
-    except (ValueError, IndexError):
+    left = _integer(value)
+    right = _integer(requirement.values[0]) if len(requirement.values) == 1 else None
+    if left is None or right is None:
         return False
     return left > right if requirement.operator is Operator.GT else left < right
+
+
+def _integer(text: str | None) -> int | None:
+    if text is None or not INTEGER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if -MOST <= number < MOST else None

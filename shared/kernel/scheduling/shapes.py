@@ -25,7 +25,7 @@ def shape_key(pod: Pod) -> Hashable:
 
 def exact_key(pod: Pod) -> Hashable:
     """Give everything that the scheduler looks at."""
-    return _key(pod, pod.labels)
+    return (_key(pod, pod.labels), pod.is_terminating)
 
 
 def _key(pod: Pod, labels: Mapping[str, str]) -> Hashable:
@@ -47,5 +47,7 @@ def _key(pod: Pod, labels: Mapping[str, str]) -> Hashable:
         pod.host_ports,
         pod.claims,
         pod.scheduling_gated,
+        pod.has_resource_claims,
+        pod.os,
         pod.priority,
     )

@@ -1,4 +1,4 @@
-"""Topology spread constraints that must hold (DoNotSchedule)."""
+"""Topology spread constraints: those that must hold (DoNotSchedule), and those that are wishes (ScheduleAnyway)."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class SpreadRule:
     matcher: PodMatcher
     counts_itself: bool
     topology_keys: tuple[str, ...]
-    """Of all the pod's constraints: a node without one of them counts for none."""
+    """Of all the pod's constraints of the same kind: a node without one of them counts for none."""
     eligibility: Hashable
     """Equal for pods for whom the same nodes count."""
 
@@ -38,19 +38,18 @@ class SpreadRule:
         domain = node.labels.get(self.constraint.topology_key)
         if domain is None:
             return NO_LABEL
-        by_domain = counts.by_domain
-        has_enough = len(by_domain) >= max(self.constraint.min_domains or 1, 1)
-        lowest = min(by_domain.values()) if has_enough else 0
-        skew = by_domain.get(domain, 0) + self.counts_itself - lowest
+        has_enough = len(counts.by_domain) >= max(self.constraint.min_domains or 1, 1)
+        lowest = counts.lowest if has_enough else 0
+        skew = counts.by_domain.get(domain, 0) + self.counts_itself - lowest
         return SKEWED if skew > self.constraint.max_skew else None
 
 
-def rules_of(pod: Pod) -> tuple[SpreadRule, ...]:
-    """Give the pod's constraints that must hold."""
-    hard = tuple(item for item in pod.topology_spread if item.when_unsatisfiable == "DoNotSchedule")
-    keys = tuple(sorted({item.topology_key for item in hard}))
+def rules_of(pod: Pod, when_unsatisfiable: str = "DoNotSchedule") -> tuple[SpreadRule, ...]:
+    """Give the pod's constraints that must hold (DoNotSchedule), or its wishes (ScheduleAnyway)."""
+    meant = tuple(item for item in pod.topology_spread if item.when_unsatisfiable == when_unsatisfiable)
+    keys = tuple(sorted({item.topology_key for item in meant}))
     rules = []
-    for item in hard:
+    for item in meant:
         selector = narrowed(item.selector, pod, item.match_label_keys, Operator.IN)
         eligibility = (
             keys,
@@ -59,6 +58,9 @@ def rules_of(pod: Pod) -> tuple[SpreadRule, ...]:
             else None,
             pod.tolerations if item.node_taints_policy == "Honor" else None,
         )
-        matcher = PodMatcher(selector, frozenset({pod.namespace}))
-        rules.append(SpreadRule(item, matcher, selectors.selects(selector, pod.labels), keys, eligibility))
+        counts_itself = selectors.selects(selector, pod.labels)
+        # kube-scheduler counts no pod at all for an empty selector, though it matches every pod.
+        counted = None if selector is not None and not selector.requirements else selector
+        matcher = PodMatcher(counted, frozenset({pod.namespace}))
+        rules.append(SpreadRule(item, matcher, counts_itself, keys, eligibility))
     return tuple(rules)

@@ -36,11 +36,13 @@ class ClusterView:
             labels_by_namespace={namespace.name: namespace.labels for namespace in namespaces},
         )
         self._states: dict[str, NodeState] = {}
-        self._kinds: dict[str, int] = {}
         self._node_by_pod: dict[str, str] = {}
         self._counts: dict[Tally, DomainCounts] = {}
         self._held: dict[HeldTerm, DomainCounts] = {}
+        self._claim_users: dict[str, int] = {}
+        # Worked out from what is above, and forgotten when a new kind of count or term comes up.
         self._against: dict[Shape, tuple[DomainCounts, ...]] = {}
+        self._counted_by: dict[Shape, tuple[DomainCounts, ...]] = {}
         for node in nodes:
             self.add_node(node)
         for pod in pods:
@@ -59,11 +61,12 @@ class ClusterView:
         twin = ClusterView.__new__(ClusterView)
         twin._facts = self._facts
         twin._states = {name: state.copy() for name, state in self._states.items()}
-        twin._kinds = self._kinds.copy()
         twin._node_by_pod = self._node_by_pod.copy()
         twin._counts = {tally: counts.copy() for tally, counts in self._counts.items()}
         twin._held = {term: twin._counts[term.tally] for term in self._held}
+        twin._claim_users = self._claim_users.copy()
         twin._against = {}
+        twin._counted_by = {}
         return twin
 
     @property
@@ -99,20 +102,19 @@ class ClusterView:
         """
         if node.name in self._states:
             raise ValueError(f"node {node.name} is in the view already")
-        self._states[node.name] = NodeState(node)
-        self._kinds[node.name] = self._facts.kind_of(node)
+        kind = self._facts.kind_of(node)
+        self._states[node.name] = NodeState(node, kind)
         for counts in self._counts.values():
-            counts.add_node(node)
+            counts.add_node(node, kind)
 
     def remove_node(self, name: str) -> tuple[Pod, ...]:
         """Remove a node with the pods on it, and give these."""
         pods = self.pods_on(name)
         for pod in pods:
             self.remove(pod.key)
-        node = self._states.pop(name).node
-        del self._kinds[name]
+        state = self._states.pop(name)
         for counts in self._counts.values():
-            counts.remove_node(node)
+            counts.remove_node(state.node, state.kind)
         return pods
 
     def place(self, pod: Pod, name: str) -> None:
@@ -123,82 +125,118 @@ class ClusterView:
         """
         if pod.key in self._node_by_pod:
             raise ValueError(f"pod {pod.key} is on node {self._node_by_pod[pod.key]} already")
-        state = self._states[name]
-        for term in self._facts.shape_of(pod).held:
+        state, shape = self._states[name], self._facts.shape_of(pod)
+        for term in shape.held:
             if term not in self._held:
                 self._held[term] = self._counts_of(term.tally)
                 self._against.clear()
-        state.take(pod)
+        state.take(pod, shape)
         self._node_by_pod[pod.key] = name
-        for counts in self._counts.values():
-            counts.change(pod, state.node, 1)
+        for claim in shape.exclusive_claims:
+            self._claim_users[claim] = self._claim_users.get(claim, 0) + 1
+        for counts in self._counting(shape):
+            counts.change(state.node, state.kind, 1)
 
     def remove(self, pod_key: str) -> Pod:
         """Take a pod off its node, and give it."""
         state = self._states[self._node_by_pod.pop(pod_key)]
-        pod = state.release(pod_key)
-        for counts in self._counts.values():
-            counts.change(pod, state.node, -1)
+        pod = state.pods[pod_key]
+        shape = self._facts.shape_of(pod)
+        state.release(pod, shape)
+        for claim in shape.exclusive_claims:
+            self._claim_users[claim] -= 1
+        for counts in self._counting(shape):
+            counts.change(state.node, state.kind, -1)
         return pod
 
     def fits(self, pod: Pod, name: str) -> bool:
         """Whether the pod may run on the node as things are."""
-        state = self._states[name]
-        if not state.has_room(pod.requests):
-            return False
-        shape = self._facts.shape_of(pod)
-        if self._facts.static_reasons(shape, state.node, self._kinds[name]):
-            return False
-        return next(self._dynamic_reasons(pod, shape, state), None) is None
+        return self._suits(pod, self._facts.shape_of(pod), self._states[name])
+
+    def first_fit(self, pod: Pod, names: Iterable[str]) -> str | None:
+        """Give the first of the nodes that the pod may run on, None without any; the same as asking one by one."""
+        shape, states = self._facts.shape_of(pod), self._states
+        for name in names:
+            if self._suits(pod, shape, states[name]):
+                return name
+        return None
 
     def reasons_against(self, pod: Pod, name: str) -> tuple[str, ...]:
-        """Say everything that speaks against the pod on the node, in kube-scheduler's words."""
+        """Say everything that speaks against the pod on the node, in kube-scheduler's words where it has some."""
         state, shape = self._states[name], self._facts.shape_of(pod)
         return (
-            *self._facts.static_reasons(shape, state.node, self._kinds[name]),
+            *self._facts.static_reasons(shape, state.node, state.kind),
             *state.shortages(pod.requests),
-            *dict.fromkeys(self._dynamic_reasons(pod, shape, state)),
+            *dict.fromkeys(self._dynamic_reasons(shape, state)),
         )
 
-    def _dynamic_reasons(self, pod: Pod, shape: Shape, state: NodeState) -> Iterator[str]:
+    def _suits(self, pod: Pod, shape: Shape, state: NodeState) -> bool:
+        if not state.has_room(pod.requests):
+            return False
+        reasons = shape.reasons_by_kind.get(state.kind)
+        if reasons is None:
+            reasons = self._facts.static_reasons(shape, state.node, state.kind)
+        if reasons:
+            return False
+        if shape.is_plain and not self._held_against(shape):
+            return True
+        return next(self._dynamic_reasons(shape, state), None) is None
+
+    def _dynamic_reasons(self, shape: Shape, state: NodeState) -> Iterator[str]:
         node = state.node
-        if state.ports_clash(pod):
-            yield PORTS
-        if state.volumes_exceeded(shape.claims):
-            yield volumes.TOO_MANY
         for rule, tally in shape.spread:
             reason = rule.reason(node, self._counts_of(tally))
             if reason:
                 yield reason
-        if shape.affinity and not self._is_near(pod, shape, node):
+        for tally in shape.anti_affinity:
+            if self._counts_of(tally).on(node):
+                yield affinity.ANTI_AFFINITY
+        if shape.affinity and not self._is_near(shape, node):
             yield affinity.AFFINITY
-        if any(self._counts_of(tally).on(node) for tally in shape.anti_affinity):
-            yield affinity.ANTI_AFFINITY
-        if any(counts.on(node) for counts in self._held_against(pod, shape)):
-            yield affinity.EXISTING
+        for counts in self._held_against(shape):
+            if counts.on(node):
+                yield affinity.EXISTING
+        if state.ports_clash(shape.pod):
+            yield PORTS
+        if shape.claims:
+            if any(self._claim_users.get(claim) for claim in shape.exclusive_claims):
+                yield volumes.IN_USE
+            if state.volumes_exceeded(shape):
+                yield volumes.TOO_MANY
 
-    def _is_near(self, pod: Pod, shape: Shape, node: Node) -> bool:
-        if not all(tally.topology_key in node.labels for tally in shape.affinity):
-            return False
-        counts = [self._counts_of(tally) for tally in shape.affinity]
-        if all(item.on(node) for item in counts):
-            return True
+    def _is_near(self, shape: Shape, node: Node) -> bool:
+        is_met, is_first = True, shape.matches_itself
+        for tally in shape.affinity:
+            if tally.topology_key not in node.labels:
+                return False
+            counts = self._counts_of(tally)
+            is_met = is_met and counts.on(node) > 0
+            is_first = is_first and not counts.total
         # The first pod of a group that wants to be near itself may go anywhere.
-        return not any(item.total for item in counts) and shape.affinity[0].counts_pod(pod)
+        return is_met or is_first
 
-    def _held_against(self, pod: Pod, shape: Shape) -> tuple[DomainCounts, ...]:
+    def _held_against(self, shape: Shape) -> tuple[DomainCounts, ...]:
         against = self._against.get(shape)
         if against is None:
-            against = tuple(counts for term, counts in self._held.items() if term.means(pod))
+            against = tuple(counts for term, counts in self._held.items() if term.means(shape.pod))
             self._against[shape] = against
         return against
+
+    def _counting(self, shape: Shape) -> tuple[DomainCounts, ...]:
+        counting = self._counted_by.get(shape)
+        if counting is None:
+            counting = tuple(c for c in self._counts.values() if c.tally.counts_pod(shape.pod))
+            self._counted_by[shape] = counting
+        return counting
 
     def _counts_of(self, tally: Tally) -> DomainCounts:
         counts = self._counts.get(tally)
         if counts is None:
             counts = self._counts[tally] = DomainCounts(tally)
+            self._counted_by.clear()
             for state in self._states.values():
-                counts.add_node(state.node)
+                counts.add_node(state.node, state.kind)
                 for pod in state.pods.values():
-                    counts.change(pod, state.node, 1)
+                    if tally.counts_pod(pod):
+                        counts.change(state.node, state.kind, 1)
         return counts
