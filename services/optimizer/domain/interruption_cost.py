@@ -1,0 +1,105 @@
+"""What interruptions are expected to cost: the part of the objective that is not price.
+
+    objective [USD/h] = sum over nodes of  price [USD/h]
+                      + weight x sum over pods on spot nodes of  P(node interrupted within the hour) [1/h] x cost [USD]
+    cost of one interruption of one pod [USD]
+                      = what its annotation states, else what its workload's annotation states, else
+                        usd_per_restart + usd_per_downtime_hour x restart_seconds / 3600 / replicas
+
+The weight is the policy's objective: 0, 1 or 5 (rules.RISK_WEIGHTS). While a pod restarts, one of n replicas is
+missing, so that an n-th of the workload's service is. A chance that nobody knows is the policy's assumption, never
+zero; on-demand nodes are not interrupted. Everything is rounded down to whole micro-dollars per pod, so that sums
+do not depend on their order and a bound on the objective stays one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.optimizer.domain.offers import MICRO, Offer
+from services.optimizer.domain.rules import Objective, PlanRules
+from services.optimizer.domain.spot_tolerance import SpotJudge
+from shared.kernel.workload import Pod
+
+SECONDS_PER_HOUR = 3600
+
+
+class Standing(Protocol):
+    """A node of a fleet, as far as the objective looks at it."""
+
+    @property
+    def offer(self) -> Offer | None: ...
+
+    @property
+    def movable(self) -> tuple[Pod, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """The objective of a fleet and its parts, in micro-dollars an hour; nodes without a known price left out."""
+
+    objective: Objective
+    risk_weight: int
+    price: int
+    risk: int
+    """Weighted: the objective is price + risk."""
+    assumed_pools: tuple[str, ...]
+    """Spot pools whose chance was assumed, since nobody has an estimate."""
+
+    @property
+    def total(self) -> int:
+        """Give the objective."""
+        return self.price + self.risk
+
+
+def cost_micro_usd(pod: Pod, judge: SpotJudge) -> int:
+    """Give what one interruption of the pod is worth, in micro-dollars."""
+    stated = pod.spot_wish.interruption_cost_usd
+    if stated is None:
+        stated = judge.wish(pod).interruption_cost_usd
+    if stated is not None:
+        return int(stated * MICRO)
+    rules = judge.rules
+    outage = rules.usd_per_downtime_hour * rules.restart_seconds / SECONDS_PER_HOUR / judge.count(pod)
+    return int((rules.usd_per_restart + outage) * MICRO)
+
+
+def chance(offer: Offer, rules: PlanRules) -> float:
+    """Give the probability that EC2 takes a node of the offer back within an hour."""
+    if not offer.is_spot:
+        return 0.0
+    known = offer.interruption_probability
+    return rules.unknown_interruption_probability if known is None else known
+
+
+def pod_micro_usd(offer: Offer, cost: int, rules: PlanRules) -> int:
+    """Give the weighted expected cost an hour of one pod on a node of the offer."""
+    return int(chance(offer, rules) * rules.risk_weight * cost)
+
+
+def node_micro_usd(offer: Offer | None, pods: Iterable[Pod], judge: SpotJudge) -> int:
+    """Give the weighted expected cost an hour of a node with these pods; 0 where no price is known either."""
+    if offer is None or not offer.is_spot or judge.rules.risk_weight == 0:
+        return 0
+    return sum(pod_micro_usd(offer, cost_micro_usd(p, judge), judge.rules) for p in pods)
+
+
+def breakdown(nodes: Iterable[Standing], judge: SpotJudge) -> Breakdown:
+    """Give the objective of a fleet with all its parts: nothing of it is hidden."""
+    price = risk = 0
+    assumed: set[str] = set()
+    for node in nodes:
+        if node.offer is None:
+            continue
+        price += node.offer.micro_usd
+        risk += node_micro_usd(node.offer, node.movable, judge)
+        if node.offer.is_spot and node.offer.interruption_probability is None:
+            assumed.add(str(node.offer.pool))
+    rules = judge.rules
+    return Breakdown(
+        objective=rules.objective,
+        risk_weight=rules.risk_weight,
+        price=price,
+        risk=risk,
+        assumed_pools=tuple(sorted(assumed)),
+    )
