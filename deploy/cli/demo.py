@@ -45,6 +45,9 @@ def demo(
         str | None,
         typer.Option(help=f"SIGKILL one part during execution: {', '.join(SERVICES_AND_AGENT)}."),
     ] = None,
+    still_market: Annotated[
+        bool, typer.Option("--still-market", help="Prices stand still while the demo runs.")
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(help="Also write what the sandbox itself logged, as JSON.", show_default=False),
@@ -80,6 +83,7 @@ def demo(
         keep=keep,
         seed=seed,
         kill=kill,
+        still_market=still_market,
         report=report,
     )
     try:
@@ -155,6 +159,7 @@ def _print(result: "Result") -> None:
             ("  from packing", percent(result.savings_from_packing)),
             ("  from capacity type", percent(result.savings_from_capacity_type)),
             ("booked so far", f"${result.booked_savings_usd:.4f}"),
+            ("moves of a plan right after", result.moves_planned_again),
             ("interruptions handled", result.interruptions_handled),
             ("disruption budgets violated", result.pdb_violations),
             ("unexpected terminations", result.unexpected_terminations),

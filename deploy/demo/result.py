@@ -22,6 +22,8 @@ class Result:
     unexpected_terminations: int
     interruptions_handled: int
     types_skipped: int
+    moves_planned_again: int
+    """By a plan asked for right after the first was carried out: 0 where nothing churns."""
     booked_savings_usd: float
     seconds: float
 
@@ -48,6 +50,7 @@ def result_of(
     baseline: dict[str, Any],
     booked_usd: str,
     types_skipped: int,
+    moves_planned_again: int,
     seconds: float,
 ) -> Result:
     """Join the sandbox's two reports: before the first plan, and at the end."""
@@ -69,6 +72,7 @@ def result_of(
         unexpected_terminations=report["unexpected_terminations"],
         interruptions_handled=report["interruptions_handled"],
         types_skipped=types_skipped,
+        moves_planned_again=moves_planned_again,
         booked_savings_usd=float(booked_usd),
         seconds=round(seconds, 1),
     )

@@ -59,6 +59,8 @@ class DemoOptions:
     keep: bool = False
     seed: int = 1
     clock_factor: float = CLOCK_FACTOR
+    still_market: bool = False
+    """Prices stand still, so that a second plan sees what the first one saw."""
     kill: str | None = None
     """A service, or the agent, to SIGKILL once while the first plan is carried out."""
     report: Path | None = None
@@ -101,6 +103,7 @@ class Demo:
         baseline = await self.world.post("/mark", {"name": "baseline"})
         await self._connect(chosen.strategy)
         await self._save()
+        moves_planned_again = await self._look_again()
         await self._interrupt()
         await self._book()
         report = await self.world.get("/report")
@@ -112,6 +115,7 @@ class Demo:
             baseline=baseline,
             booked_usd=savings["total_savings_usd"],
             types_skipped=self.world.facts["types_skipped"],
+            moves_planned_again=moves_planned_again,
             seconds=self.progress.seconds,
         )
 
@@ -201,6 +205,11 @@ class Demo:
         if plan is None:
             raise DemoError("there is nothing to save in this cluster.")
         await self._carry_out(plan, kill=self.options.kill)
+
+    async def _look_again(self) -> int:
+        """Ask for a plan right after one was carried out, and give how many moves it has; none is approved."""
+        plan = await self._plan()
+        return 0 if plan is None else int(plan["moves"])
 
     async def _interrupt(self) -> None:
         """Take the spot node with most pods away, and let the product cope; then plan once more."""
@@ -426,6 +435,7 @@ async def run_demo(
         prices_file=options.prices,
         on_demand_file=options.on_demand,
         clock_factor=options.clock_factor,
+        market_moves=not options.still_market,
         seed=options.seed,
     )
     progress.say("Starting the sandbox: AWS and a Kubernetes cluster, simulated behind their own protocols.")

@@ -25,6 +25,7 @@ class WorldOptions:
     prices_file: Path | None
     on_demand_file: Path | None
     clock_factor: float
+    market_moves: bool
     seed: int
 
 
@@ -37,6 +38,7 @@ def _write_config(folder: Path, options: WorldOptions) -> Path:
         "prices_file": str(options.prices_file.absolute()) if options.prices_file else None,
         "on_demand_file": str(options.on_demand_file.absolute()) if options.on_demand_file else None,
         "clock_factor": options.clock_factor,
+        "market_moves": options.market_moves,
         "seed": options.seed,
     }
     file = folder / "config.json"

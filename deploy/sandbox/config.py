@@ -23,6 +23,8 @@ class SandboxConfig(BaseModel):
     on_demand_file: Path | None = None
     clock_factor: float = Field(default=30.0, gt=0, le=10_000)
     """Sandbox seconds per real second."""
+    market_moves: bool = True
+    """Whether prices change while the sandbox runs."""
     seed: int = 1
     aws_port: int = Field(default=0, ge=0, le=65_535)
     """0: any free port; so for the other two."""

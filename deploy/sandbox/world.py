@@ -110,6 +110,7 @@ async def running_world(config: SandboxConfig) -> AsyncIterator[World]:
                 prices_file=config.prices_file,
                 on_demand_file=config.on_demand_file,
                 clock_factor=config.clock_factor,
+                market_moves=config.market_moves,
                 seed=config.seed,
             )
         )

@@ -59,7 +59,13 @@ class AwsConfig:
     """None takes those of the sparecores-data wheel."""
     clock_factor: float = 30.0
     """World seconds per real second."""
+    market_moves: bool = True
+    """Whether prices change while the world runs."""
     seed: int = 0
+
+
+STANDSTILL = 1e-6
+"""World seconds per real second at which no price changes within a year."""
 
 
 class AwsWorld:
@@ -116,7 +122,7 @@ class AwsWorld:
             described=moto_host.described_types(),
             moto_offered=moto_host.moto_offered(config.region),
             started_at=wall_started,
-            clock_factor=config.clock_factor,
+            clock_factor=config.clock_factor if config.market_moves else STANDSTILL,
             seed=config.seed,
         )
         market = opening.market

@@ -26,6 +26,7 @@ def made(**changes: Any) -> Result:
         baseline={"usd_per_hour": 10.0, "nodes": 5},
         booked_usd="0.25",
         types_skipped=3,
+        moves_planned_again=0,
         seconds=12.34,
     )
 
