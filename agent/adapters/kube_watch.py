@@ -33,6 +33,7 @@ PATHS: Mapping[WatchedKind, str] = {
     WatchedKind.JOB: "/apis/batch/v1/jobs",
     WatchedKind.BUDGET: "/apis/policy/v1/poddisruptionbudgets",
     WatchedKind.STORAGE_CLASS: "/apis/storage.k8s.io/v1/storageclasses",
+    WatchedKind.CSI_NODE: "/apis/storage.k8s.io/v1/csinodes",
     WatchedKind.PERSISTENT_VOLUME: "/api/v1/persistentvolumes",
     WatchedKind.CLAIM: "/api/v1/persistentvolumeclaims",
     WatchedKind.POD: "/api/v1/pods",

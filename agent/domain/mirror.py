@@ -18,6 +18,7 @@ from shared.kernel.kubernetes import (
     parse_node,
     parse_pod,
     parse_volume,
+    parse_volume_limits,
     parse_workload,
     replica_set_owner,
     volumes,
@@ -52,6 +53,7 @@ class WatchedKind(StrEnum):
     JOB = "Job"
     BUDGET = "PodDisruptionBudget"
     STORAGE_CLASS = "StorageClass"
+    CSI_NODE = "CSINode"
     PERSISTENT_VOLUME = "PersistentVolume"
     CLAIM = "PersistentVolumeClaim"
     POD = "Pod"
@@ -106,6 +108,7 @@ class Mirror:
         self._replica_set_of_pod: dict[str, tuple[str, str]] = {}
         self._storage: dict[WatchedKind, dict[str, Json]] = {kind: {} for kind in STORAGE_KINDS}
         self._is_storage_dirty = False
+        self._volume_limits: dict[str, Mapping[str, int]] = {}
 
     def put(self, kind: WatchedKind, obj: Json) -> None:
         """Take an object that is new or changed.
@@ -166,7 +169,10 @@ class Mirror:
             case WatchedKind.REPLICA_SET:
                 self._take_replica_set(key, obj)
             case WatchedKind.NODE:
-                self._set(ObjectRef(ObjectKind.NODE, key), parse_node(obj))
+                limits = self._volume_limits.get(key, {})
+                self._set(ObjectRef(ObjectKind.NODE, key), replace(parse_node(obj), volume_limits=limits))
+            case WatchedKind.CSI_NODE:
+                self._limit(key, parse_volume_limits(obj))
             case WatchedKind.NAMESPACE:
                 self._set(ObjectRef(ObjectKind.NAMESPACE, key), parse_namespace(obj))
             case WatchedKind.BUDGET:
@@ -189,6 +195,8 @@ class Mirror:
                 self._set(_workload_ref(kind, key), None)
             case WatchedKind.NODE:
                 self._set(ObjectRef(ObjectKind.NODE, key), None)
+            case WatchedKind.CSI_NODE:
+                self._limit(key, {})
             case WatchedKind.NAMESPACE:
                 self._set(ObjectRef(ObjectKind.NAMESPACE, key), None)
             case WatchedKind.BUDGET:
@@ -206,6 +214,15 @@ class Mirror:
         else:
             self._current[ref] = value
         self._dirty.add(ref)
+
+    def _limit(self, node_name: str, limits: Mapping[str, int]) -> None:
+        self._volume_limits[node_name] = limits
+        if not limits:
+            del self._volume_limits[node_name]
+        ref = ObjectRef(ObjectKind.NODE, node_name)
+        node = self._current.get(ref)
+        if isinstance(node, Node) and node.volume_limits != limits:
+            self._set(ref, replace(node, volume_limits=limits))
 
     def _take_pod(self, key: str, obj: Json) -> None:
         pod = parse_pod(obj, replica_sets=self._replica_sets)
@@ -247,10 +264,10 @@ class Mirror:
         default = next((c for _, c in sorted(classes.items()) if volumes.is_default_class(c)), None)
         for key, claim in claims.items():
             name = volumes.claimed_class(claim)
-            storage_class = classes.get(name) if name else default
+            storage_class = default if name is None else classes.get(name)
             volume = by_name.get(volumes.claimed_volume(claim) or "")
             try:
-                value = parse_volume(claim, volume, storage_class)
+                value = parse_volume(claim, volume, storage_class, others=by_name.values())
             except KubernetesObjectError:  # the volume's or the class's fault: the claim itself was checked
                 value = parse_volume(claim)
             self._set(ObjectRef(ObjectKind.VOLUME, key), value)

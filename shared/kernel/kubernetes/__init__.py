@@ -3,7 +3,7 @@
 from shared.kernel.kubernetes.budgets import parse_budget
 from shared.kernel.kubernetes.errors import KubernetesObjectError
 from shared.kernel.kubernetes.lists import parse_objects
-from shared.kernel.kubernetes.nodes import parse_node
+from shared.kernel.kubernetes.nodes import parse_node, parse_volume_limits
 from shared.kernel.kubernetes.pods import parse_pod
 from shared.kernel.kubernetes.quantities import cpu_millicores, memory_bytes, parse_quantity
 from shared.kernel.kubernetes.volumes import parse_volume
@@ -26,6 +26,7 @@ __all__ = [
     "parse_pod",
     "parse_quantity",
     "parse_volume",
+    "parse_volume_limits",
     "parse_workload",
     "replica_set_owner",
 ]

@@ -98,13 +98,25 @@ def _container_requests(container: Fields, status: Fields) -> Mapping[str, int]:
     asked = _resource_list(container, "requests", "request")
     for name, amount in _resource_list(container, "limits", "limit").items():
         asked.setdefault(name, amount)  # as the API server defaults them
-    # A pod that is being resized in place holds the larger of what it has and what it wants.
+    # A pod that is being resized in place holds the larger of what it has and what it wants; what its node can
+    # never give it is not held against that node.
+    held: Amounts = {}
     for statuses in ("containerStatuses", "initContainerStatuses"):
-        for held in status.children(statuses):
-            if held.value.get("name") == container.value.get("name"):
-                _raise_to(asked, parse_amounts(held, "allocatedResources", "allocated resource"))
-                _raise_to(asked, parse_amounts(held.child("resources"), "requests", "request"))
+        for item in status.children(statuses):
+            if item.value.get("name") == container.value.get("name"):
+                _raise_to(held, parse_amounts(item, "allocatedResources", "allocated resource"))
+                _raise_to(held, parse_amounts(item.child("resources"), "requests", "request"))
+    if held and _is_resize_infeasible(status):
+        return held
+    _raise_to(asked, held)
     return asked
+
+
+def _is_resize_infeasible(status: Fields) -> bool:
+    return any(
+        item.text("type") == "PodResizePending" and item.text("reason") == "Infeasible"
+        for item in status.children("conditions")
+    )
 
 
 def _resource_list(container: Fields, name: str, what: str) -> Amounts:

@@ -26,4 +26,5 @@ def parse_budget(obj: Mapping[str, Any]) -> DisruptionBudget:
         current_healthy=status.integer("currentHealthy"),
         desired_healthy=status.integer("desiredHealthy"),
         expected_pods=status.integer("expectedPods"),
+        always_allows_unhealthy=spec.text("unhealthyPodEvictionPolicy") == "AlwaysAllow",
     )

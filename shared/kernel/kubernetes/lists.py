@@ -34,6 +34,7 @@ SHAPES: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("StatefulSet", "spec", frozenset({"serviceName", "podManagementPolicy"})),
     ("Deployment", "spec", frozenset({"strategy", "progressDeadlineSeconds"})),
     ("ReplicaSet", "status", frozenset({"fullyLabeledReplicas"})),
+    ("CSINode", "spec", frozenset({"drivers"})),
 )
 """A kind, and fields (any one of them) that only it has, in the order to look."""
 
@@ -54,7 +55,9 @@ def parse_objects(items: Iterable[Mapping[str, Any]]) -> ClusterObjects:
         for obj in found[kind]
         if kind != "ReplicaSet" or replica_set_owner(obj)[1] is None
     ]
-    nodes = {node.name: node for node in map(parse_node, found["Node"])}
+    csi_nodes = {str(obj["metadata"]["name"]): obj for obj in map(_checked, found["CSINode"])}
+    parsed = (parse_node(obj, csi_nodes.get(str(_checked(obj)["metadata"]["name"]))) for obj in found["Node"])
+    nodes = {node.name: node for node in parsed}
     pods = {pod.key: pod for pod in (parse_pod(obj, replica_sets=replica_sets) for obj in found["Pod"])}
     budgets = {budget.key: budget for budget in map(parse_budget, found["PodDisruptionBudget"])}
     namespaces = {namespace.name: namespace for namespace in map(parse_namespace, found["Namespace"])}
@@ -76,7 +79,9 @@ def _volumes(found: Mapping[str, list[Mapping[str, Any]]]) -> tuple[Volume, ...]
     for claim in found.get("PersistentVolumeClaim", ()):
         volume = by_name.get(volumes.claimed_volume(claim) or "")
         name = volumes.claimed_class(claim)
-        result = volumes.parse_volume(claim, volume, classes.get(name) if name else default)
+        result = volumes.parse_volume(
+            claim, volume, default if name is None else classes.get(name), others=by_name.values()
+        )
         parsed[result.key] = result
     return tuple(parsed[key] for key in sorted(parsed))
 

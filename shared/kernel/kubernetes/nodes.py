@@ -29,8 +29,8 @@ DEFAULT_MAX_PODS = 110
 """Of a kubelet that does not say."""
 
 
-def parse_node(obj: Mapping[str, Any]) -> Node:
-    """Give the node.
+def parse_node(obj: Mapping[str, Any], csi_node: Mapping[str, Any] | None = None) -> Node:
+    """Give the node; its CSINode says how many volumes each driver may attach to it.
 
     Raises:
         KubernetesObjectError: a field is not what the API would give.
@@ -66,7 +66,22 @@ def parse_node(obj: Mapping[str, Any]) -> Node:
         do_not_disrupt=annotations.get(DO_NOT_DISRUPT_ANNOTATION, "false") != "false"
         or annotations.get(SCALE_DOWN_DISABLED_ANNOTATION) == "true",
         attachable_volumes=volumes,
+        volume_limits={} if csi_node is None else parse_volume_limits(csi_node),
     )
+
+
+def parse_volume_limits(csi_node: Mapping[str, Any]) -> dict[str, int]:
+    """Give the limits of a CSINode by driver; a driver without one is left out.
+
+    Raises:
+        KubernetesObjectError: a field is not what the API would give.
+    """
+    fields, _, _ = named("csinode", csi_node, namespaced=False)
+    return {
+        driver.text("name"): driver.child("allocatable").integer("count")
+        for driver in fields.child("spec").children("drivers")
+        if driver.child("allocatable").has("count")
+    }
 
 
 def _taint(fields: Fields) -> Taint:

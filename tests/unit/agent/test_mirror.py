@@ -92,10 +92,24 @@ def test_a_claim_learns_its_zone_when_its_volume_comes_later() -> None:
     mirror.put(WatchedKind.PERSISTENT_VOLUME, zone)
     after = current(mirror, ObjectKind.VOLUME, "shop/data")
     assert isinstance(before, Volume)
-    assert before.node_affinity == ()
-    assert after.node_affinity[0].labels[0].values == ("us-east-1a",)
+    assert before.zone_labels == ()
+    assert after.zone_labels[0].values == ("us-east-1a",)
     mirror.remove(WatchedKind.CLAIM, "shop/data")
     assert current(mirror, ObjectKind.VOLUME, "shop/data") is None
+
+
+@pytest.mark.parametrize("first", ["node", "limits"])
+def test_a_node_learns_its_attach_limits_whichever_comes_first(first: str) -> None:
+    mirror = Mirror()
+    node: Json = {"metadata": {"name": "n1"}, "spec": {}, "status": {}}
+    drivers = [{"name": "ebs.csi.aws.com", "allocatable": {"count": 25}}, {"name": "efs.csi.aws.com"}]
+    limits: Json = {"metadata": {"name": "n1"}, "spec": {"drivers": drivers}}
+    arrivals = [(WatchedKind.NODE, node), (WatchedKind.CSI_NODE, limits)]
+    for kind, obj in arrivals if first == "node" else reversed(arrivals):
+        mirror.put(kind, obj)
+    assert current(mirror, ObjectKind.NODE, "n1").volume_limits == {"ebs.csi.aws.com": 25}
+    mirror.remove(WatchedKind.CSI_NODE, "n1")
+    assert current(mirror, ObjectKind.NODE, "n1").volume_limits == {}
 
 
 def test_what_does_not_concern_us_is_no_change() -> None:

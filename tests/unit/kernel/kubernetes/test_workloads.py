@@ -8,11 +8,10 @@ from shared.kernel.kubernetes import (
     KubernetesObjectError,
     parse_budget,
     parse_namespace,
-    parse_volume,
     parse_workload,
     replica_set_owner,
 )
-from shared.kernel.workload import LabelSelector, NodeSelectorTerm, Operator, Owner, Requirement
+from shared.kernel.workload import LabelSelector, Operator, Owner, Requirement
 from tests.unit.kernel.kubernetes.raw import Raw, raw_container, raw_pod
 
 
@@ -82,37 +81,8 @@ def test_a_budget() -> None:
     share = parse_budget(raw | {"spec": {"maxUnavailable": "10%", "selector": {}}})
     assert (share.max_unavailable, share.selector) == ("10%", LabelSelector())
     assert parse_budget(raw | {"spec": {}}).selector is None
-
-
-IN_ZONE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}
-CLAIM = {"metadata": {"name": "data", "namespace": "shop"}, "spec": {"volumeName": "pv"}, "status": {}}
-
-
-def test_a_bound_claim_demands_what_its_volume_does() -> None:
-    volume = parse_volume(
-        CLAIM, {"metadata": {"name": "pv"}, "spec": {"nodeAffinity": {"required": IN_ZONE}}}
-    )
-    assert volume.is_bound
-    assert volume.node_affinity == (NodeSelectorTerm((Requirement("zone", Operator.IN, ("a",)),)),)
-
-
-def test_a_volume_of_old_names_its_zones_in_a_label() -> None:
-    label = "topology.kubernetes.io/zone"
-    volume = parse_volume(CLAIM, {"metadata": {"name": "pv", "labels": {label: "a__b"}}, "spec": {}})
-    assert volume.node_affinity == (NodeSelectorTerm((Requirement(label, Operator.IN, ("a", "b")),)),)
-
-
-def test_an_unbound_claim_follows_its_storage_class() -> None:
-    rules = {
-        "metadata": {"name": "gp3"},
-        "provisioner": "ebs.csi.aws.com",
-        "volumeBindingMode": "WaitForFirstConsumer",
-        "allowedTopologies": [{"matchLabelExpressions": [{"key": "zone", "values": ["a"]}]}],
-    }
-    volume = parse_volume(CLAIM, None, rules)
-    assert not volume.is_bound
-    assert volume.wait_for_first_consumer
-    assert volume.node_affinity == (NodeSelectorTerm((Requirement("zone", Operator.IN, ("a",)),)),)
+    assert not budget.always_allows_unhealthy
+    assert parse_budget(raw | {"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}}).always_allows_unhealthy
 
 
 def test_a_namespace_carries_its_name_as_a_label() -> None:
