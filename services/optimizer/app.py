@@ -10,6 +10,7 @@ from services.optimizer.entrypoints import subscribers, ticker
 from services.optimizer.handlers import keep_cluster
 from services.optimizer.handlers.propose_plan import Limits
 from services.optimizer.settings import OptimizerSettings
+from shared.runtime.flag_board import FlagBoard
 from shared.runtime.leases import Lease
 from shared.runtime.service import Runtime
 
@@ -22,8 +23,10 @@ def wiring(settings: OptimizerSettings) -> Callable[[Runtime], Awaitable[None]]:
     async def wire(runtime: Runtime) -> None:
         unit_of_work = factory(runtime.database)
         clock, ids = runtime.clock, runtime.ids
+        flags = FlagBoard(runtime.bus, clock=clock)
         quotes = BusQuotes(
             runtime.bus,
+            flags=flags,
             clock=clock,
             ids=ids,
             timeout_seconds=settings.quote_timeout_seconds,
@@ -44,6 +47,7 @@ def wiring(settings: OptimizerSettings) -> Callable[[Runtime], Awaitable[None]]:
             runtime.bus, within=PostgresUnitOfWork, clock=clock, pending_settle=settings.pending_settle
         )
         subscribers.serve(runtime.bus, unit_of_work=unit_of_work, quotes=quotes)
+        runtime.loop("flags", flags.follow)
         runtime.every(
             "timer",
             settings.plan_period,

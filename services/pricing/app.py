@@ -12,10 +12,14 @@ from services.pricing.adapters.sqs_events import SqsNoticeQueue
 from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.pricing.entrypoints import subscribers, ticker
 from services.pricing.settings import PricingSettings
+from shared.runtime.flag_board import FlagBoard
 from shared.runtime.service import Runtime
 
 FIRST_TRY_PERIOD = timedelta(seconds=5)
 """How soon the very first reading is tried again: until it succeeds nobody can plan."""
+
+HISTORY_LEASE = timedelta(minutes=15)
+"""Longer than folding all months of a year of prices takes."""
 
 
 def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
@@ -38,6 +42,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             runtime.bus,
             within=PostgresUnitOfWork,
             unit_of_work=unit_of_work,
+            board=FlagBoard(runtime.bus, clock=runtime.clock),
             clock=runtime.clock,
             ids=runtime.ids,
             spot_fresh_for=settings.spot_fresh_for,
@@ -48,6 +53,13 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
         runtime.every("prices", settings.refresh_period, refreshers.refresh_prices, first=False)
         runtime.every("catalogue", settings.catalogue_period, refreshers.refresh_catalogues, first=False)
         runtime.every("ratings", settings.advisor_period, refreshers.refresh_ratings)
+
+        async def keep_history() -> None:
+            async with runtime.leases.held("price_history", lifetime=HISTORY_LEASE) as lease:
+                if lease is not None:
+                    await refreshers.keep_history()
+
+        runtime.every("price_history", settings.history_period, keep_history)
         if settings.notice_queue_url is not None:
             queue = SqsNoticeQueue(
                 session, url=settings.notice_queue_url, region=settings.notice_queue_region

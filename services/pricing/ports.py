@@ -13,6 +13,7 @@ from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.placement import PlacementScore
 from services.pricing.domain.refusals import RefusedRow
 from shared.contracts.base import Message
+from shared.contracts.v1.pricing import LiveFlag
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import PoolKey
@@ -103,7 +104,10 @@ class OfferingRepository(Protocol):
         ...
 
     async def add_points(self, points: Sequence[PricePoint]) -> int:
-        """Keep history points not yet known; return how many were new."""
+        """Keep the points that change a price and are not yet known; return how many were new.
+
+        A point that says what the one before it said is no change.
+        """
         ...
 
     async def put_in_force(self, points: Sequence[PricePoint]) -> None:
@@ -131,6 +135,10 @@ class OfferingRepository(Protocol):
 
     async def instance_types(self, region: str) -> Sequence[InstanceType]:
         """Return the facts of every type that the region offers."""
+        ...
+
+    async def type_names(self, region: str) -> frozenset[str]:
+        """Return the names of every type that the region offers."""
         ...
 
     async def offerings(self, region: str) -> Sequence[StoredOffering]:
@@ -247,6 +255,18 @@ class SourceRepository(Protocol):
         self, region: str, *, since: datetime
     ) -> Mapping[tuple[str, str], PlacementScore]:
         """Return the scores given since then, by family and zone id."""
+        ...
+
+
+class FlagWriter(Protocol):
+    """The board on which everybody sees flags at once."""
+
+    async def put(self, flag: LiveFlag) -> None:
+        """Write a flag, unless a younger one is there already.
+
+        Raises:
+            UnavailableError: the board is away.
+        """
         ...
 
 

@@ -23,10 +23,16 @@ from nats.js.api import (
 from nats.js.errors import BucketNotFoundError, NotFoundError
 
 from shared.contracts.subjects import SUBJECTS, Subject
+from shared.kernel.pool_flags import FLAG_LIFETIME
 
 DLQ_STREAM = "DLQ"
 SAFE_MODE_BUCKET = "SAFE_MODE"
 PAYLOAD_BUCKET = "PAYLOADS"
+FLAG_BUCKET = "POOL_FLAGS"
+PRICE_TABLE_BUCKET = "PRICE_TABLES"
+
+BUCKET_READERS = {FLAG_BUCKET: ("optimizer",), PRICE_TABLE_BUCKET: ("reporting",)}
+"""Who reads what pricing keeps there; pricing alone writes."""
 
 ACK_WAIT_SECONDS = 60
 """Longer than any handler works without saying that it is still at it."""
@@ -40,6 +46,7 @@ STREAM_BYTES = 1024**3
 DEDUPLICATION_SECONDS = 120
 DLQ_SECONDS = 30 * 86400
 PAYLOAD_SECONDS = 7 * 86400
+FLAG_SECONDS = FLAG_LIFETIME.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +132,26 @@ async def ensure(js: JetStreamContext, *, replicas: int = 1) -> list[str]:
                 ),
             )
             made.append(f"consumer {consumer.durable}")
-    try:
-        await js.key_value(SAFE_MODE_BUCKET)
-    except BucketNotFoundError:
-        await js.create_key_value(KeyValueConfig(bucket=SAFE_MODE_BUCKET, history=16, replicas=replicas))
-        made.append(f"bucket {SAFE_MODE_BUCKET}")
-    try:
-        await js.object_store(PAYLOAD_BUCKET)
-    except (BucketNotFoundError, NotFoundError):
-        await js.create_object_store(
-            PAYLOAD_BUCKET, config=ObjectStoreConfig(ttl=PAYLOAD_SECONDS, replicas=replicas)
-        )
-        made.append(f"bucket {PAYLOAD_BUCKET}")
+    for key_value in (
+        KeyValueConfig(bucket=SAFE_MODE_BUCKET, history=16, replicas=replicas),
+        KeyValueConfig(bucket=FLAG_BUCKET, history=1, ttl=FLAG_SECONDS, replicas=replicas),
+    ):
+        try:
+            await js.key_value(key_value.bucket)
+        except BucketNotFoundError:
+            await js.create_key_value(key_value)
+            made.append(f"bucket {key_value.bucket}")
+    for bucket, seconds in ((PAYLOAD_BUCKET, PAYLOAD_SECONDS), (PRICE_TABLE_BUCKET, None)):
+        try:
+            await js.object_store(bucket)
+        except (BucketNotFoundError, NotFoundError):
+            await js.create_object_store(bucket, config=ObjectStoreConfig(ttl=seconds, replicas=replicas))
+            made.append(f"bucket {bucket}")
     return made
 
 
 async def missing(js: JetStreamContext, *, service: str) -> list[str]:
-    """Name the consumers of a service that do not exist."""
+    """Name the consumers and buckets of a service that do not exist."""
     wanted = [c for c in consumers() if c.durable.partition("-")[0] == service]
     absent: list[str] = []
     for consumer in wanted:
@@ -149,6 +159,12 @@ async def missing(js: JetStreamContext, *, service: str) -> list[str]:
             await js.consumer_info(consumer.stream, consumer.durable)
         except NotFoundError:
             absent.append(consumer.durable)
+    for bucket, kind in ((FLAG_BUCKET, "KV"), (PRICE_TABLE_BUCKET, "OBJ")):
+        if service in ("pricing", *BUCKET_READERS[bucket]):
+            try:
+                await js.stream_info(f"{kind}_{bucket}")
+            except NotFoundError:
+                absent.append(f"bucket {bucket}")
     return absent
 
 
@@ -180,6 +196,7 @@ def service_permissions(service: str) -> Permissions:
         f"$JS.ACK.OBJ_{PAYLOAD_BUCKET}.>",
         f"$JS.FC.OBJ_{PAYLOAD_BUCKET}.>",
     }
+    publish |= _bucket_permissions(service)
     subscribe = {"_INBOX.>"}
     for subject in SUBJECTS:
         sends = subject.owner == service if subject.stream and ".evt." in subject.pattern else False
@@ -206,6 +223,31 @@ def service_permissions(service: str) -> Permissions:
         publish.add(f"$KV.{SAFE_MODE_BUCKET}.>")
     # Agents' inboxes and the server's own, where the auth callout is answered, have names no pattern covers.
     return Permissions(sorted(publish), sorted(subscribe), may_respond=service == "gateway")
+
+
+def _bucket_permissions(service: str) -> set[str]:
+    """Give what reading, and for pricing writing, the buckets of flags and price tables takes."""
+    allowed: set[str] = set()
+    for stream, bucket in (
+        (f"KV_{FLAG_BUCKET}", FLAG_BUCKET),
+        (f"OBJ_{PRICE_TABLE_BUCKET}", PRICE_TABLE_BUCKET),
+    ):
+        if service in ("pricing", *BUCKET_READERS[bucket]):
+            allowed |= {
+                f"$JS.API.STREAM.INFO.{stream}",
+                f"$JS.API.STREAM.MSG.GET.{stream}",
+                f"$JS.API.DIRECT.GET.{stream}.>",
+                f"$JS.API.CONSUMER.*.{stream}",
+                f"$JS.API.CONSUMER.*.{stream}.>",
+                f"$JS.FC.{stream}.>",
+            }
+    if service == "pricing":
+        allowed |= {
+            f"$KV.{FLAG_BUCKET}.>",
+            f"$O.{PRICE_TABLE_BUCKET}.>",
+            f"$JS.API.STREAM.PURGE.OBJ_{PRICE_TABLE_BUCKET}",  # the chunks of the table before
+        }
+    return allowed
 
 
 RESYNC_ASKERS = frozenset({"optimizer", "executor", "reporting"})

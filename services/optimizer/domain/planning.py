@@ -19,6 +19,7 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from services.optimizer.domain.selection import avoided_notes
 from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand, spot_judge
 from services.optimizer.domain.study import Study
 from shared.kernel.workload import ClusterObjects, PodPhase
@@ -129,7 +130,7 @@ def study(
         expected_interruptions_per_day_before=accounting.interruptions_per_day(today.nodes),
         expected_interruptions_per_day_after=accounting.interruptions_per_day(after),
         baseline=baseline.baseline_rates(before_usd, running),
-        notes=(*start.notes, *_selector_wins(stubborn, rules)),
+        notes=(*start.notes, *_selector_wins(stubborn, rules), *avoided_notes(market, rules, template)),
         skip_reason=outcome.skip_reason,
         price_age_seconds=accounting.oldest_price_seconds((*today.nodes, *after)),
         conflicts=(*settled.conflicts, *_conflicts(start, outcome.after, market, judge, rules)),

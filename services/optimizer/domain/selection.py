@@ -1,6 +1,7 @@
 """Which offers the rules allow, and why not the others."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from services.optimizer.domain.offers import Market, Offer, valid
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
@@ -9,6 +10,8 @@ from shared.kernel.capacity import InstanceType
 GIB = 1024**3
 OLDEST_GENERATION = 5
 """Counts as current whatever EC2 says: the first generation that is Nitro throughout."""
+
+MOST_FLAG_NOTES = 10
 
 
 def refusal(
@@ -100,3 +103,21 @@ def refusals(offers: Iterable[Offer], market: Market, rules: PlanRules, template
         if why is not None:
             counts[why] = counts.get(why, 0) + 1
     return counts
+
+
+def avoided_notes(market: Market, rules: PlanRules, template: Template) -> tuple[str, ...]:
+    """Tell of each pool that only its flag keeps from being bought from, up to a number that can be read."""
+    notes = [
+        f"Pool {offer.pool} is flagged since {offer.flagged_since:%H:%M} UTC: nothing new is launched there."
+        for offer in sorted(market.prices().values(), key=lambda o: o.pool)
+        if offer.flagged_since is not None
+        and refusal(
+            replace(offer, flagged_since=None),
+            market.instance_types.get(offer.pool.instance_type),
+            rules,
+            template,
+        )
+        is None
+    ]
+    shown = notes[:MOST_FLAG_NOTES]
+    return (*shown, f"{len(notes) - len(shown)} more pools are flagged.") if notes != shown else tuple(shown)

@@ -1,6 +1,5 @@
 """Between the contracts' words and the domain's: quotes become offers, a policy becomes rules, a draft a plan."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -46,13 +45,10 @@ MICRO_CENT = Decimal("0.00000001")
 """Baseline rates are multiplied by thousands of hours: they keep more digits."""
 
 
-def market_from(answer: OfferingQuotes, *, now: datetime, flags: Iterable[PoolFlag] = ()) -> Market:
-    """Give the market as pricing quoted it and as `flags`, which came since, leave it.
-
-    A stale quote carries its margin already.
-    """
-    quoted = (PoolFlag(f.pool, f.reason.value, f.raised_at, f.expires_at) for f in answer.flags)
-    flagged = PoolFlags((*quoted, *flags), now=now)
+def market_from(answer: OfferingQuotes, *, now: datetime) -> Market:
+    """Give the market as its flags leave it; a stale quote carries its margin already."""
+    flags = (PoolFlag(f.pool, f.reason.value, f.raised_at, f.expires_at) for f in answer.flags)
+    flagged = PoolFlags(flags, now=now)
     offers: list[Offer] = []
     for quote in answer.quotes:
         raised = flagged.of(quote.pool)
