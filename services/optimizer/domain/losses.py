@@ -71,7 +71,14 @@ def losable(
     return found
 
 
-def pool_limit(*, replicas: int, share_ratio: float, can_lose: int | None) -> int:
-    """Give how many replicas one spot pool may hold; `can_lose` is None where no budget covers the workload."""
-    share = share_of(share_ratio, replicas)
+def pool_limit(*, replicas: int, share_ratio: float, can_lose: int | None, least_share: int = 0) -> int:
+    """Give how many replicas one spot pool may hold.
+
+    Args:
+        replicas: of the workload.
+        share_ratio: the policy's.
+        can_lose: what disruption budgets let go at once; None where none covers the workload.
+        least_share: what the share comes to at least, where it is rounded down to less.
+    """
+    share = max(share_of(share_ratio, replicas), least_share)
     return max(share if can_lose is None else min(share, can_lose), 0)

@@ -136,11 +136,12 @@ class SpotJudge:
         return _no(Source.POLICY, why)
 
     def _limit(self, pod: Pod, owner: Owner) -> int:
-        replicas, can_lose = self.count(pod), self.can_lose.get((pod.namespace, owner))
-        share = losses.share_of(self.rules.max_pool_share_ratio, replicas)
-        if owner.kind == "Job" or self._stated(pod) is not None:
-            share = max(share, 1)
-        return max(share if can_lose is None else min(share, can_lose), 0)
+        return losses.pool_limit(
+            replicas=self.count(pod),
+            share_ratio=self.rules.max_pool_share_ratio,
+            can_lose=self.can_lose.get((pod.namespace, owner)),
+            least_share=1 if owner.kind == "Job" or self._stated(pod) is not None else 0,
+        )
 
     def _stated(self, pod: Pod) -> Verdict | None:
         if pod.spot_wish.allowed:
