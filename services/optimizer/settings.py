@@ -16,11 +16,12 @@ class OptimizerSettings(ServiceSettings):
     plan_period: timedelta = timedelta(minutes=10)
     """How often each cluster is planned without being asked."""
 
-    look_period: timedelta = timedelta(seconds=0.5)
+    look_period: timedelta = timedelta(seconds=0.2)
     """How often the planner looks for planning that is due."""
 
     pending_settle: timedelta = timedelta(seconds=10)
-    """How long a pod must have been pending before nodes are launched for it: most are bound sooner."""
+    """How long a pod must have been pending before nodes are launched for it, while kube-scheduler has not said
+    that it fits nowhere, or a plan is being carried out: most are bound sooner."""
 
     pending_patience: timedelta = timedelta(minutes=2)
     """How long a plan for pending pods may wait to be carried out before another is made; it expires then."""

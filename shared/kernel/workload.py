@@ -190,6 +190,8 @@ class Pod:
     """karpenter.sh/do-not-disrupt, or cluster-autoscaler's safe-to-evict: "false"."""
     termination_grace_seconds: int = 30
     scheduling_gated: bool = False
+    is_unschedulable: bool = False
+    """kube-scheduler has tried it and found no node: its condition PodScheduled says so."""
     has_resource_claims: bool = False
     """spec.resourceClaims (DRA): devices that only the scheduler can allocate."""
     os: str | None = None

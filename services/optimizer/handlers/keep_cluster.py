@@ -16,6 +16,8 @@ from shared.kernel.workload import PodPhase
 log = structlog.get_logger(__name__)
 
 WATCHER = "pending pods"
+UNSCHEDULABLE_SETTLE = timedelta(milliseconds=100)
+"""Replicas are made one after the other: those of one Deployment are planned together."""
 
 
 async def keep_registration(message: ClusterRegistered, *, uow: UnitOfWork) -> None:
@@ -43,11 +45,15 @@ async def keep_chunk(
 async def keep_delta(message: ClusterChanged, *, uow: UnitOfWork, clock: Clock, settle: timedelta) -> None:
     """Apply a change; the ones that came early wait for those between."""
     applied = await uow.clusters.apply(message)
-    waits = any(p.phase is PodPhase.PENDING and p.node_name is None for p in message.upserts.pods)
+    waiting = [p for p in message.upserts.pods if p.phase is PodPhase.PENDING and p.node_name is None]
+    waits = bool(waiting)
     if applied.took_others and not waits:
         waits = await uow.clusters.has_pending_pods(message.scope)
     if applied.is_applied and waits:
-        await _want_for_pending(message.scope, uow=uow, clock=clock, settle=settle)
+        # While a plan is carried out, what was drained often finds its node a moment later.
+        is_sure = any(p.is_unschedulable for p in waiting) and not await uow.plans.running(message.scope)
+        pause = UNSCHEDULABLE_SETTLE if is_sure else settle
+        await _want_for_pending(message.scope, uow=uow, clock=clock, settle=pause)
 
 
 async def keep_heartbeat(message: HeartbeatSent, *, uow: UnitOfWork) -> None:

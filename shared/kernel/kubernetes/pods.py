@@ -92,6 +92,11 @@ def pod_from(fields: Fields, *, namespace: str, name: str, owner: Owner | None) 
         or annotations.get(SAFE_TO_EVICT_ANNOTATION) == "false",
         termination_grace_seconds=spec.integer("terminationGracePeriodSeconds", 30),
         scheduling_gated=any(True for _ in spec.children("schedulingGates")),
+        is_unschedulable=any(
+            (item.text("type"), item.text("status"), item.text("reason"))
+            == ("PodScheduled", "False", "Unschedulable")
+            for item in status.children("conditions")
+        ),
         has_resource_claims=any(True for _ in spec.children("resourceClaims")),
         os=spec.child("os").maybe_text("name"),
         restart_count=sum(item.integer("restartCount") for item in status.children("containerStatuses")),

@@ -300,3 +300,17 @@ def test_what_is_wrong_is_said_in_one_sentence(raw: Raw, sentence: str) -> None:
     with pytest.raises(KubernetesObjectError) as caught:
         parse_pod(raw)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}, True),
+        ({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}, False),
+        ({"type": "PodScheduled", "status": "True"}, False),
+        ({"type": "Ready", "status": "False", "reason": "Unschedulable"}, False),
+    ],
+)
+def test_a_pod_says_that_kube_scheduler_found_no_node(condition: dict[str, str], *, expected: bool) -> None:
+    pod = parse_pod(raw_pod(status={"phase": "Pending", "conditions": [condition]}))
+    assert pod.is_unschedulable is expected

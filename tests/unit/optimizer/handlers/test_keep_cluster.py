@@ -68,6 +68,25 @@ async def test_a_pod_in_a_delta_that_came_early_is_noticed_too(
     assert await hear(store, applied=Applied(is_applied=True, took_others=True)) is waits
 
 
+@pytest.mark.parametrize(("executions", "pause"), [(0, keep_cluster.UNSCHEDULABLE_SETTLE), (1, SETTLE)])
+async def test_a_pod_that_kube_scheduler_gave_up_on_is_planned_for_at_once_unless_nodes_are_drained(
+    store: InMemoryOptimizer, executions: int, pause: timedelta
+) -> None:
+    clock = FakeClock()
+    store.clusters.next_applied = APPLIED
+    upserts = ClusterObjects(pods=(replace(PENDING, is_unschedulable=True),))
+    ids = CountedIds()
+    delta = ClusterChanged.make(scope="c1", clock=clock, ids=ids, epoch=1, sequence=1, upserts=upserts)
+    async with store.unit_of_work() as uow:
+        for _ in range(executions):
+            await uow.plans.execution_started(
+                "c1", ids.new(), plan_id=ids.new(), trigger=PlanTrigger.TIMER, at=EPOCH
+            )
+        await keep_cluster.keep_delta(delta, uow=uow, clock=clock, settle=SETTLE)
+    ((_, due_at),) = store.plans.wishes.values()
+    assert due_at == EPOCH + pause
+
+
 async def test_usage_is_summed_by_workload_and_strangers_are_left_out(store: InMemoryOptimizer) -> None:
     bare = make_pod("bare", owner=None, node="n1")
     objects = ClusterObjects(nodes=(make_node("n1"),), pods=(BOUND, bare))
