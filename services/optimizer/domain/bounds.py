@@ -10,7 +10,7 @@ import numpy as np
 from services.optimizer.domain.fleet_state import FleetState
 from services.optimizer.domain.offers import usd
 from services.optimizer.domain.packing.classes import columns_for
-from services.optimizer.domain.packing.fill import resource_prices
+from services.optimizer.domain.packing.resource_prices import resource_prices
 from services.optimizer.domain.packing.shelf import Shelf, room_of
 
 SAFETY = 1 - 1e-9

@@ -28,7 +28,12 @@ def exact_key(pod: Pod) -> Hashable:
     return (_key(pod, pod.labels), pod.is_terminating)
 
 
-def _key(pod: Pod, labels: Mapping[str, str]) -> Hashable:
+def unlabelled_key(pod: Pod) -> Hashable:
+    """Give what the scheduler looks at of a pod that no rule between pods is about: no namespace, no labels."""
+    return _key(pod, {})[1:]
+
+
+def _key(pod: Pod, labels: Mapping[str, str]) -> tuple[Hashable, ...]:
     asked = pod.requests
     return (
         pod.namespace,

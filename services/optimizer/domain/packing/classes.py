@@ -4,7 +4,7 @@ Everything numeric happens on arrays: a row a class, a column a resource. Amount
 (millicores, bytes, devices, pods), so that whether something fits is never a matter of rounding.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,15 @@ Floats = NDArray[np.float64]
 
 CPU, MEMORY, STORAGE, PODS = range(4)
 UNLIMITED = np.iinfo(np.int64).max // 4
-NO_CLASS: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLimit:
+    """Pods that are together on a node in no more than a number: by a host port, by keeping apart, by spreading."""
+
+    key: Hashable
+    """Equal for pods that share the limit, of whatever class."""
+    at_most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,10 @@ class PodClass:
     """How many of it one spot pool may hold."""
     workload: str | None = None
     """Names the controller whose replicas share a limit per spot pool."""
+    node_limits: tuple[NodeLimit, ...] = ()
+    """What `per_node` follows from, shared with other classes."""
+    is_free: bool = False
+    """Whether no rule between pods is about it: then nothing but requests, labels and taints matter."""
 
     @property
     def sample(self) -> Pod:

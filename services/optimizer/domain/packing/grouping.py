@@ -1,20 +1,20 @@
 """Which pods are alike, and where each kind may go."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass
+from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, NodeLimit, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand
 from shared.kernel.resources import Resources
-from shared.kernel.scheduling import selectors, volumes
-from shared.kernel.scheduling.shapes import shape_key
+from shared.kernel.scheduling import affinity, selectors, volumes
+from shared.kernel.scheduling.shapes import shape_key, unlabelled_key
 from shared.kernel.scheduling.static import static_reasons
-from shared.kernel.workload import LabelSelector, Node, Pod, Volume
+from shared.kernel.workload import LabelSelector, Node, Operator, Pod, Volume
 
 ZONE_KEYS = frozenset({"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"})
 HOST_KEY = "kubernetes.io/hostname"
@@ -33,45 +33,57 @@ class Grouper:
     def classes(self, pods: Iterable[Pod]) -> list[PodClass]:
         """Group pods that may take each other's place; larger kinds are not ordered first here."""
         groups: dict[Hashable, list[Pod]] = {}
+        hits: dict[Hashable, tuple[int, ...]] = {}
         for pod in sorted(pods, key=lambda p: p.key):
             may_use_spot = self.judge.refusal(pod) is None
             replicas = self.judge.count(pod)
             owner = (pod.namespace, pod.owner) if may_use_spot and replicas > 1 else None
-            groups.setdefault((self._likeness(pod), owner, may_use_spot), []).append(pod)
-        return [c for group in groups.values() for c in self._split(group)]
+            groups.setdefault((self._likeness(pod, hits), owner, may_use_spot), []).append(pod)
+        return [self._class_of(group) for group in groups.values()]
 
-    def _likeness(self, pod: Pod) -> Hashable:
-        if pod.pod_affinity or pod.pod_anti_affinity or pod.topology_spread or pod.claims:
+    def _likeness(self, pod: Pod, hits: dict[Hashable, tuple[int, ...]]) -> Hashable:
+        if has_own_rules(pod):
             return shape_key(pod)
-        hit = tuple(i for i, s in enumerate(self.meant) if selectors.selects(s, pod.labels))
-        return (shape_key(replace(pod, namespace="", labels={})), hit, pod.namespace if hit else "")
+        hit = self._hit(pod, hits)
+        return (unlabelled_key(pod), hit, pod.namespace if hit else "")
 
-    def _split(self, pods: list[Pod]) -> list[PodClass]:
+    def _hit(self, pod: Pod, known: dict[Hashable, tuple[int, ...]]) -> tuple[int, ...]:
+        if not self.meant:
+            return ()
+        labels = frozenset(pod.labels.items())
+        hit = known.get(labels)
+        if hit is None:
+            hit = tuple(i for i, s in enumerate(self.meant) if selectors.selects(s, pod.labels))
+            known[labels] = hit
+        return hit
+
+    def _class_of(self, pods: list[Pod]) -> PodClass:
         sample = pods[0]
         may_use_spot = self.judge.refusal(sample) is None
-        replicas = self.judge.count(sample)
         limit, workload = UNLIMITED, None
-        if may_use_spot and replicas > 1 and sample.owner is not None:
-            limit = -int(-(replicas * self.rules.max_pool_share_ratio) // 1)
-            workload = f"{sample.namespace}/{sample.owner.kind}/{sample.owner.name}"
-        per_node = _per_node(sample)
-        needs_spot = self.rules.strategy is Strategy.SPOT and not asks_for_on_demand(sample)
-        zones = self._zones(sample) if spreads_over_zones(sample) else [None]
-        shares = [pods[i :: len(zones)] for i in range(len(zones))]
-        return [
-            PodClass(tuple(share), may_use_spot, needs_spot, zone, per_node, limit, workload)
-            for zone, share in zip(zones, shares, strict=True)
-            if share
-        ]
+        most = self.judge.pool_limit(sample)
+        if may_use_spot and most is not None and sample.owner is not None:
+            limit = most
+            workload = workload_name(sample)
+        limits = node_limits(sample)
+        is_meant = any(selectors.selects(s, sample.labels) for s in self.meant)
+        return PodClass(
+            tuple(pods),
+            may_use_spot,
+            needs_spot=self.rules.strategy is Strategy.SPOT and not asks_for_on_demand(sample),
+            per_node=min((x.at_most for x in limits), default=UNLIMITED),
+            per_spot_pool=limit,
+            workload=workload,
+            node_limits=limits,
+            is_free=not is_meant and not has_own_rules(sample),
+        )
 
-    def _zones(self, pod: Pod) -> list[str | None]:
-        usable: list[str | None] = []
-        for zone in self.template.zones:
-            labels = {**self.template.labels, "topology.kubernetes.io/zone": zone.name}
-            wanted = pod.node_selector.get("topology.kubernetes.io/zone", zone.name)
-            if wanted == labels["topology.kubernetes.io/zone"]:
-                usable.append(zone.zone_id)
-        return sorted(usable, key=str) or [None]
+
+def has_own_rules(pod: Pod) -> bool:
+    """Whether a pod looks at what else runs where: at other pods, ports or volumes."""
+    return bool(
+        pod.pod_affinity or pod.pod_anti_affinity or pod.topology_spread or pod.claims or pod.host_ports
+    )
 
 
 def selectors_meant(pods: Iterable[Pod]) -> tuple[LabelSelector, ...]:
@@ -95,22 +107,27 @@ def spreads_over_zones(pod: Pod) -> bool:
     return hard or apart
 
 
-def _per_node(pod: Pod) -> int:
-    if pod.host_ports:
-        return 1
+def per_node_limit(pod: Pod) -> int:
+    """Give how many pods of its kind one node may hold."""
+    return min((x.at_most for x in node_limits(pod)), default=UNLIMITED)
+
+
+def node_limits(pod: Pod) -> tuple[NodeLimit, ...]:
+    """Give what limits the number of such pods on a node; a pod that a rule of its own does not mean is free of it."""
+    found = [NodeLimit(("port", p.port, p.protocol), 1) for p in pod.host_ports]
     for term in pod.pod_anti_affinity:
         if term.weight is None and term.topology_key == HOST_KEY:
             own = not term.namespaces or pod.namespace in term.namespaces
             if own and selectors.selects(term.selector, pod.labels):
-                return 1
-    skews = [
-        s.max_skew
+                found.append(NodeLimit(("apart", term.namespaces or pod.namespace, term.selector), 1))
+    found += [
+        NodeLimit(("spread", pod.namespace, meant, s.max_skew), s.max_skew)
         for s in pod.topology_spread
-        if s.topology_key == HOST_KEY
-        and s.when_unsatisfiable == "DoNotSchedule"
-        and selectors.selects(s.selector, pod.labels)
+        if s.topology_key == HOST_KEY and s.when_unsatisfiable == "DoNotSchedule"
+        for meant in [affinity.narrowed(s.selector, pod, s.match_label_keys, Operator.IN)]
+        if selectors.selects(meant, pod.labels)
     ]
-    return min(skews, default=UNLIMITED)
+    return tuple(dict.fromkeys(found))
 
 
 def allowed_rows(
@@ -151,6 +168,12 @@ def _permits(pod: Pod, claims: Mapping[str, Volume] | None, node: Node) -> bool:
         return False
     # Where no claim is known at all, claims are no constraint: the view holds it alike.
     return claims is None or not volumes.reasons(volumes.claim_keys(pod), node, claims)
+
+
+def workload_name(pod: Pod) -> str:
+    """Name a pod's controller; only asked of pods that have one."""
+    assert pod.owner is not None
+    return f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}"
 
 
 def workload_index(classes: Sequence[PodClass]) -> tuple[Ints, list[str]]:

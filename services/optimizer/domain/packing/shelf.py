@@ -9,7 +9,7 @@ from services.optimizer.domain import selection
 from services.optimizer.domain.allocatable import candidate_node
 from services.optimizer.domain.offers import MICRO, Market, Offer
 from services.optimizer.domain.packing.classes import Bools, Columns, Ints
-from services.optimizer.domain.packing.fill import Supply
+from services.optimizer.domain.packing.demand import Supply
 from services.optimizer.domain.rules import PlanRules, Template
 from shared.kernel.scheduling import daemon_pods_for
 from shared.kernel.workload import Node, Pod, Workload

@@ -1,0 +1,120 @@
+"""Fill the free room of nodes that are there: those that stay, and new ones that have some left."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass, rows
+from services.optimizer.domain.packing.grouping import HOST_KEY, ZONE_KEYS, needs_devices
+from services.optimizer.domain.packing.scene import Scene
+from shared.kernel.pools import CapacityType
+from shared.kernel.scheduling.static import static_reasons
+from shared.kernel.workload import Node, Pod
+
+
+class Filler:
+    """Places pods of one class after the other, each on the first of some nodes that takes it."""
+
+    def __init__(self, scene: Scene, nodes: Sequence[Node]) -> None:
+        self._scene = scene
+        self._nodes = nodes
+        self._names = [n.name for n in nodes]
+        self._free = scene.free(self._names)
+        self._is_spot = np.array([n.capacity_type is CapacityType.SPOT for n in nodes], dtype=np.bool_)
+        self._has_devices = np.array([bool(n.allocatable.extended) for n in nodes], dtype=np.bool_)
+        self._zones = [n.zone for n in nodes]
+
+    def place(self, kind: PodClass, pods: Sequence[Pod], put: Callable[[Pod, str], None]) -> list[Pod]:
+        """Place as many of the pods, all of the class, as find room; give the others."""
+        if not pods or not self._nodes:
+            return list(pods)
+        request = rows(self._scene.columns, [kind])[0]
+        fits = np.where(self._open_to(kind), _fits(self._free, request), 0)
+        if kind.is_free:
+            return self._place_alike(kind, pods, request, fits, put)
+        return self._place_singly(kind, pods, request, fits, put)
+
+    def _open_to(self, kind: PodClass) -> Bools:
+        is_open = ~self._is_spot if not kind.may_use_spot else np.ones(len(self._nodes), dtype=np.bool_)
+        if not needs_devices(kind.sample.requests):
+            is_open = is_open & ~self._has_devices
+        return is_open
+
+    def _place_alike(
+        self, kind: PodClass, pods: Sequence[Pod], request: Ints, fits: Ints, put: Callable[[Pod, str], None]
+    ) -> list[Pod]:
+        at = 0
+        for i in np.flatnonzero(fits).tolist():
+            if at == len(pods):
+                break
+            if not self._scene.view.fits(kind.sample, self._names[i]):
+                continue
+            taken = min(int(fits[i]), len(pods) - at)
+            for pod in pods[at : at + taken]:
+                put(pod, self._names[i])
+            self._free[i] -= taken * request
+            at += taken
+        return list(pods[at:])
+
+    def _place_singly(
+        self, kind: PodClass, pods: Sequence[Pod], request: Ints, fits: Ints, put: Callable[[Pod, str], None]
+    ) -> list[Pod]:
+        view = self._scene.view
+        usable = [i for i in np.flatnonzero(fits).tolist() if not static_reasons(kind.sample, self._nodes[i])]
+        per_node = min(kind.per_node, UNLIMITED)
+        here: dict[int, int] = {}
+        by_zone_only = looks_at_zones_only(kind.sample)
+        waiting: list[Pod] = []
+        is_stuck = False
+        for pod in pods:
+            if is_stuck:
+                waiting.append(pod)
+                continue
+            refused: set[str | None] = set()
+            for i in usable:
+                if here.get(i, 0) >= per_node or (by_zone_only and self._zones[i] in refused):
+                    continue
+                if (request <= self._free[i]).all() and view.fits(pod, self._names[i]):
+                    put(pod, self._names[i])
+                    self._free[i] -= request
+                    here[i] = here.get(i, 0) + 1
+                    break
+                if (request <= self._free[i]).all():
+                    refused.add(self._zones[i])
+            else:
+                # Pods of a class are alike: where one finds nothing the next will not, either.
+                waiting.append(pod)
+                is_stuck = True
+        return waiting
+
+
+def looks_at_zones_only(pod: Pod) -> bool:
+    """Whether all that a pod wants of others is about zones: then one node of a zone answers for all."""
+    keys = {s.topology_key for s in pod.topology_spread if s.when_unsatisfiable == "DoNotSchedule"}
+    keys |= {t.topology_key for t in (*pod.pod_affinity, *pod.pod_anti_affinity) if t.weight is None}
+    return bool(keys) and keys <= ZONE_KEYS and not (pod.claims or pod.host_ports)
+
+
+def looks_at_hosts(pod: Pod) -> bool:
+    """Whether a required rule of the pod is about single nodes."""
+    keys = {s.topology_key for s in pod.topology_spread if s.when_unsatisfiable == "DoNotSchedule"}
+    keys |= {t.topology_key for t in (*pod.pod_affinity, *pod.pod_anti_affinity) if t.weight is None}
+    return HOST_KEY in keys
+
+
+def _fits(free: Ints, request: Ints) -> Ints:
+    asked = np.flatnonzero(request)
+    found: Ints = (free[:, asked] // request[asked]).min(axis=1)
+    return found
+
+
+def use_kept_nodes(scene: Scene) -> None:
+    """Fill the free room of nodes that stay, the fullest first."""
+    nodes = [n for n in scene.kept.nodes if n.is_ready and not n.is_unschedulable]
+    if not nodes:
+        return
+    free = scene.free([n.name for n in nodes])
+    order = sorted(range(len(nodes)), key=lambda i: (tuple(free[i][:2].tolist()), nodes[i].name))
+    filler = Filler(scene, [nodes[i] for i in order])
+    for at, kind in enumerate(scene.classes):
+        scene.left[at] = filler.place(kind, scene.left[at], scene.put_onto_kept)

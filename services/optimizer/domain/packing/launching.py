@@ -1,0 +1,271 @@
+"""Choose nodes to launch by numbers, then place pods on them as far as the scheduler's rules let."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from services.optimizer.domain.columns.problem import Effort, Ending
+from services.optimizer.domain.packing import by_columns, grouping, zoning
+from services.optimizer.domain.packing.classes import CPU, Bools, Floats, Ints, PodClass, rows
+from services.optimizer.domain.packing.demand import Demand, Load, Supply
+from services.optimizer.domain.packing.filling import Filler
+from services.optimizer.domain.packing.grouping import Grouper
+from services.optimizer.domain.packing.scene import Scene
+from services.optimizer.domain.pools import pool_of
+from shared.kernel.workload import Pod
+
+ROUNDS = 2
+"""Of choosing by numbers: the second is for what the rules refused in the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How roomy new nodes are: kube-scheduler needs room to spread that exact packing does not."""
+
+    headroom_ratio: float = 0.0
+    """Share of each new node that is left free."""
+    least_millicores: int = 0
+    """Smaller nodes are launched only for pods that nothing larger takes."""
+
+
+TIGHT = Style()
+
+
+class Launcher:
+    """Launches nodes for the pods of a scene that wait."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        grouper: Grouper,
+        style: Style,
+        *,
+        effort: Effort,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._scene = scene
+        self._grouper = grouper
+        self._style = style
+        self._effort = effort
+        self._should_stop = should_stop
+        self.endings: list[Ending] = []
+        """How each search for nodes ended."""
+
+    def launch(self) -> None:
+        """Launch and place until nothing waits, or nothing more comes of it."""
+        for _ in range(ROUNDS):
+            before = self._scene.waiting
+            if not before or not self._scene.shelf.offers:
+                return
+            self._settle_zones()
+            self._launch_once()
+            if self._scene.waiting == before:
+                return
+
+    def _settle_zones(self) -> None:
+        """Split the classes that wait by zone, where zones matter."""
+        scene = self._scene
+        live = [
+            replace(c, pods=tuple(left)) for c, left in zip(scene.classes, scene.left, strict=True) if left
+        ]
+        unzoned = [replace(c, zone_id=None) for c in live]
+        if not any(zoning.matters(c.sample) for c in unzoned):
+            scene.classes, scene.left = live, [list(c.pods) for c in live]
+            return
+        supply = scene.shelf.supply(scene.columns, self._grouper.rules)
+        requests = rows(scene.columns, unzoned)
+        allowed = self._allowed(unzoned, requests, supply)
+        zone_ids = np.array([n.zone_id or "" for n in scene.shelf.nodes])
+        zones = [str(z) for z in np.unique(zone_ids) if z]
+        possible = np.stack([allowed[zone_ids == z].any(axis=0) for z in zones], axis=1)
+        costs = np.stack(
+            [_least_costs(supply, zone_ids == z, allowed, requests, unzoned) for z in zones], axis=1
+        )
+        kept = scene.kept
+        standing = [(p, p.node_name or "") for p in kept.pods]
+        standing += [
+            (p, name)
+            for name in sorted({*scene.onto_kept.values(), *scene.new})
+            for p in scene.view.pods_on(name)
+            if p.key in scene.onto_kept or name in scene.new
+        ]
+        nodes = [*kept.nodes, *(node for node, _ in scene.new.values())]
+        places = zoning.places(nodes, standing, self._grouper.template)
+        namespaces = {n.name: n.labels for n in kept.namespaces}
+        scene.classes = zoning.settled(unzoned, zones, possible, costs, places, namespaces)
+        scene.left = [list(c.pods) for c in scene.classes]
+
+    def _allowed(self, classes: Sequence[PodClass], requests: Ints, supply: Supply) -> Bools:
+        allowed = grouping.allowed_rows(classes, self._scene.shelf, supply.is_spot, self._scene.claims)
+        for c, request in enumerate(requests):
+            allowed[:, c] &= (supply.room >= request).all(axis=1)
+        return allowed
+
+    def _launch_once(self) -> None:
+        scene = self._scene
+        classes = scene.classes
+        requests = rows(scene.columns, classes)
+        supply = scene.shelf.supply(scene.columns, self._grouper.rules)
+        allowed = grouping.allowed_rows(classes, scene.shelf, supply.is_spot, scene.claims)
+        if self._style.headroom_ratio:
+            left_free = (supply.room * self._style.headroom_ratio).astype(np.int64)
+            left_free[:, 4:] = 0  # devices are whole: nobody leaves a share of one free
+            supply = replace(supply, room=supply.room - left_free)
+        workload, names = grouping.workload_index(classes)
+        demand = Demand(
+            requests=requests,
+            counts=np.array([len(left) for left in scene.left], dtype=np.int64),
+            allowed=self._large_enough(supply, requests, allowed),
+            per_spot_pool=np.array([c.per_spot_pool for c in classes], dtype=np.int64),
+            workload=workload,
+            node_limits=tuple(c.node_limits for c in classes),
+            used=self._used(names),
+        )
+        found = by_columns.loads(supply, demand, effort=self._effort, should_stop=self._should_stop)
+        self.endings.append(found.ended_by)
+        self._realise(found.nodes)
+
+    def _large_enough(self, supply: Supply, requests: Ints, allowed: Bools) -> Bools:
+        """Leave small offers to pods that nothing larger takes, where the style asks for it."""
+        is_large = supply.room[:, CPU] >= self._style.least_millicores
+        if is_large.all():
+            return allowed
+        found = allowed.copy()
+        for c, request in enumerate(requests):
+            holds = allowed[:, c] & (supply.room >= request).all(axis=1)
+            if (holds & is_large).any():
+                found[:, c] &= is_large
+        return found
+
+    def _used(self, names: Sequence[str]) -> Ints:
+        """Count, by offer and workload, the replicas that stand in the pool already."""
+        scene = self._scene
+        used = np.zeros((len(scene.shelf.offers), max(len(names), 1)), dtype=np.int64)
+        if not names:
+            return used
+        pools = {offer.pool: i for i, offer in enumerate(scene.shelf.offers)}
+        at = {name: i for i, name in enumerate(names)}
+        for node_name in scene.view.node_names:
+            pool = pool_of(scene.view.node(node_name), self._grouper.template)
+            if pool not in pools:
+                continue
+            for pod in scene.view.pods_on(node_name):
+                if pod.owner is not None:
+                    name = grouping.workload_name(pod)
+                    if name in at:
+                        used[pools[pool], at[name]] += 1
+        return used
+
+    def _realise(self, loads: Sequence[Load]) -> None:
+        scene = self._scene
+        at = [0] * len(scene.classes)
+        wanted: list[_Seat] = []
+        for load in loads:
+            name = scene.launch(load.offer)
+            for c in np.flatnonzero(load.counts).tolist():
+                number = int(load.counts[c])
+                pods = scene.left[c][at[c] : at[c] + number]
+                at[c] += number
+                if scene.classes[c].is_free:
+                    for pod in pods:
+                        scene.put(pod, name)
+                else:
+                    wanted += [_Seat(pod, name, c, i) for i, pod in enumerate(pods, start=at[c] - number)]
+        refused = self._seated(wanted)
+        for c, left in enumerate(scene.left):
+            scene.left[c] = [*refused.get(c, ()), *left[at[c] :]]
+
+    def _seated(self, wanted: Sequence["_Seat"]) -> dict[int, list[Pod]]:
+        """Place pods that rules between pods are about, each where it is meant to go; give those refused."""
+        scene = self._scene
+        # Those that hold no rule first, since rules count them. A pod of each class in turn: what has to be in
+        # balance grows together.
+        classes = scene.classes
+        waiting = sorted(
+            wanted, key=lambda s: (grouping.has_own_rules(classes[s.at].sample), s.turn, s.at, s.pod.key)
+        )
+        progress = True
+        while waiting and progress:
+            rest = []
+            for seat in waiting:
+                if scene.view.fits(seat.pod, seat.node):
+                    scene.put(seat.pod, seat.node)
+                else:
+                    rest.append(seat)
+            progress, waiting = len(rest) < len(waiting), rest
+        refused: dict[int, list[Pod]] = {}
+        for seat in waiting:
+            refused.setdefault(seat.at, []).append(seat.pod)
+        return refused
+
+    def place_the_rest(self) -> None:
+        """Place one by one what numbers could not: on any new node, else on the cheapest one that takes it."""
+        scene = self._scene
+        progress = True
+        while progress and scene.waiting:
+            # A pod that must be near another may have to wait for it.
+            before = scene.waiting
+            for at, kind in enumerate(scene.classes):
+                if scene.left[at]:
+                    scene.left[at] = self._rest_of(replace(kind, zone_id=None), scene.left[at])
+            progress = scene.waiting < before
+
+    def _rest_of(self, kind: PodClass, pods: Sequence[Pod]) -> list[Pod]:
+        scene = self._scene
+        left = list(pods)
+        while left:
+            names = [
+                name
+                for name, (_, row) in scene.new.items()
+                if not kind.needs_spot or scene.shelf.offers[row].is_spot
+            ]
+            left = Filler(scene, [scene.view.node(n) for n in names]).place(kind, left, scene.put)
+            if not left or not self._launch_for(kind, left[0]):
+                break
+            left = left[1:]
+        return left
+
+    def _launch_for(self, kind: PodClass, pod: Pod) -> bool:
+        scene = self._scene
+        request = np.array(scene.columns.of_pod(pod), dtype=np.int64)
+        supply = scene.shelf.supply(scene.columns, self._grouper.rules)
+        allowed = grouping.allowed_rows([kind], scene.shelf, supply.is_spot, scene.claims)[:, 0]
+        tried: set[str] = set()
+        for row in np.flatnonzero(allowed & (supply.room >= request).all(axis=1)).tolist():
+            zone = scene.shelf.offers[row].pool.zone_id
+            if zone in tried:
+                continue  # another type of the same zone would be refused for the same reason
+            tried.add(zone)
+            name = scene.launch(row)
+            if scene.view.fits(pod, name):
+                scene.put(pod, name)
+                return True
+            scene.withdraw(name)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Where a pod is meant to go."""
+
+    pod: Pod
+    node: str
+    at: int
+    """Of its class."""
+    turn: int
+    """How many of the class come before it."""
+
+
+def _least_costs(
+    supply: Supply, here: Bools, allowed: Bools, requests: Ints, classes: Sequence[PodClass]
+) -> Floats:
+    """Give roughly what each class costs on the offers `here`: the least price of the share that a pod takes."""
+    room = np.maximum(supply.room[here], 1).astype(np.float64)
+    found = np.zeros(len(classes), dtype=np.float64)
+    for c, request in enumerate(requests):
+        takes = allowed[here, c]
+        if takes.any():
+            shares = (request / room[takes]).max(axis=1)
+            found[c] = float((shares * supply.micro_usd[here][takes]).min()) * len(classes[c].pods)
+    return found

@@ -1,0 +1,164 @@
+"""Classes that ask for the same are one shape to the solver, whosever pods they are.
+
+Hundreds of workloads come down to a few dozen shapes. What sets their pods apart all the same, limits per node
+and per spot pool, is kept for the solver as far as it can matter, and settled in full when pods are dealt out.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.optimizer.domain.columns.problem import UNBOUNDED, FleetProblem, Limit
+from services.optimizer.domain.packing.classes import PODS, UNLIMITED, Ints, NodeLimit
+from services.optimizer.domain.packing.demand import Demand, Supply
+
+OWN_SHAPES = 150
+"""Limits per node about one shape that get a shape of their own, those that are most likely to bind first."""
+OWN_RESOURCES = 4
+"""Limits per node about several shapes that are counted like a resource."""
+NEAR_THE_LARGEST = 2
+"""Such a limit is counted if it needs at least half as many nodes as the one that needs most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A problem of shapes, and the classes that each shape stands for."""
+
+    problem: FleetProblem
+    members: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """How a class's limits per node are told to the solver."""
+
+    marker: Hashable
+    """Classes with another marker are no part of the shape."""
+    token: int | None = None
+    """Which extra resource one pod takes one of."""
+    at_most: int = UNLIMITED
+
+
+NO_LIMIT = _Family(())
+
+
+def merged(supply: Supply, demand: Demand) -> Merged:
+    """Put a supply and a demand as the solver takes them."""
+    base = _base_keys(demand)
+    families, room_of_tokens = _families(demand, base, int(supply.room[:, PODS].max(initial=0)))
+    by_key: dict[Hashable, list[int]] = {}
+    for c in range(len(demand.counts)):
+        is_capped = _is_capped(supply, demand, c)
+        by_key.setdefault((base[c], families[c].marker, is_capped), []).append(c)
+    members = list(by_key.values())
+    firsts = [m[0] for m in members]
+    tokens = np.zeros((len(members), len(room_of_tokens)), dtype=np.int64)
+    for s, c in enumerate(firsts):
+        token = families[c].token
+        if token is not None:
+            tokens[s, token] = 1
+    limits = [_together(demand, m) for m in members]
+    risk = np.floor(supply.risk_micro_usd).astype(np.int64)
+    offers = len(supply.micro_usd)
+    problem = FleetProblem(
+        requests=np.hstack([demand.requests[firsts], tokens]),
+        counts=np.array([int(demand.counts[m].sum()) for m in members], dtype=np.int64),
+        room=np.hstack([np.maximum(supply.room, 0), np.tile(room_of_tokens, (offers, 1))]),
+        micro_usd=supply.micro_usd,
+        allowed=np.ascontiguousarray(demand.allowed[:, firsts]),
+        per_node=np.minimum(np.array(limits, dtype=np.int64), UNBOUNDED),
+        pod_micro_usd=np.repeat(risk[:, None], len(members), axis=1) if risk.any() else _none(),
+        limits=_pool_limits(supply, demand, members),
+    )
+    return Merged(problem, tuple(tuple(m) for m in members))
+
+
+def _none() -> Ints:
+    return np.zeros((0, 0), dtype=np.int64)
+
+
+def _base_keys(demand: Demand) -> list[Hashable]:
+    packed = np.packbits(demand.allowed, axis=0)
+    return [(tuple(demand.requests[c].tolist()), packed[:, c].tobytes()) for c in range(len(demand.counts))]
+
+
+def _is_capped(supply: Supply, demand: Demand, c: int) -> bool:
+    if demand.workload[c] < 0 or demand.per_spot_pool[c] >= UNLIMITED:
+        return False
+    return bool(demand.allowed[supply.is_spot, c].any())
+
+
+def _families(demand: Demand, base: list[Hashable], most_pods: int) -> tuple[list[_Family], Ints]:
+    tightest = [min(x, key=lambda limit: limit.at_most) if x else None for x in demand.node_limits]
+    classes: dict[NodeLimit, list[int]] = {}
+    for c, limit in enumerate(tightest):
+        if limit is not None:
+            classes.setdefault(limit, []).append(c)
+    nodes = {x: -(-int(demand.counts[at].sum()) // x.at_most) for x, at in classes.items()}
+    is_single = {x: len({base[c] for c in at}) == 1 for x, at in classes.items()}
+    most_nodes = max((n for x, n in nodes.items() if not is_single[x]), default=0)
+    families = [NO_LIMIT] * len(tightest)
+    tokens: list[int] = []
+    rest: list[NodeLimit] = []
+    own_shapes = 0
+    for number, limit in enumerate(sorted(classes, key=lambda x: (-nodes[x], classes[x]))):
+        if is_single[limit] and own_shapes < OWN_SHAPES:
+            own_shapes += 1
+            family = _Family(("own", number), at_most=limit.at_most)
+        elif (
+            not is_single[limit]
+            and len(tokens) < OWN_RESOURCES
+            and nodes[limit] * NEAR_THE_LARGEST >= most_nodes
+        ):
+            family = _Family(("counted", number), len(tokens), limit.at_most)
+            tokens.append(limit.at_most)
+        else:
+            rest.append(limit)
+            continue
+        for c in classes[limit]:
+            families[c] = family
+    together = sum(x.at_most for x in rest)
+    token = len(tokens) if rest and together < most_pods else None
+    if token is not None:
+        tokens.append(together)
+    for limit in rest:
+        for c in classes[limit]:
+            families[c] = _Family("rest", token, limit.at_most)
+    return families, np.array(tokens, dtype=np.int64)
+
+
+def _together(demand: Demand, classes: list[int]) -> int:
+    """Give how many pods of these classes one node may hold by limits per node."""
+    tightest = [min(demand.node_limits[c], key=lambda x: x.at_most, default=None) for c in classes]
+    if any(limit is None for limit in tightest):
+        return UNLIMITED
+    return sum(limit.at_most for limit in dict.fromkeys(tightest) if limit is not None)
+
+
+def _pool_limits(supply: Supply, demand: Demand, members: list[list[int]]) -> tuple[Limit, ...]:
+    """Limit each capped shape per spot pool to what its workloads may have there together.
+
+    An offer is a pool of its own. Shares of one workload in several shapes are counted in each of them in full:
+    dealing pods out settles that.
+    """
+    spot = np.flatnonzero(supply.is_spot)
+    if not len(spot):
+        return ()
+    group = np.full(len(supply.is_spot), -1, dtype=np.int64)
+    group[spot] = np.arange(len(spot), dtype=np.int64)
+    found = []
+    for s, classes in enumerate(members):
+        if not _is_capped(supply, demand, classes[0]):
+            continue
+        at_most = np.zeros(len(spot), dtype=np.int64)
+        for w in sorted({int(demand.workload[c]) for c in classes}):
+            mine = [c for c in classes if demand.workload[c] == w]
+            left = int(demand.per_spot_pool[mine[0]]) - demand.used[spot, w]
+            at_most += np.clip(left, 0, int(demand.counts[mine].sum()))
+        if (at_most >= demand.counts[classes].sum()).all():
+            continue
+        weights = np.zeros(len(members), dtype=np.int64)
+        weights[s] = 1
+        found.append(Limit(weights=weights, group=group, at_most=at_most))
+    return tuple(found)
