@@ -1,0 +1,201 @@
+"""What Reserved Instances and Savings Plans already pay for, as AWS bills them hour by hour.
+
+Order of AWS's bill: zonal reservations of the same type; regional ones of the same type; size-flexible ones by
+normalization factor, the smallest instances first; then Savings Plans on what is left, EC2 Instance plans before
+Compute plans, each on the usage with the highest saving first, until its dollars an hour are used up. An instance
+may be covered in part. What is covered costs nothing more, since it is paid for anyway; a node's price is then what
+it adds to the bill.
+
+Left out: Linux on shared tenancy is assumed; other usage of the same account or organization, which AWS may cover
+first; reservations of other currencies of commitment (Capacity Reservations and Blocks, Dedicated Hosts); and the fee
+of a reservation itself, which no plan changes. Size flexibility ends at families that AWS excludes, and at bare metal.
+Source: AWS documentation "How Reserved Instance discounts are applied", "Understanding how Savings Plans apply to
+your usage".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from services.optimizer.domain.fleet_state import StandingNode
+from services.optimizer.domain.offers import MICRO, Market, Offer, usd
+from services.optimizer.domain.rules import Commitments, ReservedInstances, SavingsPlan, Template
+from shared.kernel.pools import CapacityType
+
+SMALL_FACTORS: Mapping[str, Fraction] = {
+    "nano": Fraction(1, 4),
+    "micro": Fraction(1, 2),
+    "small": Fraction(1),
+    "medium": Fraction(2),
+    "large": Fraction(4),
+    "xlarge": Fraction(8),
+}
+INFLEXIBLE_FAMILIES = ("g4ad", "g4dn", "g5", "g5g", "g6", "g6e", "gr6", "hpc", "inf1", "inf2", "p", "u-")
+"""Prefixes of families without size flexibility."""
+WHOLE = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What commitments cover of a fleet."""
+
+    extra_micro_usd: Mapping[str, int]
+    """By name of a node that is covered at least in part: what it still adds to the bill."""
+    unused: tuple[ReservedInstances, ...]
+    """Whole instances of reservations that cover nothing; of size-flexible ones, of their own type."""
+    unused_usd_per_hour: float
+    """Of Savings Plans."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedOffer:
+    """An offer that so many nodes may have, at what they add to the bill."""
+
+    offer: Offer
+    copies: int
+
+
+@dataclass(slots=True)
+class _Usage:
+    """An on-demand node of an hour."""
+
+    name: str
+    instance_type: str
+    zones: frozenset[str]
+    """Name and id."""
+    micro_usd: int
+    left: Fraction = WHOLE
+    """Share that nothing covers yet."""
+
+    @property
+    def family(self) -> str:
+        return self.instance_type.partition(".")[0]
+
+
+def factor(instance_type: str) -> Fraction | None:
+    """Give the normalization factor of a type's size; None where there is no size flexibility."""
+    family, _, size = instance_type.partition(".")
+    if family.startswith(INFLEXIBLE_FAMILIES):
+        return None
+    if size in SMALL_FACTORS:
+        return SMALL_FACTORS[size]
+    number = size.removesuffix("xlarge")
+    return Fraction(8 * int(number)) if number != size and number.isdigit() else None
+
+
+def bill(nodes: Iterable[StandingNode], commitments: Commitments) -> Bill:
+    """Apply the commitments to the on-demand nodes of a fleet, whose offers are at list price."""
+    usage = sorted(_usage(nodes), key=lambda u: u.name)
+    unused = _reserve(usage, commitments.reserved_instances)
+    spare = _spend(usage, commitments.savings_plans)
+    covered = {u.name: -int(-(u.left * u.micro_usd) // 1) for u in usage if u.left < WHOLE}
+    return Bill(extra_micro_usd=covered, unused=unused, unused_usd_per_hour=usd(int(spare)))
+
+
+def _usage(nodes: Iterable[StandingNode]) -> list[_Usage]:
+    return [
+        _Usage(
+            n.node.name,
+            n.offer.pool.instance_type,
+            frozenset(z for z in (n.node.zone, n.node.zone_id, n.offer.pool.zone_id) if z),
+            n.offer.micro_usd,
+        )
+        for n in nodes
+        if n.offer is not None and n.offer.pool.capacity_type is CapacityType.ON_DEMAND
+    ]
+
+
+def _reserve(usage: Sequence[_Usage], reserved: Iterable[ReservedInstances]) -> tuple[ReservedInstances, ...]:
+    unused = []
+    rest = []
+    order = sorted(
+        reserved, key=lambda r: (r.zone is None, r.is_size_flexible, r.instance_type, r.zone or "")
+    )
+    for kind in order:
+        if kind.is_size_flexible and kind.zone is None and factor(kind.instance_type) is not None:
+            rest.append(kind)
+            continue
+        same = [
+            u
+            for u in usage
+            if u.left == WHOLE
+            and u.instance_type == kind.instance_type
+            and (kind.zone is None or kind.zone in u.zones)
+        ][: kind.count]
+        for node in same:
+            node.left = Fraction(0)
+        if len(same) < kind.count:
+            unused.append(replace(kind, count=kind.count - len(same)))
+    for kind in rest:
+        own = factor(kind.instance_type) or WHOLE
+        units = own * kind.count
+        family = kind.instance_type.partition(".")[0]
+        sized = [(u, f) for u in usage if u.family == family and (f := factor(u.instance_type)) is not None]
+        for node, size in sorted(sized, key=lambda x: (x[1], x[0].name)):
+            taken = min(node.left * size, units)
+            node.left -= taken / size
+            units -= taken
+        if units >= own:
+            unused.append(replace(kind, count=int(units // own)))
+    return tuple(unused)
+
+
+def _spend(usage: Sequence[_Usage], plans: Iterable[SavingsPlan]) -> Fraction:
+    spare = Fraction(0)
+    for plan in sorted(
+        plans, key=lambda p: (p.instance_family is None, p.instance_family or "", p.usd_per_hour)
+    ):
+        left = Fraction(round(plan.usd_per_hour * MICRO))
+        rated = [
+            (u, round(plan.rates[u.instance_type] * MICRO))
+            for u in usage
+            if u.instance_type in plan.rates and plan.instance_family in (None, u.family)
+        ]
+        # A rate that saves nothing is not used: AWS lists none.
+        rated = [(u, rate) for u, rate in rated if rate < u.micro_usd]
+        for node, rate in sorted(rated, key=lambda x: (Fraction(x[1], x[0].micro_usd), x[1], x[0].name)):
+            share = min(node.left, left / rate) if rate else node.left
+            node.left -= share
+            left -= share * rate
+        spare += left
+    return spare
+
+
+def priced(nodes: Iterable[StandingNode], commitments: Commitments) -> tuple[StandingNode, ...]:
+    """Give the nodes at what they add to the bill."""
+    fleet = tuple(nodes)
+    if not commitments:
+        return fleet
+    extra = bill(fleet, commitments).extra_micro_usd
+    return tuple(
+        replace(n, offer=replace(n.offer, usd_per_hour=usd(extra[n.node.name]), is_stale=False))
+        if n.offer is not None and n.node.name in extra
+        else n
+        for n in fleet
+    )
+
+
+def limited_offers(
+    nodes: Iterable[StandingNode], market: Market, commitments: Commitments, template: Template
+) -> tuple[LimitedOffer, ...]:
+    """Give what reservations still pay for, as offers that cost nothing more; in order of pool.
+
+    Regional ones are offered in the first zone (by id) that sells the type and has a subnet: any would do, and one
+    that is offered in several zones at once would be counted several times.
+    """
+    found = []
+    for kind in bill(nodes, commitments).unused:
+        sold = sorted(
+            (
+                o
+                for o in market.prices().values()
+                if o.pool.capacity_type is CapacityType.ON_DEMAND
+                and o.pool.instance_type == kind.instance_type
+                and (name := template.zone_name(o.pool.zone_id)) is not None
+                and (kind.zone is None or kind.zone in (name, o.pool.zone_id))
+            ),
+            key=lambda o: o.pool,
+        )
+        if sold:
+            found.append(LimitedOffer(replace(sold[0], usd_per_hour=0.0, is_stale=False), kind.count))
+    return tuple(sorted(found, key=lambda x: (x.offer.pool, x.copies)))
