@@ -17,3 +17,20 @@ class SourceForbiddenError(PermanentError):
 
 class MalformedNoticeError(PermanentError):
     """The queue held something that is no EventBridge event."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        """Take the sentence for people, and one of few words for the metric."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class HistoryBusyError(RetryableError):
+    """A month of prices is in use; folding it is tried again later."""
+
+
+class PriceFileError(PermanentError):
+    """A price file that cannot be used; the message says what is wrong with it."""
+
+
+class NoPriceSourceError(RetryableError):
+    """Nothing says what instances cost on demand."""

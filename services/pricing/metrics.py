@@ -3,12 +3,31 @@
 from prometheus_client import Counter, Gauge
 
 price_points_stored = Counter("spot_pricing_price_points_total", "New spot price points stored", ["region"])
+price_events_folded = Counter(
+    "spot_pricing_price_events_folded_total", "Single price events that became part of a day"
+)
 rows_refused = Counter(
-    "spot_pricing_rows_refused_total", "Rows of a source that were not believed", ["source"]
+    "spot_pricing_rows_refused_total", "Rows of a source that were not believed", ["source", "reason"]
+)
+aws_requests = Counter(
+    "spot_pricing_aws_requests_total",
+    "Requests to AWS: answered, throttled, forbidden or failed",
+    ["region", "operation", "outcome"],
+)
+aws_wait_seconds = Counter(
+    "spot_pricing_aws_wait_seconds_total", "Time that requests waited for the budget of a region", ["region"]
+)
+aws_request_rate = Gauge(
+    "spot_pricing_aws_requests_per_second", "What the budget of a region allows at present", ["region"]
 )
 source_age_seconds = Gauge(
     "spot_pricing_source_age_seconds", "Time since a source last answered", ["region", "source"]
 )
 source_failures = Counter("spot_pricing_source_failures_total", "Refreshes that failed", ["region", "source"])
 notices_received = Counter("spot_pricing_notices_total", "Notices received about instances", ["kind"])
+notices_refused = Counter(
+    "spot_pricing_notices_refused_total",
+    "Messages of the queue that are no notice: too_long, not_one_document, version or malformed; unexpected: kept",
+    ["reason"],
+)
 pools_flagged = Counter("spot_pricing_pools_flagged_total", "Flags raised", ["reason"])

@@ -11,12 +11,13 @@ from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.placement import PlacementScore
+from services.pricing.domain.price_list import OnDemandPrices, Origin
 from services.pricing.domain.refusals import RefusedRow
 from shared.contracts.base import Message
 from shared.contracts.v1.pricing import LiveFlag
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
-from shared.kernel.pools import PoolKey
+from shared.kernel.pools import CapacityType, PoolKey
 
 
 class Catalogue(Protocol):
@@ -54,8 +55,12 @@ class SpotPriceSource(Protocol):
 class OnDemandPriceSource(Protocol):
     """The Price List."""
 
-    async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
-        """Return USD per hour by instance type: Linux, shared tenancy, nothing pre-installed."""
+    async def on_demand_prices(self, region: str) -> OnDemandPrices:
+        """Return the prices of a region: Linux, shared tenancy, nothing pre-installed.
+
+        Raises:
+            SpotError: it does not answer, or with something else.
+        """
         ...
 
 
@@ -71,6 +76,7 @@ class AdvisorSource(Protocol):
 class QueuedNotice:
     """One message of the queue and the handle that deletes it."""
 
+    message_id: str
     handle: str
     body: str
 
@@ -82,8 +88,20 @@ class NoticeQueue(Protocol):
         """Wait up to 20 s for messages; an empty answer is usual."""
         ...
 
-    async def delete(self, handle: str) -> None:
-        """Delete a message that is stored or refused."""
+    async def delete(self, handles: Sequence[str]) -> None:
+        """Delete messages that are stored or buried; one that cannot be deleted comes again."""
+        ...
+
+
+class NoticeGrave(Protocol):
+    """Where what is no notice is kept for people to look at."""
+
+    async def bury(self, notice: QueuedNotice, *, reason: str) -> None:
+        """Store a message, as far as it is not too long; when this returns, it is stored.
+
+        Raises:
+            UnavailableError: it is not stored.
+        """
         ...
 
 
@@ -145,8 +163,24 @@ class OfferingRepository(Protocol):
         """Return every priced pool that can be launched, with its source's age."""
         ...
 
-    async def note_source(self, region: str, source: str, *, as_of: datetime) -> None:
-        """Remember that a source answered."""
+    async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
+        """Return USD per hour by instance type, whether it is offered or not."""
+        ...
+
+    async def replace_on_demand_prices(self, region: str, prices: Mapping[str, Decimal]) -> None:
+        """Keep these prices, and no others, of a region."""
+        ...
+
+    async def forget_prices(
+        self, region: str, capacity_type: CapacityType, instance_types: Sequence[str]
+    ) -> None:
+        """Take the prices in force of these types away."""
+        ...
+
+    async def note_source(
+        self, region: str, source: str, *, as_of: datetime, origin: Origin = Origin.API
+    ) -> None:
+        """Remember that a source answered, unless it did so later already."""
         ...
 
     async def source_as_of(self, region: str, source: str) -> datetime | None:

@@ -8,7 +8,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from shared.runtime import payloads
-from shared.runtime.messaging import ERROR_HEADER
+from shared.runtime.messaging import ERROR_HEADER, one_line
 from shared.runtime.streams import DLQ_STREAM
 
 
@@ -64,6 +64,23 @@ async def replay(js: JetStreamContext, letter: DeadLetter) -> None:
     kept["Nats-Msg-Id"] = f"replay-{letter.sequence}"
     await js.publish(letter.subject, letter.body, headers=kept)
     await drop(js, letter.sequence)
+
+
+async def bury(
+    js: JetStreamContext, body: bytes, *, subject: str, consumer: str, error: str, key: str
+) -> None:
+    """Store what came from elsewhere than the bus and can never be handled; the same `key` twice is one letter."""
+    await js.publish(
+        f"dlq.{subject}",
+        body,
+        stream=DLQ_STREAM,
+        headers={
+            ERROR_HEADER: one_line(error),
+            "Spot-Attempts": "1",
+            "Spot-Consumer": consumer,
+            "Nats-Msg-Id": f"{consumer}:{one_line(key)}",
+        },
+    )
 
 
 async def drop(js: JetStreamContext, sequence: int) -> None:

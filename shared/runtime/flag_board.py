@@ -81,7 +81,7 @@ class FlagBoard:
                 except TimeoutError:
                     pass
                 finally:
-                    await watcher.stop()
+                    await watcher.stop()  # type: ignore[no-untyped-call]
             except (NatsError, OSError) as error:
                 log.warning("flags_not_followed", error=repr(error))
                 await self._clock.sleep(PAUSE_SECONDS)

@@ -351,7 +351,7 @@ class Bus:
             stream=streams.DLQ_STREAM,
             headers={
                 **{k: v for k, v in (raw.headers or {}).items() if k in payloads.HEADERS},
-                ERROR_HEADER: _one_line(f"{type(error).__name__}: {error}"),
+                ERROR_HEADER: one_line(f"{type(error).__name__}: {error}"),
                 "Spot-Attempts": str(raw.metadata.num_delivered),
                 "Spot-Consumer": durable,
                 "Nats-Msg-Id": f"{durable}:{raw.metadata.stream}:{raw.metadata.sequence.stream}",
@@ -359,7 +359,7 @@ class Bus:
         )
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Make a text fit into a header: what a stranger put into it cannot start another one."""
     return "".join(c if c.isprintable() and c.isascii() else " " for c in text[:256]).strip()
 

@@ -10,11 +10,13 @@ from decimal import Decimal
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.price_list import Collection, OnDemandPrices, Origin, PriceRow
 from services.pricing.ports import QueuedNotice, StoredOffering
 from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
+from tests.fakes.pricing_sources import InMemoryHistoryRepository, InMemorySourceRepository
 
 SOURCES = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
 
@@ -29,14 +31,23 @@ class InMemoryOfferingRepository:
     types: dict[str, dict[str, InstanceType]] = field(default_factory=dict)
     offered: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     sources: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
+    on_demand: dict[str, dict[str, Decimal]] = field(default_factory=dict)
 
     async def known(self, region: str) -> Mapping[PoolKey, PricePoint]:
         return {pool: point for pool, point in self.in_force.items() if pool.region == region}
 
     async def add_points(self, points: Sequence[PricePoint]) -> int:
         before = len(self.points)
-        for point in points:
-            self.points.setdefault((point.pool, point.effective_at), point)
+        dearest: dict[tuple[PoolKey, datetime], PricePoint] = {}
+        for point in sorted(points, key=lambda p: p.usd_per_hour):
+            dearest[point.pool, point.effective_at] = point
+        known = dict(self.points)
+        for (pool, at), point in sorted(dearest.items()):
+            seen = known | dearest
+            earlier = max((when for p, when in seen if p == pool and when < at), default=None)
+            if earlier is None or seen[pool, earlier].usd_per_hour != point.usd_per_hour:
+                self.points.setdefault((pool, at), point)
         return len(self.points) - before
 
     async def put_in_force(self, points: Sequence[PricePoint]) -> None:
@@ -68,6 +79,9 @@ class InMemoryOfferingRepository:
         types = self.types.get(region, {})
         return [types[name] for name in sorted(types)]
 
+    async def type_names(self, region: str) -> frozenset[str]:
+        return frozenset(self.types.get(region, {}))
+
     async def offerings(self, region: str) -> Sequence[StoredOffering]:
         pairs = self.offered.get(region, set())
         found = []
@@ -78,9 +92,28 @@ class InMemoryOfferingRepository:
                 found.append(StoredOffering(self.in_force[pool], as_of))
         return found
 
-    async def note_source(self, region: str, source: str, *, as_of: datetime) -> None:
-        held = self.sources.get((region, source), as_of)
-        self.sources[region, source] = max(held, as_of)
+    async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
+        return self.on_demand.get(region, {})
+
+    async def replace_on_demand_prices(self, region: str, prices: Mapping[str, Decimal]) -> None:
+        self.on_demand[region] = dict(prices)
+
+    async def forget_prices(
+        self, region: str, capacity_type: CapacityType, instance_types: Sequence[str]
+    ) -> None:
+        for pool in list(self.in_force):
+            if (pool.region, pool.capacity_type) == (region, capacity_type) and (
+                pool.instance_type in instance_types
+            ):
+                del self.in_force[pool]
+
+    async def note_source(
+        self, region: str, source: str, *, as_of: datetime, origin: Origin = Origin.API
+    ) -> None:
+        held = self.sources.get((region, source))
+        if held is None or as_of >= held:
+            self.sources[region, source] = as_of
+            self.origins[region, source] = origin
 
     async def source_as_of(self, region: str, source: str) -> datetime | None:
         return self.sources.get((region, source))
@@ -129,6 +162,8 @@ class InMemoryPricing:
     """A unit of work and its factory: what raises leaves no trace."""
 
     offerings: InMemoryOfferingRepository = field(default_factory=InMemoryOfferingRepository)
+    history: InMemoryHistoryRepository = field(default_factory=InMemoryHistoryRepository)
+    sources: InMemorySourceRepository = field(default_factory=InMemorySourceRepository)
     risk: InMemoryRiskRepository = field(default_factory=InMemoryRiskRepository)
     sent: list[Message] = field(default_factory=list)
     next_error: Exception | None = None
@@ -143,14 +178,14 @@ class InMemoryPricing:
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
-        before = copy.deepcopy((self.offerings, self.risk)), list(self.sent)
+        before = copy.deepcopy((self.offerings, self.history, self.sources, self.risk)), list(self.sent)
         try:
             yield self
             if self.next_error is not None:
                 error, self.next_error = self.next_error, None
                 raise error
         except BaseException:
-            (self.offerings, self.risk), self.sent = before
+            (self.offerings, self.history, self.sources, self.risk), self.sent = before
             raise
 
 
@@ -180,9 +215,16 @@ class FakePriceList:
     """See ports.OnDemandPriceSource."""
 
     prices: dict[str, Decimal]
+    next_error: Exception | None = None
 
-    async def on_demand_prices(self, _region: str) -> Mapping[str, Decimal]:
-        return self.prices
+    async def on_demand_prices(self, region: str) -> OnDemandPrices:
+        if self.next_error is not None:
+            error, self.next_error = self.next_error, None
+            raise error
+        found = Collection(region)
+        for name, usd in self.prices.items():
+            found.add(PriceRow(name, region, "Hrs", "USD", str(usd)))
+        return OnDemandPrices(usd_per_hour=found.usd_per_hour, refused=tuple(found.refused))
 
 
 @dataclass
@@ -198,7 +240,7 @@ class FakeSpotPriceSource:
         self, *, region: str, since: datetime, until: datetime, zone_ids: Mapping[str, str]
     ) -> AsyncIterator[Sequence[PricePoint]]:
         self.asked.append((since, until))
-        found = [p for p in self.history if p.pool.region == region and p.pool.zone_id in zone_ids.values()]
+        found = [p for p in self.history if p.pool.region == region]
         for number, page in enumerate(_pages(found)):
             if self.fails_after_pages is not None and number >= self.fails_after_pages:
                 raise self.error
@@ -232,10 +274,24 @@ class FakeNoticeQueue:
         batch = self.batches.pop(0)
         if isinstance(batch, Exception):
             raise batch
-        return [QueuedNotice(handle=body, body=body) for body in batch]
+        return [QueuedNotice(message_id=body[:64], handle=body, body=body) for body in batch]
 
-    async def delete(self, handle: str) -> None:
-        self.deleted.append(handle)
+    async def delete(self, handles: Sequence[str]) -> None:
+        self.deleted.extend(handles)
+
+
+@dataclass
+class FakeNoticeGrave:
+    """See ports.NoticeGrave."""
+
+    buried: list[tuple[str, str]] = field(default_factory=list)
+    next_error: Exception | None = None
+
+    async def bury(self, notice: QueuedNotice, *, reason: str) -> None:
+        if self.next_error is not None:
+            error, self.next_error = self.next_error, None
+            raise error
+        self.buried.append((notice.body[:64], reason))
 
 
 def _pages(points: Sequence[PricePoint]) -> Iterable[Sequence[PricePoint]]:

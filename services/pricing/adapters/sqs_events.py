@@ -1,6 +1,8 @@
 """The SQS queue into which EventBridge puts EC2's and Health's events."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
 
 import aioboto3
 
@@ -12,24 +14,35 @@ LARGEST_BATCH = 10
 
 
 class SqsNoticeQueue:
-    """Long-polled; a message is deleted only after it was stored or refused."""
+    """Long-polled over one client; see ports.NoticeQueue."""
 
-    def __init__(self, session: aioboto3.Session, *, url: str, region: str) -> None:
-        self._session = session
+    def __init__(self, client: Any, *, url: str) -> None:
+        self._sqs = client
         self._url = url
-        self._region = region
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, session: aioboto3.Session, *, url: str, region: str) -> AsyncIterator[Self]:
+        """Open the client; making one for each call would cost more than the call."""
+        async with session.client("sqs", region_name=region, config=CLIENT_CONFIG) as client:
+            yield cls(client, url=url)
 
     async def receive(self) -> Sequence[QueuedNotice]:
         """See ports.NoticeQueue."""
         with own_errors("receiving notices"):
-            async with self._session.client("sqs", region_name=self._region, config=CLIENT_CONFIG) as sqs:
-                answer = await sqs.receive_message(
-                    QueueUrl=self._url, MaxNumberOfMessages=LARGEST_BATCH, WaitTimeSeconds=LONG_POLL_SECONDS
-                )
-        return [QueuedNotice(m["ReceiptHandle"], m["Body"]) for m in answer.get("Messages", ())]
+            answer = await self._sqs.receive_message(
+                QueueUrl=self._url, MaxNumberOfMessages=LARGEST_BATCH, WaitTimeSeconds=LONG_POLL_SECONDS
+            )
+        return [
+            QueuedNotice(m["MessageId"], m["ReceiptHandle"], m["Body"]) for m in answer.get("Messages", ())
+        ]
 
-    async def delete(self, handle: str) -> None:
+    async def delete(self, handles: Sequence[str]) -> None:
         """See ports.NoticeQueue."""
-        with own_errors("deleting a notice"):
-            async with self._session.client("sqs", region_name=self._region, config=CLIENT_CONFIG) as sqs:
-                await sqs.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+        with own_errors("deleting notices"):
+            await self._sqs.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": handle} for number, handle in enumerate(handles)
+                ],
+            )

@@ -1,31 +1,30 @@
 """What pricing does by itself: polls, and the queue of notices."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from services.pricing import metrics
-from services.pricing.handlers.receive_notice import receive_notice
+from services.pricing.handlers.keep_price_history import keep_price_history
 from services.pricing.handlers.refresh_catalogue import refresh_catalogue
+from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
 from services.pricing.handlers.refresh_prices import refresh_prices
 from services.pricing.handlers.refresh_ratings import refresh_ratings
+from services.pricing.handlers.store_on_demand_prices import SOURCE as PRICE_LIST
 from services.pricing.ports import (
     AdvisorSource,
     Catalogue,
-    NoticeQueue,
     OnDemandPriceSource,
     SpotPriceSource,
     UnitOfWorkFactory,
 )
 from services.pricing.settings import PricingSettings
 from shared.kernel.clock import Clock
-from shared.kernel.errors import PermanentError, SpotError
+from shared.kernel.errors import SpotError
 from shared.kernel.ids import Ids
 
 log = structlog.get_logger(__name__)
-
-QUEUE_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,8 @@ class Refreshers:
 
     settings: PricingSettings
     catalogue: Catalogue
-    price_list: OnDemandPriceSource
+    on_demand: Sequence[OnDemandPriceSource]
+    """Asked in this order."""
     spot_prices: SpotPriceSource
     advisor: AdvisorSource
     unit_of_work: UnitOfWorkFactory
@@ -43,7 +43,12 @@ class Refreshers:
 
     async def refresh_catalogues(self) -> None:
         """Read types, zones and on-demand prices of every region."""
-        await self._each_region("price_list", self._catalogue)
+        await self._each_region("catalogue", self._catalogue)
+        await self._each_region("price_list", self._on_demand)
+
+    async def retry_on_demand(self) -> None:
+        """Ask again for on-demand prices that nobody gave when it was their time."""
+        await self._each_region("price_list", self._overdue_on_demand)
 
     async def refresh_prices(self) -> None:
         """Read new spot prices of every region."""
@@ -59,6 +64,16 @@ class Refreshers:
             ids=self.ids,
         )
 
+    async def keep_history(self) -> None:
+        """Bring the months of prices into order."""
+        await keep_price_history(
+            unit_of_work=self.unit_of_work,
+            clock=self.clock,
+            events_kept=self.settings.price_events_kept,
+            days_kept=self.settings.price_days_kept,
+            quarantined_rows=self.settings.quarantined_rows,
+        )
+
     async def start_up(self) -> None:
         """Read what every plan needs, in the order in which one needs the other: zones before prices."""
         await self.refresh_catalogues()
@@ -68,11 +83,25 @@ class Refreshers:
         await refresh_catalogue(
             region=region,
             catalogue=self.catalogue,
-            price_list=self.price_list,
             unit_of_work=self.unit_of_work,
             clock=self.clock,
             ids=self.ids,
         )
+
+    async def _on_demand(self, region: str) -> None:
+        await refresh_on_demand_prices(
+            region=region,
+            sources=self.on_demand,
+            unit_of_work=self.unit_of_work,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
+    async def _overdue_on_demand(self, region: str) -> None:
+        async with self.unit_of_work() as uow:
+            as_of = await uow.offerings.source_as_of(region, PRICE_LIST)
+        if as_of is None or as_of < self.clock.now() - self.settings.catalogue_period:
+            await self._on_demand(region)
 
     async def _prices(self, region: str) -> None:
         await refresh_prices(
@@ -83,6 +112,7 @@ class Refreshers:
             ids=self.ids,
             first_look_back=self.settings.spot_history_start,
             overlap=self.settings.spot_history_overlap,
+            history_kept=self.settings.price_days_kept,
         )
 
     async def _each_region(self, source: str, refresh: Callable[[str], Awaitable[None]]) -> None:
@@ -97,26 +127,3 @@ class Refreshers:
                 failure = error
         if failure is not None:
             raise failure
-
-
-async def watch_queue(queue: NoticeQueue, *, unit_of_work: UnitOfWorkFactory, clock: Clock, ids: Ids) -> None:
-    """Take notices from the queue for ever; a message is deleted after it is stored, or known to be none.
-
-    One that fails otherwise stays: the queue shows it again later, and its own redrive policy ends that.
-    """
-    while True:
-        try:
-            for notice in await queue.receive():
-                try:
-                    await receive_notice(notice.body, unit_of_work=unit_of_work, clock=clock, ids=ids)
-                except PermanentError as error:
-                    log.warning("notice_refused", error=str(error), body=notice.body[:256])
-                except SpotError:
-                    raise
-                except Exception:
-                    log.exception("notice_kept", body=notice.body[:256])
-                    continue
-                await queue.delete(notice.handle)
-        except SpotError as error:
-            log.warning("queue_awaited", error=str(error))
-            await clock.sleep(QUEUE_PAUSE_SECONDS)

@@ -10,9 +10,9 @@ from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.domain.risk_flags import Flag
 from services.pricing.ports import StoredOffering, UnitOfWork
 from shared.kernel.interruption import InterruptionKind
+from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Database
 from tests.builders import make_instance_type, make_pool
@@ -65,8 +65,8 @@ async def offer(uow: UnitOfWork, *, region: str = "us-east-1") -> None:
 
 async def test_adding_a_known_point_again_adds_nothing(uow: UnitOfWork) -> None:
     assert await uow.offerings.add_points([]) == 0
-    assert await uow.offerings.add_points([point(), point(hours=1)]) == 2
-    assert await uow.offerings.add_points([point(), point(hours=2), point(hours=2)]) == 1
+    assert await uow.offerings.add_points([point(), point("0.2", hours=1)]) == 2
+    assert await uow.offerings.add_points([point(), point("0.3", hours=2), point("0.3", hours=2)]) == 1
 
 
 async def test_only_a_newer_price_comes_into_force(uow: UnitOfWork) -> None:
@@ -145,7 +145,8 @@ async def test_ratings_replace_a_regions_own(uow: UnitOfWork) -> None:
 
 async def test_a_flag_is_prolonged_never_shortened(uow: UnitOfWork) -> None:
     assert await uow.risk.flag(SPOT) is None
-    late, early = Flag(SPOT, "interruption", EPOCH + 2 * HOUR), Flag(SPOT, "other", EPOCH + HOUR)
+    late = PoolFlag(SPOT, "interruption", EPOCH + HOUR, EPOCH + 2 * HOUR)
+    early = PoolFlag(SPOT, "other", EPOCH, EPOCH + HOUR)
     await uow.risk.put_flag(late)
     await uow.risk.put_flag(early)
     assert await uow.risk.flag(SPOT) == late

@@ -98,7 +98,7 @@ def started(settings: PricingSettings, database: Database) -> tuple[Refreshers, 
     refreshers = Refreshers(
         settings=settings,
         catalogue=Ec2Catalogue(session),
-        price_list=PriceListSource(session, api_region=REGION),
+        on_demand=[PriceListSource(session, api_region=REGION)],
         spot_prices=source,
         advisor=SpotAdvisorFile(settings.spot_advisor_url),
         unit_of_work=factory(database),
@@ -159,6 +159,7 @@ async def test_what_it_quotes_is_what_the_market_asks(
 
         body = json.dumps(
             {
+                "version": "0",
                 "id": "the-same-event",
                 "detail-type": "EC2 Spot Instance Interruption Warning",
                 "source": "aws.ec2",

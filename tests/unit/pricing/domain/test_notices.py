@@ -120,7 +120,7 @@ def test_what_does_not_concern_us_is_no_notice(body: str) -> None:
         pytest.param(event(SPOT, {"instance-id": INSTANCE}, region="us.>"), id="region is no token"),
         pytest.param(event(SPOT, {"instance-id": INSTANCE}, account="\ud800"), id="half a character"),
         pytest.param(event(SPOT, {"instance-id": INSTANCE}, id=7), id="id is a number"),
-        pytest.param(" " * notices.LARGEST_BODY_BYTES + "{}", id="too long"),
+        pytest.param(" " * notices.LONGEST_BODY + "{}", id="too long"),
     ],
 )
 def test_what_is_no_event_is_refused(body: str) -> None:
@@ -136,7 +136,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.sampled_from([*notices.PARSERS, ("x", "y")]),
+    st.sampled_from([*notices.PARSERS, ("x", "y", "0")]),
     st.dictionaries(
         st.sampled_from(["instance-id", "state", "service", "eventTypeCategory", "affectedEntities"]),
         json_values,
@@ -144,7 +144,7 @@ json_values = st.recursive(
     | json_values,
     st.dictionaries(st.sampled_from(["id", "account", "region", "time"]), json_values, max_size=1),
 )
-def test_no_event_breaks_the_reader(key: tuple[str, str], detail: Any, changes: dict[str, Any]) -> None:
+def test_no_event_breaks_the_reader(key: tuple[str, str, str], detail: Any, changes: dict[str, Any]) -> None:
     try:
         found = notices.parse(event(key[1], detail, source=key[0], **changes))
     except MalformedNoticeError:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.pricing.entrypoints.ticker import QUEUE_PAUSE_SECONDS, watch_queue
+from services.pricing import metrics
+from services.pricing.entrypoints.notice_queue import QUEUE_PAUSE_SECONDS, watch_queue
 from services.pricing.errors import MalformedNoticeError, SourceForbiddenError
 from services.pricing.handlers import flag_pool
 from services.pricing.handlers.receive_notice import receive_notice
@@ -18,7 +19,7 @@ from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
 from tests.fakes.clock import FakeClock
 from tests.fakes.ids import CountedIds
-from tests.fakes.pricing import FakeNoticeQueue, InMemoryPricing, QueueDrainedError
+from tests.fakes.pricing import FakeNoticeGrave, FakeNoticeQueue, InMemoryPricing, QueueDrainedError
 
 pytestmark = pytest.mark.looptime
 
@@ -30,6 +31,7 @@ REBALANCE = "EC2 Instance Rebalance Recommendation"
 def body(instance_id: str = "i-1", *, detail_type: str = WARNING, number: int = 1) -> str:
     return json.dumps(
         {
+            "version": "0",
             "id": f"event-{number}",
             "detail-type": detail_type,
             "source": "aws.ec2",
@@ -46,6 +48,7 @@ class Stage:
         self.clock = FakeClock()
         self.ids = CountedIds()
         self.store = InMemoryPricing()
+        self.grave = FakeNoticeGrave()
 
     async def receive(self, text: str) -> int:
         return await receive_notice(
@@ -55,7 +58,13 @@ class Stage:
     async def watch(self, *batches: list[str] | Exception) -> list[str]:
         queue = FakeNoticeQueue(list(batches))
         with pytest.raises(QueueDrainedError):
-            await watch_queue(queue, unit_of_work=self.store.unit_of_work, clock=self.clock, ids=self.ids)
+            await watch_queue(
+                queue,
+                grave=self.grave,
+                unit_of_work=self.store.unit_of_work,
+                clock=self.clock,
+                ids=self.ids,
+            )
         return queue.deleted
 
     def message(self, message_class: type[Any], **fields: Any) -> Any:
@@ -111,11 +120,37 @@ async def test_an_interruption_in_a_known_pool_flags_it(
     assert stage.told == told
 
 
-async def test_the_queue_survives_whatever_is_in_it(stage: Stage) -> None:
-    hostile = body("i-1\0"), "[" * 200_000, "not json", body("i-9", number=9).replace("us-east-1", "us.>")
-    deleted = await stage.watch([*hostile, body()])
-    assert deleted == [*hostile, body()]
+REASONS = ("too_long", "not_one_document", "version", "malformed")
+
+
+def refused() -> list[float]:
+    return [metrics.notices_refused.labels(reason)._value.get() for reason in REASONS]
+
+
+async def test_the_queue_survives_whatever_is_in_it_and_good_notices_beside_it_are_kept(stage: Stage) -> None:
+    good = body("i-2", number=2)
+    hostile = (
+        "x" * 50 * 1024**2,
+        "[" * 200_000,
+        "not json",
+        good + body("i-3", number=3),
+        good.replace('"version": "0"', '"version": "1"'),
+        body("i-1\0"),
+        body("i-9", number=9).replace("us-east-1", "us.>"),
+        "{}",
+    )
+    before = refused()
+    deleted = await stage.watch([*hostile, good])
+    assert deleted == [*hostile, good]
     assert stage.told == ["InstanceNoticeReceived"]
+    assert [start for start, _ in stage.grave.buried] == [text[:64] for text in hostile]
+    assert [after - was for was, after in zip(before, refused(), strict=True)] == [1, 3, 1, 3]
+
+
+async def test_what_could_not_be_buried_is_not_deleted(stage: Stage) -> None:
+    stage.grave.next_error = UnavailableError("no bus")
+    assert await stage.watch([body(), "not json"], ["not json"]) == [body(), "not json"]
+    assert len(stage.grave.buried) == 1
 
 
 async def test_a_queue_or_database_that_is_away_is_waited_for_and_nothing_is_deleted(stage: Stage) -> None:
