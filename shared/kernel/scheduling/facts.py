@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 from shared.kernel.scheduling import affinity, spread, volumes
 from shared.kernel.scheduling.affinity import PodMatcher
-from shared.kernel.scheduling.shapes import exact_key
+from shared.kernel.scheduling.shapes import company_key, exact_key, place_key
 from shared.kernel.scheduling.spread import SpreadRule
 from shared.kernel.scheduling.static import static_reasons
 from shared.kernel.scheduling.topology import Tally
@@ -31,6 +31,7 @@ class Shape:
         "anti_affinity",
         "attached",
         "claims",
+        "company",
         "exclusive_claims",
         "held",
         "is_plain",
@@ -40,9 +41,13 @@ class Shape:
         "spread",
     )
 
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: Pod, company: int, reasons_by_kind: dict[int, tuple[str, ...]]) -> None:
         self.pod = pod
         """Any one of them."""
+        self.company = company
+        """The same number for all that the rules between pods cannot tell apart, whatever they request."""
+        self.reasons_by_kind = reasons_by_kind
+        """What node after node has against them; shared by all that want the same of a node."""
         self.claims = volumes.claim_keys(pod)
         self.attached: tuple[tuple[str, tuple[str, ...]], ...] = ()
         """Claims by the driver that attaches them."""
@@ -56,7 +61,6 @@ class Shape:
         """Whether nothing but room, labels and taints matters to it (to its own rules, not to those of others)."""
         self.matches_itself = False
         """Whether all of its affinity terms mean the pod itself."""
-        self.reasons_by_kind: dict[int, tuple[str, ...]] = {}
 
 
 class Facts:
@@ -71,6 +75,8 @@ class Facts:
         self._volumes_by_key = volumes_by_key
         self._labels_by_namespace = labels_by_namespace
         self._shapes: dict[Hashable, Shape] = {}
+        self._companies: dict[Hashable, int] = {}
+        self._reasons: dict[Hashable, dict[int, tuple[str, ...]]] = {}
         self._shape_by_id: dict[int, tuple[Pod, Shape]] = {}
         self._kinds: dict[Hashable, int] = {}
         self._tallies: dict[Hashable, Tally] = {}
@@ -85,7 +91,9 @@ class Facts:
         shape = self._shapes.get(key)
         if shape is None:
             # Entered before it is filled: a term may mean the very pods that hold it.
-            shape = self._shapes[key] = Shape(pod)
+            company = self._companies.setdefault(company_key(pod), len(self._companies))
+            shape = Shape(pod, company, self._reasons.setdefault(place_key(pod), {}))
+            self._shapes[key] = shape
             self._fill(shape)
         self._shape_by_id[id(pod)] = (pod, shape)  # the pod is kept, so its id stays its own
         return shape
@@ -152,14 +160,14 @@ class Facts:
         return self._tallies[key]
 
     def _test(self, matchers: tuple[PodMatcher, ...]) -> Test:
-        answers: dict[Shape, bool] = {}
+        answers: dict[int, bool] = {}
 
         def is_meant(pod: Pod) -> bool:
-            shape = self.shape_of(pod)
-            answer = answers.get(shape)
+            company = self.shape_of(pod).company
+            answer = answers.get(company)
             if answer is None:
                 answer = all(matcher.matches(pod, self._labels_by_namespace) for matcher in matchers)
-                answers[shape] = answer
+                answers[company] = answer
             return answer
 
         return is_meant

@@ -11,12 +11,12 @@ class NodeState:
 
     __slots__ = (
         "_claims",
-        "_cpu_millicores",
         "_ephemeral_storage_bytes",
         "_extended",
-        "_memory_bytes",
         "_ports",
+        "cpu_millicores",
         "kind",
+        "memory_bytes",
         "node",
         "pods",
     )
@@ -26,8 +26,8 @@ class NodeState:
         self.kind = kind
         """The number that Facts gave to nodes of its kind."""
         self.pods: dict[str, Pod] = {}
-        self._cpu_millicores = node.allocatable.cpu_millicores
-        self._memory_bytes = node.allocatable.memory_bytes
+        self.cpu_millicores = node.allocatable.cpu_millicores
+        self.memory_bytes = node.allocatable.memory_bytes
         self._ephemeral_storage_bytes = node.allocatable.ephemeral_storage_bytes
         self._extended = dict(node.allocatable.extended)
         self._ports: list[HostPort] = []
@@ -37,7 +37,7 @@ class NodeState:
     def free(self) -> Resources:
         """What is not requested yet; negative where pods were forced onto the node."""
         return Resources(
-            self._cpu_millicores, self._memory_bytes, self._ephemeral_storage_bytes, dict(self._extended)
+            self.cpu_millicores, self.memory_bytes, self._ephemeral_storage_bytes, dict(self._extended)
         )
 
     @property
@@ -51,8 +51,8 @@ class NodeState:
         twin.node = self.node
         twin.kind = self.kind
         twin.pods = self.pods.copy()
-        twin._cpu_millicores = self._cpu_millicores
-        twin._memory_bytes = self._memory_bytes
+        twin.cpu_millicores = self.cpu_millicores
+        twin.memory_bytes = self.memory_bytes
         twin._ephemeral_storage_bytes = self._ephemeral_storage_bytes
         twin._extended = self._extended.copy()
         twin._ports = self._ports.copy()
@@ -86,8 +86,8 @@ class NodeState:
         """Whether requests and the number of pods fit; what is not asked for is not compared."""
         return (
             len(self.pods) < self.node.max_pods
-            and (asked.cpu_millicores <= self._cpu_millicores or not asked.cpu_millicores)
-            and (asked.memory_bytes <= self._memory_bytes or not asked.memory_bytes)
+            and (asked.cpu_millicores <= self.cpu_millicores or not asked.cpu_millicores)
+            and (asked.memory_bytes <= self.memory_bytes or not asked.memory_bytes)
             and (
                 asked.ephemeral_storage_bytes <= self._ephemeral_storage_bytes
                 or not asked.ephemeral_storage_bytes
@@ -102,8 +102,8 @@ class NodeState:
         """Say what is missing for these requests."""
         reasons = ["Too many pods"] if self.free_pods < 1 else []
         named = {
-            "cpu": (asked.cpu_millicores, self._cpu_millicores),
-            "memory": (asked.memory_bytes, self._memory_bytes),
+            "cpu": (asked.cpu_millicores, self.cpu_millicores),
+            "memory": (asked.memory_bytes, self.memory_bytes),
             "ephemeral-storage": (asked.ephemeral_storage_bytes, self._ephemeral_storage_bytes),
         } | {name: (n, self._extended.get(name, 0)) for name, n in asked.extended.items()}
         reasons += [f"Insufficient {name}" for name, (n, free) in named.items() if n and n > free]
@@ -126,8 +126,8 @@ class NodeState:
         return False
 
     def _change(self, asked: Resources, sign: int) -> None:
-        self._cpu_millicores += sign * asked.cpu_millicores
-        self._memory_bytes += sign * asked.memory_bytes
+        self.cpu_millicores += sign * asked.cpu_millicores
+        self.memory_bytes += sign * asked.memory_bytes
         self._ephemeral_storage_bytes += sign * asked.ephemeral_storage_bytes
         for name, amount in asked.extended.items():
             self._extended[name] = self._extended.get(name, 0) + sign * amount

@@ -28,6 +28,24 @@ def exact_key(pod: Pod) -> Hashable:
     return (_key(pod, pod.labels), pod.is_terminating)
 
 
+def company_key(pod: Pod) -> Hashable:
+    """Give what the rules between pods look at: whom it is near to is asked of its labels and of its own terms."""
+    return (pod.namespace, frozenset(pod.labels.items()), pod.pod_anti_affinity, pod.is_terminating)
+
+
+def place_key(pod: Pod) -> Hashable:
+    """Give what static_reasons and the rules about volumes look at."""
+    return (
+        frozenset(pod.node_selector.items()),
+        pod.node_affinity,
+        pod.tolerations,
+        (pod.namespace, pod.claims) if pod.claims else None,
+        pod.scheduling_gated,
+        pod.has_resource_claims,
+        pod.os,
+    )
+
+
 def unlabelled_key(pod: Pod) -> Hashable:
     """Give what the scheduler looks at of a pod that no rule between pods is about: no namespace, no labels."""
     return _key(pod, {})[1:]

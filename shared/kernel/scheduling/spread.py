@@ -33,15 +33,18 @@ class SpreadRule:
         honors_taints = self.constraint.node_taints_policy == "Honor"
         return not honors_taints or taints.untolerated(taints.repelling(node), pod.tolerations) is None
 
-    def reason(self, node: Node, counts: DomainCounts) -> str | None:
-        """Say what the rule has against one more pod on a node."""
-        domain = node.labels.get(self.constraint.topology_key)
-        if domain is None:
-            return NO_LABEL
+    def most_before(self, counts: DomainCounts) -> int:
+        """Give how many pods a domain may hold for one more to be let in."""
         has_enough = len(counts.by_domain) >= max(self.constraint.min_domains or 1, 1)
         lowest = counts.lowest if has_enough else 0
-        skew = counts.by_domain.get(domain, 0) + self.counts_itself - lowest
-        return SKEWED if skew > self.constraint.max_skew else None
+        return lowest + self.constraint.max_skew - self.counts_itself
+
+    def reason(self, node: Node, counts: DomainCounts) -> str | None:
+        """Say what the rule has against one more pod on a node."""
+        domain = node.labels.get(counts.key)
+        if domain is None:
+            return NO_LABEL
+        return SKEWED if counts.by_domain.get(domain, 0) > self.most_before(counts) else None
 
 
 def rules_of(pod: Pod, when_unsatisfiable: str = "DoNotSchedule") -> tuple[SpreadRule, ...]:

@@ -5,7 +5,8 @@ against what is free), what depends on labels and taints alone is worked out onc
 pods are counted per topology domain as they come and go instead of being searched.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from sys import maxsize
 
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import affinity, volumes
@@ -15,6 +16,10 @@ from shared.kernel.scheduling.topology import DomainCounts, Tally
 from shared.kernel.workload import ClusterObjects, Namespace, Node, Pod, Volume
 
 PORTS = "node(s) didn't have free ports for the requested pod ports"
+
+
+Bound = tuple[str, Mapping[str, int], int, int, bool]
+"""A topology key, pods by domain, the least and the most of them, and whether a node must have the key."""
 
 
 class ClusterView:
@@ -40,9 +45,9 @@ class ClusterView:
         self._counts: dict[Tally, DomainCounts] = {}
         self._held: dict[HeldTerm, DomainCounts] = {}
         self._claim_users: dict[str, int] = {}
-        # Worked out from what is above, and forgotten when a new kind of count or term comes up.
-        self._against: dict[Shape, tuple[DomainCounts, ...]] = {}
-        self._counted_by: dict[Shape, tuple[DomainCounts, ...]] = {}
+        # By company; worked out from what is above, and forgotten when a new kind of count or term comes up.
+        self._against: dict[int, tuple[DomainCounts, ...]] = {}
+        self._counted_by: dict[int, tuple[DomainCounts, ...]] = {}
         for node in nodes:
             self.add_node(node)
         for pod in pods:
@@ -156,9 +161,21 @@ class ClusterView:
     def first_fit(self, pod: Pod, names: Iterable[str]) -> str | None:
         """Give the first of the nodes that the pod may run on, None without any; the same as asking one by one."""
         shape, states = self._facts.shape_of(pod), self._states
+        cpu, memory = pod.requests.cpu_millicores, pod.requests.memory_bytes
+        screen = self._screen(shape)
         for name in names:
-            if self._suits(pod, shape, states[name]):
-                return name
+            state = states[name]
+            # Most nodes fall here, at the price of a comparison and not of a call.
+            if (cpu and cpu > state.cpu_millicores) or (memory and memory > state.memory_bytes):
+                continue
+            labels = state.node.labels
+            for key, by_domain, least, most, needs_label in screen:
+                domain = labels.get(key)
+                if needs_label if domain is None else not least <= by_domain.get(domain, 0) <= most:
+                    break
+            else:
+                if self._suits(pod, shape, state):
+                    return name
         return None
 
     def reasons_against(self, pod: Pod, name: str) -> tuple[str, ...]:
@@ -181,6 +198,19 @@ class ClusterView:
         if shape.is_plain and not self._held_against(shape):
             return True
         return next(self._dynamic_reasons(shape, state), None) is None
+
+    def _screen(self, shape: Shape) -> list[Bound]:
+        """Say how many pods the domains may hold, rule by rule, for the pod to be let in as things are."""
+        found: list[Bound] = []
+        for rule, tally in shape.spread:
+            counts = self._counts_of(tally)
+            found.append((counts.key, counts.by_domain, 0, rule.most_before(counts), True))
+        away = (*map(self._counts_of, shape.anti_affinity), *self._held_against(shape))
+        found += [(counts.key, counts.by_domain, 0, 0, False) for counts in away if counts.total]
+        near = [self._counts_of(tally) for tally in shape.affinity]
+        is_first = shape.matches_itself and not any(counts.total for counts in near)
+        found += [(counts.key, counts.by_domain, 0 if is_first else 1, maxsize, True) for counts in near]
+        return found
 
     def _dynamic_reasons(self, shape: Shape, state: NodeState) -> Iterator[str]:
         node = state.node
@@ -216,17 +246,17 @@ class ClusterView:
         return is_met or is_first
 
     def _held_against(self, shape: Shape) -> tuple[DomainCounts, ...]:
-        against = self._against.get(shape)
+        against = self._against.get(shape.company)
         if against is None:
             against = tuple(counts for term, counts in self._held.items() if term.means(shape.pod))
-            self._against[shape] = against
+            self._against[shape.company] = against
         return against
 
     def _counting(self, shape: Shape) -> tuple[DomainCounts, ...]:
-        counting = self._counted_by.get(shape)
+        counting = self._counted_by.get(shape.company)
         if counting is None:
             counting = tuple(c for c in self._counts.values() if c.tally.counts_pod(shape.pod))
-            self._counted_by[shape] = counting
+            self._counted_by[shape.company] = counting
         return counting
 
     def _counts_of(self, tally: Tally) -> DomainCounts:
