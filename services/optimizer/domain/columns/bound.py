@@ -3,7 +3,8 @@
 If pods are worth `worths` and no load of offer o is worth more than `bounds[o]`, then at `worths / ratio`,
 ratio being the largest of bounds / price over the unlimited offers, no unlimited node is worth more than it
 costs; a limited one earns at most its surplus for each of its copies. Whatever a fleet holds, it costs at
-least what its pods are worth then less those surpluses. All in whole numbers: nothing is lost to rounding.
+least what its pods are worth then less those surpluses. Where pods pay dues for rows of limits, what all rows
+can be paid at most is taken off too. All in whole numbers: nothing is lost to rounding.
 """
 
 import numpy as np
@@ -14,9 +15,18 @@ from services.optimizer.domain.columns.problem import UNBOUNDED
 RATIOS_TRIED = 24
 
 
-def proven(worths: Ints, counts: Ints, bounds: Ints, prices: Ints, copies: Ints) -> int:
-    """Give the bound that `worths` prove; `bounds` are never below `prices`."""
-    total = sum(int(w) * int(c) for w, c in zip(worths.tolist(), counts.tolist(), strict=True))
+def proven(worths: Ints, counts: Ints, bounds: Ints, prices: Ints, copies: Ints, dues: int = 0) -> int:
+    """Give the bound that `worths` prove.
+
+    Args:
+        worths: per shape.
+        counts: per shape.
+        bounds: per offer, what no load is worth more than, its dues and costs taken off; never below `prices`.
+        prices: per offer.
+        copies: per offer.
+        dues: what all rows of limits together are paid at most.
+    """
+    total = sum(int(w) * int(c) for w, c in zip(worths.tolist(), counts.tolist(), strict=True)) - dues
     unlimited = copies >= UNBOUNDED
     least = (1, 1)
     for o in np.flatnonzero(unlimited).tolist():

@@ -10,9 +10,11 @@ import numpy as np
 
 from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.generate import Generator
+from services.optimizer.domain.columns.limits import Slack
 from services.optimizer.domain.columns.master import Column, Master
 from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import UNBOUNDED
+from services.optimizer.domain.columns.reduced import Reduced
 
 WHOLE = 1_000_000
 """Shares are compared in millionths: what rounding adds decides nothing."""
@@ -34,19 +36,29 @@ class Diver:
     """Rounds relaxations."""
 
     def __init__(
-        self, master: Master, generator: Generator, pricer: Pricer, should_stop: Callable[[], bool]
+        self,
+        *,
+        reduced: Reduced,
+        master: Master,
+        generator: Generator,
+        pricer: Pricer,
+        should_stop: Callable[[], bool],
     ) -> None:
+        self._reduced = reduced
         self._should_stop = should_stop
         self._pricer = pricer
         self._master = master
         self._generator = generator
 
-    def dive(self, counts: Ints, copies: Ints, *, rounds: int, share: int) -> tuple[list[Load], Ints]:
+    def dive(
+        self, counts: Ints, copies: Ints, slack: Slack, *, rounds: int, share: int
+    ) -> tuple[list[Load], Ints]:
         """Choose whole nodes for `counts` pods.
 
         Args:
             counts: per shape.
             copies: per offer, how many there may be.
+            slack: what is left in the rows of limits; what the nodes use is taken off.
             rounds: of pricing after each step.
             share: one in so many of the nodes still to come is rounded up in one step.
 
@@ -56,7 +68,7 @@ class Diver:
         left, copies = counts.copy(), copies.copy()
         chosen: list[Load] = []
         while left.any() and not self._should_stop():
-            relaxation = self._generator.refine(left, copies, rounds)
+            relaxation = self._generator.refine(left, copies, slack.left, rounds)
             levels = np.rint(relaxation.levels * WHOLE).astype(np.int64)
             whole = (levels + NEARLY) // WHOLE
             parts = levels - whole * WHOLE
@@ -70,15 +82,9 @@ class Diver:
                 picks = [(int(c), 1) for c in order[:ups]]
             before = len(chosen)
             for at, times in picks:
-                self._take(
-                    self._master.columns[at],
-                    times,
-                    left,
-                    copies,
-                    relaxation.worths,
-                    chosen,
-                    is_first=len(chosen) == before,
-                )
+                column, is_first = self._master.columns[at], len(chosen) == before
+                worths = relaxation.prices.worths
+                self._take(column, times, left, copies, slack, worths, chosen, is_first=is_first)
             if len(chosen) == before:
                 break
         return chosen, left
@@ -89,20 +95,31 @@ class Diver:
         times: int,
         left: Ints,
         copies: Ints,
+        slack: Slack,
         worths: Ints,
         chosen: list[Load],
         *,
         is_first: bool,
     ) -> None:
         full = int(column.counts @ worths)
+        own = self._reduced.own_of(column.offer)
         for i in range(min(times, int(copies[column.offer]))):
-            held = np.minimum(column.counts, left)
+            if (own > left).any():
+                return
+            wanted = np.minimum(column.counts, left)
+            held = slack.clipped(column.offer, wanted, own)
+            if held is None:
+                return
             if (held < column.counts).any():
                 # Columns chosen before took what this one was for.
-                held = held + self._pricer.topping(column.offer, held, left - held, worths)
-                enough = int(held @ worths) * ENOUGH[1] >= full * ENOUGH[0]
-                if not held.any() or not (enough or (is_first and i == 0)):
+                more = held + self._pricer.topping(column.offer, held, left - held, worths)
+                held = slack.clipped(column.offer, more, held)
+                if held is None or not held.any():
                     return
+                enough = int(held @ worths) * ENOUGH[1] >= full * ENOUGH[0]
+                if not (enough or (is_first and i == 0)):
+                    return
+            slack.take(column.offer, held)
             left -= held
             if copies[column.offer] < UNBOUNDED:
                 copies[column.offer] -= 1

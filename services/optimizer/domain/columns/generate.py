@@ -11,7 +11,8 @@ import numpy as np
 
 from services.optimizer.domain.columns import bound
 from services.optimizer.domain.columns.arrays import Ints
-from services.optimizer.domain.columns.master import Column, Master, Relaxation
+from services.optimizer.domain.columns.frontier import Frontier
+from services.optimizer.domain.columns.master import Column, Master, Prices, Relaxation
 from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import Effort, Ending
 from services.optimizer.domain.columns.reduced import Reduced
@@ -31,6 +32,8 @@ class Generated:
 
     relaxation: Relaxation
     bound_nano_usd: int
+    worths: Ints
+    """Per shape: what of the bound one pod accounts for at most."""
     rounds: int
     ended_by: Ending
 
@@ -40,28 +43,29 @@ class Generator:
 
     def __init__(
         self,
+        *,
         reduced: Reduced,
+        frontier: Frontier,
         master: Master,
         pricer: Pricer,
         effort: Effort,
         should_stop: Callable[[], bool],
     ) -> None:
         self._reduced = reduced
+        self._frontier = frontier
         self._master = master
         self._pricer = pricer
         self._effort = effort
         self._should_stop = should_stop
-        self._all = np.arange(len(reduced.nano_usd), dtype=np.int64)
-        self._last_gave = np.zeros(len(self._all), dtype=np.int64)
+        self._last_gave = np.zeros(len(reduced.nano_usd), dtype=np.int64)
 
     def prove(self, first_worths: Ints) -> Generated:
         """Generate until the relaxation is solved; the bound holds whenever this ends."""
         reduced = self._reduced
-        best, best_worths = 0, first_worths
         steps, smoothing, rounds = FIRST_STEPS, SMOOTHING[0], 0
         relaxation = self._master.solve()
-        no_rents = np.zeros(len(reduced.limited), dtype=np.int64)
-        best = self._bound(first_worths, no_rents, 0)
+        best_prices = first_prices(reduced, first_worths)
+        best = self._bound(best_prices, 0)
         ended_by = Ending.BUDGET
         marked_round, marked = 0, relaxation.nano_usd - best
         while rounds < self._effort.rounds:
@@ -70,12 +74,13 @@ class Generator:
                 break
             rounds += 1
             self._add_hot(relaxation, rounds)
-            relaxation = self._master.solve() if len(self._all) > HOT_OFFERS else relaxation
-            tried = (best_worths * smoothing + relaxation.worths * (SMOOTHING[1] - smoothing)) // SMOOTHING[1]
-            value = self._bound(tried, relaxation.rents, steps)
+            if len(self._frontier.offers) > HOT_OFFERS:
+                relaxation = self._master.solve()
+            tried = _between(best_prices, relaxation.prices, smoothing)
+            value = self._bound(tried, steps)
             if value > best:
-                best, best_worths = value, tried
-            found = self._pricer.improving(self._all, relaxation.worths, relaxation.rents)
+                best, best_prices = value, tried
+            found = self._pricer.improving(self._frontier.offers, relaxation.prices)
             if relaxation.nano_usd - best <= self._effort.tolerance(relaxation.nano_usd, len(reduced.counts)):
                 ended_by = Ending.CONVERGED
                 break
@@ -99,26 +104,34 @@ class Generator:
             else:
                 ended_by = Ending.BUDGET if stalls else Ending.CONVERGED
                 break
-        return Generated(relaxation, best, rounds, ended_by)
+        return Generated(relaxation, best, best_prices.worths, rounds, ended_by)
 
-    def refine(self, counts: Ints, copies: Ints, rounds: int) -> Relaxation:
-        """Generate a little for the pods that are left; proves nothing."""
-        self._master.demand(counts, copies)
+    def refine(self, counts: Ints, copies: Ints, left: Ints, rounds: int) -> Relaxation:
+        """Generate a little for what is left of pods, of copies and in rows of limits; proves nothing."""
+        self._master.demand(counts, copies, left)
         relaxation = self._master.solve()
-        rows = np.flatnonzero(copies > 0)
         for _ in range(rounds):
             if self._should_stop():
                 break
-            self._pricer.price(relaxation.worths, relaxation.rents, counts, rows, FIRST_STEPS * 2)
-            if not self._master.add(self._pricer.improving(rows, relaxation.worths, relaxation.rents)):
+            places = self._frontier.offers[copies[self._frontier.offers] > 0]
+            self._pricer.price(relaxation.prices, counts, left, places, FIRST_STEPS * 2)
+            if not self._master.add(self._pricer.improving(places, relaxation.prices)):
                 break
             relaxation = self._master.solve()
         return relaxation
 
-    def _bound(self, worths: Ints, rents: Ints, steps: int) -> int:
-        reduced = self._reduced
-        priced = self._pricer.price(worths, rents, reduced.counts, self._all, steps)
-        return bound.proven(worths, reduced.counts, priced.bounds, reduced.nano_usd, reduced.copies)
+    def _bound(self, prices: Prices, steps: int) -> int:
+        reduced, places = self._reduced, self._frontier.offers
+        priced = self._pricer.price(prices, reduced.counts, reduced.at_most, places, steps)
+        allowed = reduced.at_most[prices.binding].tolist()
+        return bound.proven(
+            prices.worths,
+            reduced.counts,
+            priced.bounds[places],
+            reduced.nano_usd[places],
+            reduced.copies[places],
+            sum(due * most for due, most in zip(prices.dues.tolist(), allowed, strict=True)),
+        )
 
     def _add(self, columns: list[Column], round_number: int) -> int:
         for column in columns:
@@ -126,10 +139,30 @@ class Generator:
         return self._master.add(columns)
 
     def _add_hot(self, relaxation: Relaxation, round_number: int) -> None:
-        if len(self._all) <= HOT_OFFERS:
+        reduced = self._reduced
+        if len(self._frontier.offers) <= HOT_OFFERS:
             return
         hot = np.flatnonzero(self._last_gave >= max(round_number - 2, 1))
         if not len(hot):
             return
-        self._pricer.price(relaxation.worths, relaxation.rents, self._reduced.counts, hot, FIRST_STEPS)
-        self._master.add(self._pricer.improving(hot, relaxation.worths, relaxation.rents))
+        self._pricer.price(relaxation.prices, reduced.counts, reduced.at_most, hot, FIRST_STEPS)
+        self._master.add(self._pricer.improving(hot, relaxation.prices))
+
+
+def first_prices(reduced: Reduced, worths: Ints) -> Prices:
+    """Give prices of pods alone."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return Prices(worths, np.zeros(len(reduced.limited), dtype=np.int64), nothing, nothing)
+
+
+def _between(best: Prices, now: Prices, smoothing: int) -> Prices:
+    # Rows come one after the other: those that were not there yet were paid nothing.
+    dues = np.zeros_like(now.dues)
+    dues[: len(best.dues)] = best.dues
+    rest = SMOOTHING[1] - smoothing
+    return Prices(
+        worths=(best.worths * smoothing + now.worths * rest) // SMOOTHING[1],
+        rents=now.rents,
+        binding=now.binding,
+        dues=(dues * smoothing + now.dues * rest) // SMOOTHING[1],
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from services.optimizer.domain.columns.arrays import Bools, Floats, Ints
 from services.optimizer.domain.columns.compiled import compiled
+from services.optimizer.domain.columns.limits import Rows, bound_room_for, due_for
 from services.optimizer.domain.columns.relaxation import relaxed
 from services.optimizer.domain.columns.search import least_losses, searched
 
@@ -276,36 +277,71 @@ def best_loads(
     values: Ints,
     costs: Ints,
     weights: Ints,
-    most: Ints,
+    counts: Ints,
+    per_node: Ints,
     room: Ints,
     allowed: Bools,
+    own: Ints,
+    limits: Rows,
+    is_bound: Bools,
+    left: Ints,
+    dues: Ints,
     floors: Ints,
-    rows: Ints,
+    places: Ints,
     limit: int,
     loads: Ints,
-    worths: Ints,
     bounds: Ints,
 ) -> None:
-    """Find the best load of each of the offers `rows`; an offer's own cost per item is taken off its value.
+    """Find the best load of each of the offers at `places`, its own pods in it.
+
+    What an item costs on that offer, and what it pays for its rows of limits, is taken off its value. An offer
+    whose own pods are not all left gets no load.
 
     Args:
         values: per item.
         costs: offer x item; no rows when items cost nothing.
         weights: item x resource.
-        most: item; how many one node may hold.
+        counts: per item, how many are left.
+        per_node: per item, how many one node may hold.
         room: offer x resource.
         allowed: offer x item.
+        own: offer x item; no rows when there are none.
+        limits: the rows of limits.
+        is_bound: per row, whether it binds: others hold back nothing, as offers that they make worth a look are
+            not looked at yet.
+        left: per row, what is left of it.
+        dues: per row, what using it costs; empty: nothing.
         floors: per offer, what a load must be worth more than.
-        rows: which offers to look at.
+        places: which offers to look at.
         limit: steps of search per offer.
         loads: out, offer x item.
-        worths: out, per offer.
         bounds: out, per offer.
     """
-    worth_here = np.empty(len(values), dtype=np.int64)
-    for o in rows:
-        for j in range(len(values)):
-            worth_here[j] = values[j] if allowed[o, j] else 0
+    n = len(values)
+    value = np.empty(n, dtype=np.int64)
+    most = np.empty(n, dtype=np.int64)
+    for o in places:
+        base = 0
+        is_possible = True
+        for j in range(n):
+            value[j] = values[j]
             if len(costs) > 0:
-                worth_here[j] -= costs[o, j]
-        worths[o], bounds[o] = best_load(worth_here, weights, most, room[o], floors[o], limit, loads[o])
+                value[j] -= costs[o, j]
+            most[j] = min(counts[j], per_node[j])
+            if limits.starts[j + 1] > limits.starts[j]:
+                if len(dues) > 0:
+                    value[j] -= due_for(limits, dues, o, j)
+                most[j] = min(most[j], bound_room_for(limits, is_bound, left, o, j))
+            if len(own) > 0 and own[o, j] > 0:
+                base += value[j] * own[o, j]
+                most[j] -= own[o, j]
+                is_possible = is_possible and own[o, j] <= counts[j]
+            if not allowed[o, j] or most[j] <= 0:
+                value[j] = 0
+        loads[o] = 0
+        bounds[o] = floors[o]
+        if is_possible:
+            _, extra = best_load(value, weights, most, room[o], max(floors[o] - base, 0), limit, loads[o])
+            bounds[o] = max(floors[o], base + extra)
+            if len(own) > 0:
+                loads[o] += own[o]

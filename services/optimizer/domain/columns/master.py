@@ -1,7 +1,8 @@
 """The linear program that chooses among known columns, kept warm between changes.
 
-Rows: each shape's pods must be held; each limited offer has so many copies. A shape that limited offers alone
-can hold may be left out at a penalty, so that there always is a solution.
+Rows: each shape's pods must be held; each limited offer has so many copies; and those rows of limits that were
+broken without. A shape that limited offers alone can hold, or that a limit is about, may be left out at a
+penalty, so that there always is a solution.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,15 @@ import numpy as np
 
 from services.optimizer.domain.columns import linear
 from services.optimizer.domain.columns.arrays import Floats, Ints
+from services.optimizer.domain.columns.frontier import Frontier
+from services.optimizer.domain.columns.limits import overdrawn, uses
 from services.optimizer.domain.columns.problem import UNBOUNDED
 from services.optimizer.domain.columns.reduced import Reduced
 
 USD = 1e-9
 DUAL, PRIMAL = 1, 4
+LEAST_LEVEL = 1e-9
+NOTHING = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +33,33 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a linear program says that things are worth, in 1e-9 USD."""
+
+    worths: Ints
+    """Per shape: what one more pod would cost."""
+    rents: Ints
+    """Per limited offer: what one more copy would save."""
+    binding: Ints
+    """Which rows of limits are in the linear program."""
+    dues: Ints
+    """Per such row: what one more of it would save."""
+
+
+@dataclass(frozen=True, slots=True)
 class Relaxation:
     """A solution of the linear program."""
 
     nano_usd: int
-    worths: Ints
-    """Per shape: what one more pod would cost, in 1e-9 USD."""
-    rents: Ints
-    """Per limited offer: what one more copy would save."""
+    prices: Prices
     levels: Floats
     """Per column."""
-    left_out: Floats
-    """Per shape that may be left out."""
 
 
 def penalties(reduced: Reduced) -> Ints:
-    """Give what leaving one pod out costs: 0 for shapes that an unlimited offer holds, which never need it."""
+    """Give what leaving one pod out costs: 0 for shapes that always find an unlimited offer, which never need it."""
     unlimited = reduced.copies >= UNBOUNDED
-    needs = ~(reduced.allowed[unlimited].any(axis=0))
+    needs = ~(reduced.allowed[unlimited].any(axis=0)) | (np.diff(reduced.rows.starts) > 0)
     price = int(reduced.nano_usd.max(initial=0)) + 1000
     price += int(reduced.pod_nano_usd.max(initial=0)) * int(reduced.counts.sum())
     return np.where(needs, 10 * price, 0).astype(np.int64)
@@ -54,13 +68,18 @@ def penalties(reduced: Reduced) -> Ints:
 class Master:
     """Columns known so far, and the linear program over them."""
 
-    def __init__(self, reduced: Reduced) -> None:
+    def __init__(self, reduced: Reduced, frontier: Frontier) -> None:
         self.columns: list[Column] = []
         self._reduced = reduced
+        self._frontier = frontier
         self._known: set[tuple[int, bytes]] = set()
         self._keeps_demand = True
         self._row_of = {int(o): len(reduced.counts) + i for i, o in enumerate(reduced.limited)}
         self._counts = reduced.counts.copy()
+        self._left = reduced.at_most
+        self._used = np.zeros(len(reduced.at_most))
+        self._place: dict[int, int] = {}
+        """Of a row of limits in the linear program."""
         self._penalties = penalties(reduced)
         self._waived = np.flatnonzero(self._penalties)
         self._lp = linear.program()
@@ -84,6 +103,7 @@ class Master:
                 self._waived.astype(np.int32),
                 np.ones(waived),
             )
+        self._follow()
 
     def add(self, columns: Sequence[Column]) -> int:
         """Add those that are not known; give how many were added."""
@@ -95,6 +115,7 @@ class Master:
                 new.append(column)
         if not new:
             return 0
+        self._follow()
         starts, index, value = [], [], []
         at = 0
         for column in new:
@@ -107,6 +128,10 @@ class Master:
                 index.append(np.array([self._row_of[column.offer]]))
                 value.append(np.ones(1, dtype=np.int64))
                 at += 1
+            places, amounts = self._uses(column)
+            index.append(places)
+            value.append(amounts)
+            at += len(places)
         n = len(new)
         self._lp.addCols(
             n,
@@ -121,30 +146,100 @@ class Master:
         self.columns.extend(new)
         return n
 
-    def demand(self, counts: Ints, copies: Ints) -> None:
-        """Ask for other numbers of pods, and allow other numbers of copies."""
+    def demand(self, counts: Ints, copies: Ints, left: Ints) -> None:
+        """Ask for other numbers of pods, and allow other numbers of copies and other amounts in rows of limits."""
+        self._follow()
         self._keeps_demand = False
         for row in np.flatnonzero(counts != self._counts).tolist():
             self._lp.changeRowBounds(row, float(counts[row]), linear.INFINITE)
         self._counts = counts.copy()
         for offer, row in self._row_of.items():
             self._lp.changeRowBounds(row, -linear.INFINITE, float(copies[offer]))
+        self._left = left
+        for row, place in self._place.items():
+            self._lp.changeRowBounds(place, -linear.INFINITE, float(left[row]))
 
     def solve(self) -> Relaxation:
-        """Solve anew from the last basis."""
-        # New columns leave the last solution feasible, another demand leaves its prices so.
+        """Solve anew from the last basis; rows of limits that the solution breaks are added until there is none."""
+        self._follow()
+        while True:
+            relaxation = self._solved()
+            used = np.flatnonzero(relaxation.levels > LEAST_LEVEL)
+            if not len(self._reduced.at_most) or not len(used):
+                return relaxation
+            broken = overdrawn(
+                self._reduced.rows,
+                self._left,
+                np.array([self.columns[c].offer for c in used], dtype=np.int64),
+                np.array([self.columns[c].counts for c in used], dtype=np.int64),
+                relaxation.levels[used],
+                self._used,
+            )
+            new = np.array([row for row in broken.tolist() if row not in self._place], dtype=np.int64)
+            if not len(new):
+                return relaxation
+            self._frontier.bind(new)
+            self._follow()
+
+    def _solved(self) -> Relaxation:
+        # New columns leave the last solution feasible, another demand or row leaves its prices so.
         self._lp.setOptionValue("simplex_strategy", PRIMAL if self._keeps_demand else DUAL)
         self._keeps_demand = True
         self._lp.run()
         solution = self._lp.getSolution()
-        shapes = len(self._reduced.counts)
+        shapes, limited = len(self._reduced.counts), len(self._row_of)
         duals = np.array(solution.row_dual, dtype=np.float64)
         levels = np.array(solution.col_value, dtype=np.float64)
         worths = np.maximum(np.rint(duals[:shapes] / USD), 0).astype(np.int64)
+        saved = np.maximum(np.rint(-duals[shapes:] / USD), 0).astype(np.int64)
+        prices = Prices(
+            worths=np.where(self._penalties > 0, np.minimum(worths, self._penalties), worths),
+            rents=saved[:limited],
+            binding=np.array(list(self._place), dtype=np.int64),
+            dues=saved[limited:],
+        )
         return Relaxation(
             nano_usd=round(self._lp.getInfo().objective_function_value / USD),
-            worths=np.where(self._penalties > 0, np.minimum(worths, self._penalties), worths),
-            rents=np.maximum(np.rint(-duals[shapes:] / USD), 0).astype(np.int64),
+            prices=prices,
             levels=np.maximum(levels[len(self._waived) :], 0.0),
-            left_out=levels[: len(self._waived)],
+        )
+
+    def _uses(self, column: Column) -> tuple[Ints, Ints]:
+        """Give the places of the rows of limits that a column counts in, and how much."""
+        if not self._place:
+            return NOTHING, NOTHING
+        rows, amounts = uses(self._reduced.rows, column.offer, column.counts)
+        known = [
+            (self._place[r], a)
+            for r, a in zip(rows.tolist(), amounts.tolist(), strict=True)
+            if r in self._place
+        ]
+        return np.array([p for p, _ in known], dtype=np.int64), np.array(
+            [a for _, a in known], dtype=np.int64
+        )
+
+    def _follow(self) -> None:
+        """Add the rows that bind since the last time."""
+        new = self._frontier.binding[len(self._place) :]
+        if not new:
+            return
+        first = len(self._counts) + len(self._row_of) + len(self._place)
+        for row in new:
+            self._place[row] = len(self._counts) + len(self._row_of) + len(self._place)
+        self._keeps_demand = False
+        found: list[list[tuple[int, int]]] = [[] for _ in new]
+        for at, column in enumerate(self.columns, start=len(self._waived)):
+            for place, amount in zip(*self._uses(column), strict=True):
+                if place >= first:
+                    found[place - first].append((at, int(amount)))
+        sizes = np.array([len(f) for f in found], dtype=np.int64)
+        entries = [entry for f in found for entry in f]
+        self._lp.addRows(
+            len(new),
+            np.full(len(new), -linear.INFINITE),
+            self._left[new].astype(np.float64),
+            len(entries),
+            (np.cumsum(sizes) - sizes).astype(np.int32),
+            np.array([at for at, _ in entries], dtype=np.int32),
+            np.array([amount for _, amount in entries], dtype=np.float64),
         )

@@ -1,9 +1,14 @@
 """A first fleet and a first bound, in a moment: what resources are worth, and nodes filled by that."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.optimizer.domain.columns import linear
 from services.optimizer.domain.columns.arrays import Ints
+from services.optimizer.domain.columns.frontier import Frontier
+from services.optimizer.domain.columns.generate import first_prices
+from services.optimizer.domain.columns.limits import Slack
 from services.optimizer.domain.columns.master import Column
 from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import UNBOUNDED
@@ -18,7 +23,8 @@ def resource_worths(reduced: Reduced) -> Ints:
     shapes, resources = reduced.requests.shape
     if shapes == 0:
         return np.zeros(0, dtype=np.int64)
-    scale = np.maximum(reduced.room.max(axis=0), 1).astype(np.float64)
+    room = reduced.total_room
+    scale = np.maximum(room.max(axis=0), 1).astype(np.float64)
     lp = linear.program()
     demand = (reduced.counts[:, None] * reduced.requests).sum(axis=0) / scale
     none = np.zeros(0, dtype=np.int32)
@@ -32,7 +38,7 @@ def resource_worths(reduced: Reduced) -> Ints:
         offers * resources,
         np.arange(offers, dtype=np.int32) * resources,
         np.tile(np.arange(resources, dtype=np.int32), offers),
-        (reduced.room / scale).ravel(),
+        (room / scale).ravel(),
     )
     lp.run()
     duals = np.maximum(np.array(lp.getSolution().row_dual), 0.0) / scale
@@ -51,29 +57,73 @@ def _extremes(reduced: Reduced) -> tuple[Ints, Ints]:
     return least, most
 
 
-def greedy(reduced: Reduced, pricer: Pricer, worths: Ints) -> list[tuple[Column, int]]:
-    """Choose again and again the node whose load is worth most for its price, as often as pods last."""
+def kept(reduced: Reduced, slack: Slack) -> list[tuple[Column, int]]:
+    """Choose all nodes that hold pods already, with no others, as far as limits let them be."""
+    fleet = []
+    for offer in np.flatnonzero(reduced.has_own).tolist():
+        own = reduced.own_of(offer)
+        times = 0
+        while times < int(reduced.copies[offer]) and slack.take(offer, own):
+            times += 1
+        if times:
+            price = int(reduced.nano_usd[offer])
+            price += int(reduced.pod_nano_usd[offer] @ own) if reduced.pod_nano_usd.size else 0
+            fleet.append((Column(offer, own.copy(), price), times))
+    return fleet
+
+
+def greedy(
+    reduced: Reduced,
+    frontier: Frontier,
+    pricer: Pricer,
+    worths: Ints,
+    slack: Slack,
+    first: Sequence[tuple[Column, int]] = (),
+) -> list[tuple[Column, int]]:
+    """Choose again and again the node whose load is worth most for its price, as often as pods last.
+
+    Those in `first` are chosen already, and taken off `slack`.
+    """
     least, most = _extremes(reduced)
-    worths = worths + most - least  # every pod is worth placing, wherever that may be
+    # Every pod is worth placing, wherever that may be.
+    prices = first_prices(reduced, worths + most - least)
     left, copies = reduced.counts.copy(), reduced.copies.copy()
-    fleet: list[tuple[Column, int]] = []
-    rows = np.flatnonzero(copies > 0)
-    while left.any() and len(rows):
-        loads = pricer.price(worths, None, left, rows, 0, any_load=True).loads[rows]
-        prices = np.maximum(pricer.cost(rows, loads), 1)
-        score = np.rint((loads @ worths) / prices * 1e6).astype(np.int64)
+    fleet = list(first)
+    for column, times in fleet:
+        left -= times * column.counts
+        if copies[column.offer] < UNBOUNDED:
+            copies[column.offer] -= times
+    places = _open(reduced, frontier.offers, left, copies)
+    while left.any() and len(places):
+        loads = pricer.price(prices, left, slack.left, places, 0, any_load=True).loads[places]
+        costs = np.maximum(pricer.cost(places, loads), 1)
+        score = np.rint((loads @ prices.worths) / costs * 1e6).astype(np.int64)
         # Of equals the larger node: it settles more pods at once.
-        order = np.lexsort((np.arange(len(rows)), -reduced.nano_usd[rows], -score))
+        order = np.lexsort((np.arange(len(places)), -reduced.nano_usd[places], -score))
         best = int(order[0])
-        load = loads[best]
+        offer = int(places[best])
+        # Rows of limits that are used up call for offers that were superfluous before.
+        if frontier.bind(slack.broken_by(offer, loads[best])):
+            places = _open(reduced, frontier.offers, left, copies)
+            continue
+        load = slack.clipped(offer, loads[best], reduced.own_of(offer))
+        if load is None or not load.any():
+            places = np.delete(places, best)
+            continue
         held = load > 0
-        if not held.any():
-            break
-        offer = int(rows[best])
-        times = min(int((left[held] // load[held]).min()), int(copies[offer]))
+        times, most_times = 0, min(int((left[held] // load[held]).min()), int(copies[offer]))
+        while times < most_times and slack.take(offer, load):
+            times += 1
         fleet.append((pricer.columns([offer], load[None, :])[0], times))
         left = left - times * load
         if copies[offer] < UNBOUNDED:
             copies[offer] -= times
-        rows = rows[copies[rows] > 0]
+        places = _open(reduced, places, left, copies)
     return fleet
+
+
+def _open(reduced: Reduced, places: Ints, left: Ints, copies: Ints) -> Ints:
+    is_open = copies[places] > 0
+    if reduced.own.size:
+        is_open &= (reduced.own[places] <= left).all(axis=1)
+    return places[is_open]

@@ -7,7 +7,9 @@ import numpy as np
 
 from services.optimizer.domain.columns import knapsack
 from services.optimizer.domain.columns.arrays import Ints
-from services.optimizer.domain.columns.master import Column
+from services.optimizer.domain.columns.frontier import Frontier
+from services.optimizer.domain.columns.limits import due_of_loads
+from services.optimizer.domain.columns.master import Column, Prices
 from services.optimizer.domain.columns.reduced import Reduced
 
 TOPPING_STEPS = 300
@@ -26,59 +28,71 @@ class Priced:
 class Pricer:
     """Asks the knapsacks, for the pods that are left."""
 
-    def __init__(self, reduced: Reduced) -> None:
+    def __init__(self, reduced: Reduced, frontier: Frontier) -> None:
         self._reduced = reduced
+        self._frontier = frontier
         self._limited = reduced.limited
         offers, shapes = reduced.allowed.shape
         self._loads = np.zeros((offers, shapes), dtype=np.int64)
-        self._worths = np.zeros(offers, dtype=np.int64)
         self._bounds = np.zeros(offers, dtype=np.int64)
+        self._total_room = reduced.total_room
+        self._dues = np.zeros(len(reduced.at_most), dtype=np.int64)
 
     def price(
         self,
-        worths: Ints,
-        rents: Ints | None,
+        prices: Prices,
         counts: Ints,
-        rows: Ints,
+        left: Ints,
+        places: Ints,
         steps: int,
         *,
         any_load: bool = False,
     ) -> Priced:
-        """Fill a node of each of the offers `rows` with what is worth most.
+        """Fill a node of each of the offers at `places` with what is worth most.
 
         Args:
-            worths: per shape.
-            rents: per limited offer, what a copy must earn beside its price; None: nothing.
+            prices: of pods, copies and rows.
             counts: per shape, how many pods are left.
-            rows: the offers to look at.
+            left: per row of limits, what is left of it.
+            places: the offers to look at.
             steps: of search per offer.
             any_load: give the best load even where it is worth less than its node.
         """
-        floors = self._reduced.nano_usd.copy()
-        if rents is not None:
-            floors[self._limited] += rents
+        reduced = self._reduced
+        floors = reduced.nano_usd.copy()
+        floors[self._limited] += prices.rents
         if any_load:
             floors[:] = 0
-        self._loads[rows] = 0
-        self._bounds[:] = floors
         knapsack.best_loads(
-            worths,
-            self._reduced.pod_nano_usd,
-            self._reduced.requests,
-            np.minimum(counts, self._reduced.per_node),
-            self._reduced.room,
-            self._reduced.allowed,
+            prices.worths,
+            reduced.pod_nano_usd,
+            reduced.requests,
+            counts,
+            reduced.per_node,
+            reduced.room,
+            reduced.allowed,
+            reduced.own,
+            reduced.rows,
+            self._frontier.is_bound,
+            left,
+            self._due(prices),
             floors,
-            rows,
+            places,
             steps,
             self._loads,
-            self._worths,
             self._bounds,
         )
         return Priced(self._loads, self._bounds)
 
+    def _due(self, prices: Prices) -> Ints:
+        if not prices.dues.any():
+            return self._dues[:0]
+        self._dues[:] = 0
+        self._dues[prices.binding] = prices.dues
+        return self._dues
+
     def topping(self, offer: int, held: Ints, left: Ints, worths: Ints) -> Ints:
-        """Give what else to put on a node that holds something, of the pods that are left."""
+        """Give what else to put on a node that holds something, of the pods that are left; limits aside."""
         reduced = self._reduced
         values = np.where(reduced.allowed[offer], worths, 0)
         if reduced.pod_nano_usd.size:
@@ -87,35 +101,36 @@ class Pricer:
         knapsack.best_load(
             values,
             reduced.requests,
-            np.minimum(left, reduced.per_node - held),
-            reduced.room[offer] - held @ reduced.requests,
+            np.maximum(np.minimum(left, reduced.per_node - held), 0),
+            self._total_room[offer] - held @ reduced.requests,
             0,
             TOPPING_STEPS,
             load,
         )
         return load
 
-    def improving(self, rows: Ints, worths: Ints, rents: Ints) -> list[Column]:
+    def improving(self, places: Ints, prices: Prices) -> list[Column]:
         """Give the loads of the last pricing that lower the linear program at these prices."""
-        loads = self._loads[rows]
-        prices = self.cost(rows, loads)
-        gains = loads @ worths - prices
-        rent_of = dict(zip(self._limited.tolist(), rents.tolist(), strict=True))
-        found = []
-        for i, o in enumerate(rows.tolist()):
-            if gains[i] - rent_of.get(o, 0) > prices[i] >> 30:
-                found.append(Column(o, loads[i].copy(), int(prices[i])))
-        return found
+        loads = self._loads[places]
+        costs = self.cost(places, loads)
+        gains = loads @ prices.worths - costs
+        due = self._due(prices)
+        if len(due):
+            gains -= due_of_loads(self._reduced.rows, due, places, loads)
+        rents = np.zeros(len(self._reduced.nano_usd), dtype=np.int64)
+        rents[self._limited] = prices.rents
+        found = np.flatnonzero((gains - rents[places] > costs >> 30) & loads.any(axis=1))
+        return [Column(int(places[i]), loads[i].copy(), int(costs[i])) for i in found.tolist()]
 
-    def cost(self, rows: Ints, loads: Ints) -> Ints:
+    def cost(self, places: Ints, loads: Ints) -> Ints:
         """Give what nodes with their pods cost."""
-        prices: Ints = self._reduced.nano_usd[rows]
+        costs: Ints = self._reduced.nano_usd[places]
         if self._reduced.pod_nano_usd.size:
-            prices = prices + (self._reduced.pod_nano_usd[rows] * loads).sum(axis=1)
-        return prices
+            costs = costs + (self._reduced.pod_nano_usd[places] * loads).sum(axis=1)
+        return costs
 
-    def columns(self, rows: Sequence[int], loads: Ints) -> list[Column]:
+    def columns(self, places: Sequence[int], loads: Ints) -> list[Column]:
         """Give columns of given loads."""
-        at = np.array(rows, dtype=np.int64)
-        prices = self.cost(at, loads)
-        return [Column(int(o), loads[i].copy(), int(prices[i])) for i, o in enumerate(at.tolist())]
+        at = np.array(places, dtype=np.int64)
+        costs = self.cost(at, loads)
+        return [Column(int(o), loads[i].copy(), int(costs[i])) for i, o in enumerate(at.tolist())]

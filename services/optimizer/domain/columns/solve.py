@@ -12,9 +12,11 @@ import numpy as np
 
 from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.dive import WHOLE, Diver, Load
-from services.optimizer.domain.columns.generate import Generated, Generator
+from services.optimizer.domain.columns.frontier import Frontier
+from services.optimizer.domain.columns.generate import Generated, Generator, first_prices
+from services.optimizer.domain.columns.limits import Slack
 from services.optimizer.domain.columns.master import Column, Master, penalties
-from services.optimizer.domain.columns.opening import greedy, resource_worths
+from services.optimizer.domain.columns.opening import greedy, kept, resource_worths
 from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import (
     UNBOUNDED,
@@ -85,11 +87,12 @@ class _Run:
         self._asked = should_stop
         self._is_stopped = False
         self._penalties = penalties(reduced)
-        self._pricer = Pricer(reduced)
-        self._master = Master(reduced)
-        self._generator = Generator(reduced, self._master, self._pricer, effort, self._should_stop)
+        self._frontier = Frontier(reduced)
+        self._pricer = Pricer(reduced, self._frontier)
+        self._master = Master(reduced, self._frontier)
+        self._generator = self._generating(self._master)
         self._pool: list[Column] = []
-        self._repairer = Repairer(reduced)
+        self._repairer = Repairer(reduced, self._frontier)
 
     def prove(self) -> tuple[_Fleet, Generated]:
         worths = resource_worths(self._reduced)
@@ -103,26 +106,48 @@ class _Run:
         best, proof = self.prove()
         if proof.ended_by is Ending.STOPPED:
             return best, proof
-        self._repairer.worths = proof.relaxation.worths
+        self._repairer.worths = proof.relaxation.prices.worths
         self._pool = self._master.columns
         share = SHARES[0] if len(best.loads) < MANY_NODES else SHARES[1]
         best = self._better(best, self._dived(self._reduced.counts, self._reduced.copies, share, ()))
         best = self._rebuilt(best, proof)
         return best, replace(proof, ended_by=Ending.STOPPED) if self._is_stopped else proof
 
+    def _generating(self, master: Master) -> Generator:
+        return Generator(
+            reduced=self._reduced,
+            frontier=self._frontier,
+            master=master,
+            pricer=self._pricer,
+            effort=self._effort,
+            should_stop=self._should_stop,
+        )
+
     def _should_stop(self) -> bool:
         self._is_stopped = self._is_stopped or self._asked()
         return self._is_stopped
 
     def _opened(self, worths: Ints) -> _Fleet:
-        chosen = greedy(self._reduced, self._pricer, worths)
+        reduced = self._reduced
+        best = self._greedy(worths, keeps=False)
+        if reduced.own.size:
+            best = self._better(best, self._greedy(worths, keeps=True))
+        places = self._frontier.offers
+        prices = first_prices(reduced, worths)
+        fills = self._pricer.price(prices, reduced.counts, reduced.at_most, places, 0, any_load=True).loads
+        held = places[fills[places].any(axis=1)]
+        self._master.add(self._pricer.columns(held.tolist(), fills[held]))
+        return best
+
+    def _greedy(self, worths: Ints, *, keeps: bool) -> _Fleet:
+        reduced = self._reduced
+        slack = Slack(reduced.rows, reduced.at_most)
+        first = kept(reduced, slack) if keeps else []
+        chosen = greedy(reduced, self._frontier, self._pricer, worths, slack, first)
         self._master.add([c for c, _ in chosen])
         loads = [Load(c.offer, c.counts) for c, times in chosen for _ in range(times)]
-        rows = np.arange(len(self._reduced.nano_usd), dtype=np.int64)
-        fills = self._pricer.price(worths, None, self._reduced.counts, rows, 0, any_load=True).loads
-        self._master.add(self._pricer.columns(rows.tolist(), fills))
-        held = sum((load.counts for load in loads), np.zeros_like(self._reduced.counts))
-        return self._fleet(self._repairer.downsized(loads), self._reduced.counts - held)
+        held = sum((load.counts for load in loads), np.zeros_like(reduced.counts))
+        return self._fleet(self._repairer.downsized(loads), reduced.counts - held)
 
     def _fleet(self, loads: list[Load], left: Ints) -> _Fleet:
         return _Fleet(loads, left, self._repairer.cost(loads) + int(left @ self._penalties))
@@ -130,19 +155,27 @@ class _Run:
     def _better(self, best: _Fleet, other: _Fleet | None) -> _Fleet:
         return other if other is not None and other.nano_usd < best.nano_usd else best
 
-    def _dived(self, counts: Ints, copies: Ints, share: int, kept: Sequence[Load]) -> _Fleet | None:
-        """Build nodes for `counts` beside those kept; None when some pod found no node."""
+    def _dived(self, counts: Ints, copies: Ints, share: int, beside: Sequence[Load]) -> _Fleet | None:
+        """Build nodes for `counts` beside those given; None when some pod found no node."""
         # Few columns matter any more, and a small linear program is solved far faster.
-        master = Master(self._reduced)
+        master = Master(self._reduced, self._frontier)
         master.add(self._promising())
-        generator = Generator(self._reduced, master, self._pricer, self._effort, self._should_stop)
         rounds = self._effort.dive_rounds if len(counts) < self._effort.many_shapes else 1
-        diver = Diver(master, generator, self._pricer, self._should_stop)
-        loads, left = diver.dive(counts, copies, rounds=rounds, share=share)
+        diver = Diver(
+            reduced=self._reduced,
+            master=master,
+            generator=self._generating(master),
+            pricer=self._pricer,
+            should_stop=self._should_stop,
+        )
+        slack = Slack(self._reduced.rows, self._reduced.at_most)
+        for load in beside:
+            slack.take(load.offer, load.counts)
+        loads, left = diver.dive(counts, copies, slack, rounds=rounds, share=share)
         self._pool = master.columns
         if (left[self._penalties == 0] > 0).any():
             return None
-        return self._fleet(self._repairer.repair([*kept, *loads]), left)
+        return self._fleet(self._repairer.repair([*beside, *loads]), left)
 
     def _promising(self) -> list[Column]:
         worths = self._repairer.worths
@@ -162,13 +195,13 @@ class _Run:
                 break
             size = REBUILT[attempt % len(REBUILT)]
             worst = set(self._repairer.most_wasteful(best.loads)[:size])
-            kept = [load for i, load in enumerate(best.loads) if i not in worst]
-            held = sum((load.counts for load in kept), np.zeros_like(best.left))
+            beside = [load for i, load in enumerate(best.loads) if i not in worst]
+            held = sum((load.counts for load in beside), np.zeros_like(best.left))
             copies = self._reduced.copies.copy()
-            for load in kept:
+            for load in beside:
                 if copies[load.offer] < UNBOUNDED:
                     copies[load.offer] -= 1
-            other = self._dived(self._reduced.counts - held, copies, len(best.loads), kept)
+            other = self._dived(self._reduced.counts - held, copies, max(len(best.loads), 1), beside)
             better = self._better(best, other)
             failed = 0 if better is not best else failed + 1
             best = better
@@ -184,8 +217,9 @@ def _told(problem: FleetProblem, reduced: Reduced, fleet: _Fleet, proof: Generat
         unplaced -= counts
         nodes.append(PlannedNode(int(reduced.offers[load.offer]), counts))
     nodes.sort(key=lambda n: (n.offer, tuple(-n.counts)))
-    waived = int(fleet.left @ penalties(reduced))
-    cost = fleet.nano_usd - waived
+    cost = fleet.nano_usd - int(fleet.left @ penalties(reduced))
+    # The bound is a sum over pods: without those left out it is lower by what they account for.
+    waived = int(fleet.left @ proof.worths)
     # Prices are whole micro-USD, and so is what any fleet costs: the bound may be rounded up.
     lower = max(-(-(proof.bound_nano_usd - waived) // NANO), 0)
     return FleetSolution(

@@ -18,7 +18,7 @@ def cheapest(problem: FleetProblem) -> int | None:
     options = [list(loads(problem, o)) for o in range(offers)]
 
     @functools.cache
-    def best(left: tuple[int, ...], spare: tuple[int, ...]) -> int:
+    def best(left: tuple[int, ...], spare: tuple[int, ...], amounts: tuple[int, ...]) -> int:
         if not any(left):
             return 0
         first = next(i for i, n in enumerate(left) if n)
@@ -30,22 +30,39 @@ def cheapest(problem: FleetProblem) -> int | None:
             for load, price in options[o]:
                 if load[first] and all(a <= b for a, b in zip(load, left, strict=True)):
                     rest = tuple(b - a for a, b in zip(load, left, strict=True))
-                    least = min(least, price + best(rest, after))
+                    less = _amounts_after(problem, o, load, amounts)
+                    if min(less, default=0) >= 0:
+                        least = min(least, price + best(rest, after, less))
         return least
 
-    found = best(tuple(int(c) for c in problem.counts), copies)
+    amounts = tuple(int(a) for limit in problem.limits for a in limit.at_most)
+    found = best(tuple(int(c) for c in problem.counts), copies, amounts)
     return None if found >= TOO_MUCH else found
+
+
+def _amounts_after(
+    problem: FleetProblem, offer: int, load: tuple[int, ...], amounts: tuple[int, ...]
+) -> tuple[int, ...]:
+    less, start = list(amounts), 0
+    for limit in problem.limits:
+        group = int(limit.group[offer])
+        if group >= 0:
+            less[start + group] -= sum(int(w) * n for w, n in zip(limit.weights, load, strict=True))
+        start += len(limit.at_most)
+    return tuple(less)
 
 
 def loads(problem: FleetProblem, offer: int) -> Iterator[tuple[tuple[int, ...], int]]:
     """Give everything one node may hold, and what it costs with it."""
+    own = problem.own[offer] if problem.own.size else np.zeros_like(problem.counts)
     for load in itertools.product(*(range(int(c) + 1) for c in problem.counts)):
         counts = np.array(load)
-        if not counts.any() or (counts[~problem.allowed[offer]] > 0).any():
+        more = counts - own
+        if not counts.any() or (more < 0).any() or (more[~problem.allowed[offer]] > 0).any():
             continue
-        if (counts @ problem.requests > problem.room[offer]).any():
+        if (more @ problem.requests > problem.room[offer]).any():
             continue
-        if problem.per_node.size and (counts > problem.per_node).any():
+        if problem.per_node.size and ((counts > problem.per_node) & (more > 0)).any():
             continue
         price = int(problem.micro_usd[offer])
         if problem.pod_micro_usd.size:

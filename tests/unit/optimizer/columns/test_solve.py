@@ -75,7 +75,7 @@ def test_arrays_that_do_not_match_are_refused() -> None:
         made([[1]], [1], [[1]], [-1])
 
 
-@given(problems())
+@given(problems() | problems(limited=True))
 def test_the_bound_is_never_above_the_cheapest_fleet_and_no_fleet_below_it(problem: FleetProblem) -> None:
     solution = solve_fleet(problem, effort=EXACT)
     assert wrongs(problem, solution) == []
@@ -88,7 +88,7 @@ def test_the_bound_is_never_above_the_cheapest_fleet_and_no_fleet_below_it(probl
             assert solution.micro_usd >= cheapest
 
 
-@given(problems())
+@given(problems() | problems(limited=True))
 def test_a_bound_alone_is_never_above_the_cheapest_fleet(problem: FleetProblem) -> None:
     cheapest = brute_force.cheapest(problem)
     if cheapest is not None:
@@ -104,7 +104,7 @@ def test_every_pod_with_an_unlimited_offer_is_placed_near_the_cheapest(problem: 
     assert solution.lower_bound_micro_usd <= cheapest <= solution.micro_usd <= cheapest * 1.35
 
 
-@given(problems(pods=30), st.integers(0, 12))
+@given(problems(pods=30) | problems(pods=30, limited=True), st.integers(0, 12))
 def test_a_run_stopped_at_any_moment_gives_a_fleet_and_a_bound_that_hold(
     problem: FleetProblem, checks: int
 ) -> None:
@@ -146,7 +146,7 @@ def test_another_pod_never_lowers_the_optimum_of_the_relaxation(
     assert more.lower_bound_micro_usd >= less.lower_bound_micro_usd - 1
 
 
-@given(problems(pods=30), st.randoms(use_true_random=False))
+@given(problems(pods=30) | problems(pods=30, limited=True), st.randoms(use_true_random=False))
 def test_shuffled_input_gives_the_same_cost_and_bound(problem: FleetProblem, random: object) -> None:
     shapes, offers = np.arange(len(problem.counts)), np.arange(len(problem.micro_usd))
     getattr(random, "shuffle")(shapes)  # noqa: B009
@@ -162,6 +162,11 @@ def test_shuffled_input_gives_the_same_cost_and_bound(problem: FleetProblem, ran
         pod_micro_usd=problem.pod_micro_usd[np.ix_(offers, shapes)]
         if problem.pod_micro_usd.size
         else problem.pod_micro_usd,
+        own=problem.own[np.ix_(offers, shapes)] if problem.own.size else problem.own,
+        limits=tuple(
+            replace(limit, weights=limit.weights[shapes], group=limit.group[offers])
+            for limit in problem.limits
+        ),
     )
     one, other = solve_fleet(problem), solve_fleet(shuffled)
     assert (one.micro_usd, one.lower_bound_micro_usd) == (other.micro_usd, other.lower_bound_micro_usd)
