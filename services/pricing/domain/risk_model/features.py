@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from scipy.signal import lfilter  # type: ignore[import-untyped]
 
-from services.pricing.domain.risk_model import labels
+from services.pricing.domain.risk_model import labels, own_record
+from services.pricing.domain.risk_model.own_record import OwnRecord
 from services.pricing.domain.risk_model.traces import UNKNOWN, Floats, Integers, Trace
 
 OWN_HALF_LIFE_HOURS: Final = (2.0, 6.0, 24.0, 96.0, math.inf)
@@ -50,6 +51,7 @@ class PoolPast:
     siblings: Floats
     """How much more often siblings were down of late than over the last day or so; 0 without siblings."""
     rates: PastRates
+    record: OwnRecord
 
     def matrix(self, ticks: Integers, prior: float) -> Floats:
         """Give the features at some ticks."""
@@ -65,6 +67,7 @@ def past_of(trace: Trace, horizon_seconds: float) -> PoolPast:
         fixed=np.column_stack([*_age_terms(age), *_availability(trace.up, tick_hours)]),
         siblings=siblings_down(trace),
         rates=_own_rates(trace, horizon_seconds, age),
+        record=own_record.record_of(trace, horizon_seconds),
     )
 
 

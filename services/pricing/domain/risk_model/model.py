@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from services.pricing.domain.risk_model import features, labels, metrics
+from services.pricing.domain.risk_model import features, labels, metrics, own_record
 from services.pricing.domain.risk_model.features import PoolPast
 from services.pricing.domain.risk_model.labels import Windows
 from services.pricing.domain.risk_model.traces import Floats, Integers, Trace, with_siblings
@@ -27,6 +27,11 @@ ROWS_PER_TRACE: Final = 2_000
 INVERSE_PENALTY: Final = 0.03
 """At one hour and less; beyond, less by as much as there are fewer windows that do not overlap."""
 SURE: Final = 1e-4
+CORRECTED_FROM_SECONDS: Final = 21_600.0
+"""At shorter horizons the own rates among the features say it all: a correction scored no better there."""
+CORRECTION_VARIANCE: Final = 0.1
+CORRECTION_VARIANCE_WHEN_FLAT: Final = 2.0
+"""Of log odds between pools: what the features have not explained, and all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,11 @@ class Calibrator:
         """Whether it says the base rate whatever it is told."""
         return self.slope == 0
 
+    def scaled(self, log_odds: Floats) -> Floats:
+        return np.asarray(self.slope * log_odds + self.intercept, dtype=np.float64)
+
     def apply(self, log_odds: Floats) -> Floats:
-        return np.asarray(1 / (1 + np.exp(-(self.slope * log_odds + self.intercept))), dtype=np.float64)
+        return np.asarray(1 / (1 + np.exp(-self.scaled(log_odds))), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +66,25 @@ class Member:
     calibrator: Calibrator
     rivals: Mapping[str, Calibrator]
     """Baselines fitted on the same zones."""
+    correction_variance: float | None = None
+    """How far a pool's own record may correct what is said of it; None: not at all."""
 
     def log_odds(self, past: PoolPast, ticks: Integers) -> Floats:
         rows = (past.matrix(ticks, self.prior) - self.mean) / self.scale
         return np.asarray(rows @ self.weights + self.intercept, dtype=np.float64)
 
     def probability(self, past: PoolPast, ticks: Integers) -> Floats:
-        return self.calibrator.apply(self.log_odds(past, ticks))
+        return self.corrected(past, ticks, self.log_odds(past, ticks))
+
+    def corrected(self, past: PoolPast, ticks: Integers, log_odds: Floats) -> Floats:
+        """Calibrate raw log odds and correct them by the pool's own record; give probabilities."""
+        said = self.calibrator.scaled(log_odds)
+        if self.correction_variance is not None:
+            recorded = self.calibrator.scaled(self.log_odds(past, past.record.ticks))
+            said = said + own_record.corrections(
+                past.record, recorded, ticks, variance=self.correction_variance
+            )
+        return np.asarray(1 / (1 + np.exp(-said)), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,22 +160,17 @@ class _Fits:
         held_out = []
         for zone in sorted({sample.trace.zone for sample in kept}):
             inner = self._fit(without | {zone})
-            held_out += [(s, inner.log_odds(s.past, s.windows.ticks)) for s in kept if s.trace.zone == zone]
+            held_out += [
+                (s, inner, inner.log_odds(s.past, s.windows.ticks)) for s in kept if s.trace.zone == zone
+            ]
         rivals = {}
         for name, rival in self._rivals.items():
             said = [(s, rival(s.trace, s.windows.ticks, self._horizon_seconds)) for s in kept]
             heard = [(s, log_odds) for s, log_odds in said if log_odds is not None]
             if heard:
                 rivals[name] = calibrate(heard)
-        return Member(
-            raw.prior,
-            raw.mean,
-            raw.scale,
-            raw.weights,
-            raw.intercept,
-            _calibrated_or_flat(held_out, raw.prior),
-            rivals,
-        )
+        calibrated = calibrated_or_flat(raw, held_out, horizon_seconds=self._horizon_seconds)
+        return replace(calibrated, rivals=rivals)
 
     def _kept(self, without: frozenset[str]) -> list[Sample]:
         """Leave zones out altogether: nor may they be seen as somebody's siblings."""
@@ -185,19 +200,43 @@ def calibrate(held_out: Sequence[tuple[Sample, Floats]]) -> Calibrator:
     return Calibrator(float(weights[0]), intercept)
 
 
-def _calibrated_or_flat(held_out: Sequence[tuple[Sample, Floats]], prior: float) -> Calibrator:
-    """Give the calibration, or the flat base rate where that scores better on zones held out."""
-    calibrator = calibrate(held_out)
-    said, flat = [], []
-    for sample, log_odds in held_out:
-        w = sample.windows
-        scored = metrics.Scored("", np.zeros(len(w.ticks)), w.at_risk, w.lost, calibrator.apply(log_odds))
-        said.append(scored)
-        flat.append(replace(scored, probability=np.full(len(w.ticks), prior)))
-    ours, theirs = metrics.scores(said), metrics.scores(flat)
-    if calibrator.slope > 0 and ours.brier < theirs.brier and ours.log_loss < theirs.log_loss:
-        return calibrator
-    return Calibrator(0.0, math.log(prior / (1 - prior)))
+def calibrated_or_flat(
+    raw: Member, held_out: Sequence[tuple[Sample, Member, Floats]], *, horizon_seconds: float
+) -> Member:
+    """Give the calibrated member, or the flat base rate where that scores better on zones held out."""
+    calibrator = calibrate([(sample, log_odds) for sample, _, log_odds in held_out])
+    is_corrected = horizon_seconds >= CORRECTED_FROM_SECONDS
+    told = replace(
+        raw, calibrator=calibrator, correction_variance=CORRECTION_VARIANCE if is_corrected else None
+    )
+    flat = replace(
+        raw,
+        calibrator=Calibrator(0.0, math.log(raw.prior / (1 - raw.prior))),
+        correction_variance=CORRECTION_VARIANCE_WHEN_FLAT if is_corrected else None,
+    )
+    ours, theirs = (
+        metrics.scores(
+            [
+                _scored(
+                    sample,
+                    replace(
+                        inner,
+                        calibrator=member.calibrator,
+                        correction_variance=member.correction_variance,
+                    ).corrected(sample.past, sample.windows.ticks, log_odds),
+                )
+                for sample, inner, log_odds in held_out
+            ]
+        )
+        for member in (told, flat)
+    )
+    is_better = ours.brier < theirs.brier and ours.log_loss < theirs.log_loss
+    return told if calibrator.slope > 0 and is_better else flat
+
+
+def _scored(sample: Sample, probability: Floats) -> metrics.Scored:
+    w = sample.windows
+    return metrics.Scored("", np.zeros(len(w.ticks)), w.at_risk, w.lost, probability)
 
 
 def _regression(samples: Sequence[Sample], *, inverse_penalty: float) -> Member:

@@ -17,9 +17,10 @@ from services.pricing.domain.risk_model.model import Calibrator, HorizonModel, M
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS
 from shared.kernel.errors import PermanentError
 
-FORMAT: Final = "spotopt-risk/1"
+FORMAT: Final = "spotopt-risk/2"
 LARGEST_FILE_BYTES: Final = 500_000
 LARGEST_CONTENT_BYTES: Final = 8_000_000
+LARGEST_VARIANCE: Final = 100.0
 TYPES: Final = frozenset(
     {("builtins", name) for name in ("dict", "list", "str", "float", "int")} | {("numpy", "ndarray")}
 )
@@ -125,6 +126,7 @@ def _member_document(member: Member) -> dict[str, Any]:
         "intercept": member.intercept,
         "calibrator": [member.calibrator.slope, member.calibrator.intercept],
         "rivals": {name: [c.slope, c.intercept] for name, c in member.rivals.items()},
+        "correction_variance": [] if member.correction_variance is None else [member.correction_variance],
     }
 
 
@@ -138,6 +140,7 @@ def _member(document: Mapping[str, Any]) -> Member:
         intercept=float(document["intercept"]),
         calibrator=_calibrator(document["calibrator"]),
         rivals={str(name): _calibrator(pair) for name, pair in document["rivals"].items()},
+        correction_variance=_variance(document["correction_variance"]),
     )
     numbers = [*mean, *scale, *weights, member.intercept, member.prior]
     if not (mean.shape == scale.shape == weights.shape and mean.ndim == 1 and np.isfinite(numbers).all()):
@@ -152,3 +155,10 @@ def _calibrator(pair: Any) -> Calibrator:
     if not np.isfinite([slope, intercept]).all():
         raise ModelFileError("The model file has a calibration that is not finite.")
     return Calibrator(slope, intercept)
+
+
+def _variance(found: Any) -> float | None:
+    variances = [float(number) for number in found]
+    if len(variances) > 1 or not all(0 <= number <= LARGEST_VARIANCE for number in variances):
+        raise ModelFileError("The model file has a variance out of range.")
+    return variances[0] if variances else None

@@ -63,13 +63,14 @@ def test_where_nothing_can_be_learnt_it_says_the_base_rate() -> None:
         )
         for n, (zone, h) in enumerate(zip("abcd", (0.05, 0.45, 0.05, 0.45), strict=True))
     ]
-    flat = model._calibrated_or_flat(
-        [(s, np.where(np.arange(len(s.windows.ticks)) % 2, 4.0, -4.0)) for s in model.samples(traces, 3_600)],
-        prior=0.4,
-    )
+    samples = model.samples(traces, 3_600)
+    raw = replace(fitted(unlike_pools(ticks=600)).whole, prior=0.4)
+    held_out = [(s, raw, np.where(np.arange(len(s.windows.ticks)) % 2, 4.0, -4.0)) for s in samples]
 
-    assert flat.is_flat
-    assert flat.apply(np.array([-5.0, 5.0])) == pytest.approx([0.4, 0.4])
+    flat = model.calibrated_or_flat(raw, held_out, horizon_seconds=3_600)
+
+    assert flat.calibrator.is_flat
+    assert flat.calibrator.apply(np.array([-5.0, 5.0])) == pytest.approx([0.4, 0.4])
 
 
 def test_one_zone_or_one_outcome_teaches_nothing() -> None:
