@@ -30,10 +30,13 @@ FUNCTIONS = """
 """
 TABLES = """
     select c.oid, c.relname as bare, quote_ident(c.relname) as name,
-        c.relrowsecurity as has_policies, c.relforcerowsecurity as binds_owner
-    from pg_class c where c.relnamespace = $1::regnamespace and c.relkind = 'r' and c.relname <> $2
+        c.relrowsecurity as has_policies, c.relforcerowsecurity as binds_owner,
+        coalesce(' partition by ' || pg_get_partkeydef(c.oid), '') as parted
+    from pg_class c where c.relnamespace = $1::regnamespace and c.relname <> $2
+        and c.relkind in ('r', 'p') and not c.relispartition
     order by c.relname
 """
+"""Partitions are left out: which there are depends on the day."""
 COLUMNS = """
     select quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
         || case when a.attnotnull then ' not null' else '' end
@@ -80,7 +83,7 @@ async def rendered(connection: "asyncpg.Connection[Any]", schema: str) -> str:
                 *await _texts(connection, COLUMNS, oid),
                 *await _texts(connection, CONSTRAINTS, oid, False),  # noqa: FBT003 - a parameter of SQL
             ]
-            made = [f"create table {name} (\n    " + ",\n    ".join(lines) + "\n);"]
+            made = [f"create table {name} (\n    " + ",\n    ".join(lines) + f"\n){table['parted']};"]
             made += await _texts(connection, INDEXES, oid)
             made += await _texts(connection, TRIGGERS, oid)
             if table["has_policies"]:

@@ -25,6 +25,9 @@ class PricingSettings(ServiceSettings):
     catalogue_period: timedelta = timedelta(days=1)
     """How often instance types, zones, offerings and on-demand prices are read anew."""
 
+    on_demand_retry: timedelta = timedelta(minutes=15)
+    """How often on-demand prices are asked for again while they are overdue."""
+
     advisor_period: timedelta = timedelta(hours=6)
     """How often Spot Advisor's file is read."""
 
@@ -39,6 +42,31 @@ class PricingSettings(ServiceSettings):
 
     spot_history_overlap: timedelta = timedelta(minutes=10)
     """How much each poll reads again: rows appear late, and storing one twice changes nothing."""
+
+    price_events_kept: timedelta = timedelta(days=90)
+    """How long single price events are kept, at least; then a day of a pool is one row.
+
+    Whole months are folded, so an event may stay a month longer. EC2 itself answers 90 days back.
+    """
+
+    price_days_kept: timedelta = timedelta(days=396)
+    """How long those days are kept, at least: 13 months, so that this month can be held against last year's."""
+
+    history_period: timedelta = timedelta(hours=6)
+    """How often months are made ahead, folded and dropped; one replica at a time does it."""
+
+    quarantined_rows: int = 1000
+    """How many rows that were not believed are kept, of each region and source."""
+
+    aws_requests_per_second: float = 10.0
+    """What all callers together may ask EC2 for in one region of an account, while it does not complain.
+
+    EC2 gives an account 20 a second for lists of this kind, and others of the account need some. When it
+    throttles, the rate is halved, and comes back slowly.
+    """
+
+    aws_request_burst: int = 50
+    """How many requests may be made at once after a pause."""
 
     notice_queue_url: str | None = None
     """SQS queue with EC2 and Health events; without it interruptions are seen only when nodes are gone."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
 from pydantic import TypeAdapter
 
+from services.pricing.domain import price_history
 from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.price_list import Origin
 from services.pricing.ports import StoredOffering
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
@@ -30,13 +33,40 @@ class PostgresOfferingRepository:
         return {point.pool: point for point in map(_point, rows)}
 
     async def add_points(self, points: Sequence[PricePoint]) -> int:
-        """See the port."""
+        """See the port; of two points of one pool and instant the dearer is kept.
+
+        The point before each is the later of the one before it in the batch and the one before it in the table.
+        """
+        if not points:
+            return 0
+        months = {price_history.month_of(p.effective_at) for p in points}
+        await self._connection.execute("select ensure_price_months($1::date[])", sorted(months))
         answer = await self._connection.execute(
             """
-            insert into price_points (region, instance_type, zone_id, capacity_type, usd_per_hour, effective_at)
-            select * from unnest(
-                $1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::timestamptz[]
+            with batch as (
+                select distinct on (region, instance_type, zone_id, capacity_type, effective_at) *
+                from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::timestamptz[])
+                    as t (region, instance_type, zone_id, capacity_type, usd_per_hour, effective_at)
+                order by region, instance_type, zone_id, capacity_type, effective_at, usd_per_hour desc
+            ), ordered as (
+                select *, lag(usd_per_hour) over pool as before, lag(effective_at) over pool as before_at
+                from batch
+                window pool as (
+                    partition by region, instance_type, zone_id, capacity_type order by effective_at
+                )
             )
+            insert into price_points
+                (region, instance_type, zone_id, capacity_type, usd_per_hour, effective_at)
+            select o.region, o.instance_type, o.zone_id, o.capacity_type, o.usd_per_hour, o.effective_at
+            from ordered o
+            left join lateral (
+                select p.usd_per_hour from price_points p
+                where p.region = o.region and p.instance_type = o.instance_type and p.zone_id = o.zone_id
+                    and p.capacity_type = o.capacity_type and p.effective_at < o.effective_at
+                    and p.effective_at > coalesce(o.before_at, '-infinity')
+                order by p.effective_at desc limit 1
+            ) stored on true
+            where coalesce(stored.usd_per_hour, o.before) is distinct from o.usd_per_hour
             on conflict do nothing
             """,
             *_columns(points),
@@ -112,6 +142,11 @@ class PostgresOfferingRepository:
         )
         return [INSTANCE_TYPE.validate_json(row["facts"]) for row in rows]
 
+    async def type_names(self, region: str) -> frozenset[str]:
+        """See the port."""
+        rows = await self._connection.fetch("select name from instance_types where region = $1", region)
+        return frozenset(row["name"] for row in rows)
+
     async def offerings(self, region: str) -> Sequence[StoredOffering]:
         """See the port."""
         rows = await self._connection.fetch(
@@ -129,16 +164,49 @@ class PostgresOfferingRepository:
         )
         return [StoredOffering(_point(row), row["as_of"]) for row in rows]
 
-    async def note_source(self, region: str, source: str, *, as_of: datetime) -> None:
+    async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            "select instance_type, usd_per_hour from on_demand_prices where region = $1", region
+        )
+        return {row["instance_type"]: row["usd_per_hour"] for row in rows}
+
+    async def replace_on_demand_prices(self, region: str, prices: Mapping[str, Decimal]) -> None:
+        """See the port."""
+        await self._connection.execute("delete from on_demand_prices where region = $1", region)
+        await self._connection.execute(
+            "insert into on_demand_prices (region, instance_type, usd_per_hour)"
+            " select $1, * from unnest($2::text[], $3::numeric[])",
+            region,
+            list(prices.keys()),
+            list(prices.values()),
+        )
+
+    async def forget_prices(
+        self, region: str, capacity_type: CapacityType, instance_types: Sequence[str]
+    ) -> None:
+        """See the port."""
+        await self._connection.execute(
+            "delete from offerings where region = $1 and capacity_type = $2 and instance_type = any($3::text[])",
+            region,
+            capacity_type.value,
+            list(instance_types),
+        )
+
+    async def note_source(
+        self, region: str, source: str, *, as_of: datetime, origin: Origin = Origin.API
+    ) -> None:
         """See the port."""
         await self._connection.execute(
             """
-            insert into source_states as held (region, source, as_of) values ($1, $2, $3)
-            on conflict (region, source) do update set as_of = greatest(held.as_of, excluded.as_of)
+            insert into source_states as held (region, source, as_of, origin) values ($1, $2, $3, $4)
+            on conflict (region, source) do update set as_of = excluded.as_of, origin = excluded.origin
+            where excluded.as_of >= held.as_of
             """,
             region,
             source,
             as_of,
+            origin.value,
         )
 
     async def source_as_of(self, region: str, source: str) -> datetime | None:

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.pricing.adapters.postgres import PostgresOfferingRepository
+from services.pricing.adapters.postgres_history import PostgresHistoryRepository
 from services.pricing.adapters.postgres_risk import PostgresRiskRepository
+from services.pricing.adapters.postgres_sources import PostgresSourceRepository
 from services.pricing.ports import UnitOfWorkFactory
 from shared.runtime.postgres import Database, Transaction
 
@@ -14,6 +16,8 @@ class PostgresUnitOfWork:
 
     def __init__(self, transaction: Transaction) -> None:
         self.offerings = PostgresOfferingRepository(transaction.connection)
+        self.history = PostgresHistoryRepository(transaction.connection)
+        self.sources = PostgresSourceRepository(transaction.connection)
         self.risk = PostgresRiskRepository(transaction.connection)
         self.outbox = transaction
 

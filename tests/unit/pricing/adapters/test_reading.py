@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from services.pricing.adapters import spot_advisor
 from services.pricing.adapters.aws_errors import own_errors
-from services.pricing.adapters.price_list import read_product
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile, read_ratings
 from services.pricing.domain.instance_types import instance_type_from
 from services.pricing.domain.interruption_risk import AdvisorBand
@@ -68,48 +66,6 @@ async def test_nobody_there_is_an_absent_source() -> None:
 def test_a_band_that_is_none_is_left_out(rating: dict[str, Any]) -> None:
     body = {"spot_advisor": {"us-east-1": {"Linux": {"m5.large": rating, "c5.large": {"r": 0}}}}}
     assert read_ratings(json.dumps(body).encode()) == {"us-east-1": {"c5.large": AdvisorBand(0)}}
-
-
-def product(usd: Any = "0.1920000000", *, unit: str = "Hrs", **attributes: Any) -> dict[str, Any]:
-    return {
-        "product": {"attributes": {"instanceType": "m5.xlarge"} | attributes},
-        "terms": {
-            "OnDemand": {"t": {"priceDimensions": {"d": {"unit": unit, "pricePerUnit": {"USD": usd}}}}}
-        },
-    }
-
-
-def test_a_product_has_its_price_to_the_last_digit() -> None:
-    assert read_product(product()) == ("m5.xlarge", Decimal("0.1920000000"))
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        pytest.param({}, id="nothing"),
-        pytest.param(product("0.0000000000"), id="free"),
-        pytest.param(product("-1"), id="negative"),
-        pytest.param(product("NaN"), id="NaN"),
-        pytest.param(product("cheap"), id="text"),
-        pytest.param(product(None), id="null"),
-        pytest.param(product(unit="Quantity"), id="another unit"),
-        pytest.param(product(instanceType=None), id="no type"),
-        pytest.param(product() | {"terms": {}}, id="no terms"),
-        pytest.param(
-            {
-                "product": {"attributes": {"instanceType": "m5.xlarge"}},
-                "terms": {
-                    "OnDemand": {
-                        "t": {"priceDimensions": {"d": {"unit": "Hrs", "pricePerUnit": {"CNY": "1"}}}}
-                    }
-                },
-            },
-            id="another currency",
-        ),
-    ],
-)
-def test_a_product_without_a_price_gives_none(broken: dict[str, Any]) -> None:
-    assert read_product(broken) is None
 
 
 def client_error(code: str) -> ClientError:

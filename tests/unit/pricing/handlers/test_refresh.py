@@ -1,5 +1,6 @@
 """Reading the sources: what is kept, what is told, and what a failure leaves behind."""
 
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,9 +8,16 @@ import pytest
 
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.errors import SourceThrottledError, SourceUnavailableError
+from services.pricing.domain.refusals import RefusalReason
+from services.pricing.errors import (
+    NoPriceSourceError,
+    SourceForbiddenError,
+    SourceThrottledError,
+    SourceUnavailableError,
+)
 from services.pricing.handlers.quote_offerings import quote_offerings
 from services.pricing.handlers.refresh_catalogue import refresh_catalogue
+from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
 from services.pricing.handlers.refresh_prices import refresh_prices
 from services.pricing.handlers.refresh_ratings import refresh_ratings
 from shared.contracts.v1.pricing import (
@@ -53,13 +61,27 @@ class Stage:
         self.store = InMemoryPricing()
         self.catalogue = FakeCatalogue(ZONES, TYPES)
         self.price_list = FakePriceList({"m5.xlarge": Decimal("0.192"), "c5.xlarge": Decimal("0.17")})
+        self.bulk_file = FakePriceList({})
         self.spot = FakeSpotPriceSource()
 
     async def read_catalogue(self) -> int:
-        return await refresh_catalogue(
+        changed = await refresh_catalogue(
             region=REGION,
             catalogue=self.catalogue,
-            price_list=self.price_list,
+            unit_of_work=self.store.unit_of_work,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        return changed + await self.read_on_demand()
+
+    def spot_points(self) -> list[PricePoint]:
+        points = self.store.offerings.points.values()
+        return [p for p in points if p.pool.capacity_type is CapacityType.SPOT]
+
+    async def read_on_demand(self) -> int:
+        return await refresh_on_demand_prices(
+            region=REGION,
+            sources=[self.price_list, self.bulk_file],
             unit_of_work=self.store.unit_of_work,
             clock=self.clock,
             ids=self.ids,
@@ -74,6 +96,7 @@ class Stage:
             ids=self.ids,
             first_look_back=48 * HOUR,
             overlap=10 * MINUTE,
+            history_kept=400 * 24 * HOUR,
         )
 
     async def quotes(self, *names: str) -> OfferingQuotes:
@@ -123,11 +146,74 @@ async def test_a_failing_source_leaves_everything_as_it_was(stage: Stage) -> Non
     with pytest.raises(SourceUnavailableError):
         await stage.read_catalogue()
     stage.store.next_error = ZeroDivisionError()
-    stage.price_list.prices = {"m5.xlarge": Decimal(9)}
+    stage.price_list.prices["m5.xlarge"] = Decimal(9)
     with pytest.raises(ZeroDivisionError):
-        await stage.read_catalogue()
+        await stage.read_on_demand()
     assert await stage.quotes() == before
     assert len(stage.store.sent) == 1
+
+
+async def test_where_the_api_may_not_be_asked_the_file_is_and_where_neither_may_what_is_known_grows_old(
+    stage: Stage,
+) -> None:
+    stage.price_list.next_error = SourceForbiddenError("no pricing:GetProducts")
+    stage.bulk_file.next_error = SourceUnavailableError("no route")
+    with pytest.raises(NoPriceSourceError, match=r"no pricing:GetProducts; no route.*prices upload"):
+        await stage.read_catalogue()
+    stage.price_list.next_error = SourceForbiddenError()
+    stage.bulk_file.prices = {"m5.xlarge": Decimal("0.192")}
+    assert await stage.read_on_demand() == 2
+    await stage.clock.sleep(4 * 86400)
+    stage.price_list.next_error, stage.bulk_file.next_error = SourceForbiddenError(), SourceUnavailableError()
+    assert await stage.read_on_demand() == 0
+    assert {q.usd_per_hour for q in (await stage.quotes()).quotes} == {Decimal("0.192") * Decimal("1.10")}
+
+
+async def test_a_type_that_is_priced_no_longer_is_not_quoted_and_a_torn_answer_is_not_believed(
+    stage: Stage,
+) -> None:
+    names = [f"m{number}.large" for number in range(4)]
+    stage.catalogue.types = [make_instance_type(name) for name in names]
+    stage.price_list.prices = dict.fromkeys(names, Decimal(1))
+    await stage.read_catalogue()
+    del stage.price_list.prices["m0.large"]
+    await stage.read_on_demand()
+    assert {q.pool.instance_type for q in (await stage.quotes()).quotes} == set(names[1:])
+    before = await stage.quotes()
+    stage.price_list.prices = {"m1.large": Decimal(9)}
+    await stage.read_on_demand()
+    assert await stage.quotes() == before
+
+
+async def test_a_zone_that_is_offered_later_has_its_on_demand_price_at_once(stage: Stage) -> None:
+    stage.catalogue.zones = {"us-east-1a": "use1-az1"}
+    await stage.read_catalogue()
+    stage.catalogue.zones = ZONES
+    stage.price_list.next_error = stage.bulk_file.next_error = SourceUnavailableError()
+    assert await stage.read_catalogue() == 2
+    assert {q.pool.zone_id for q in (await stage.quotes()).quotes} == set(ZONES.values())
+
+
+async def test_a_change_that_comes_late_makes_a_change_of_the_price_that_followed(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.08", ago=3 * HOUR), stage.point("0.08", ago=HOUR)]
+    await stage.read_prices()
+    assert len(stage.spot_points()) == 1, "the second says what the first said"
+    stage.spot.history.append(stage.point("0.05", ago=2 * HOUR))
+    assert await stage.read_prices() == 0, "what is in force did not move"
+    assert sorted((p.effective_at, p.usd_per_hour) for p in stage.spot_points()) == [
+        (stage.clock.now() - 3 * HOUR, Decimal("0.08")),
+        (stage.clock.now() - 2 * HOUR, Decimal("0.05")),
+        (stage.clock.now() - 1 * HOUR, Decimal("0.08")),
+    ]
+
+
+async def test_a_cursor_older_than_ec2_answers_asks_for_what_there_is(stage: Stage) -> None:
+    await stage.read_catalogue()
+    await stage.read_prices()
+    await stage.clock.sleep(100 * 86400)
+    await stage.read_prices()
+    assert stage.spot.asked[-1][0] == stage.clock.now() - 90 * 24 * HOUR
 
 
 async def test_each_poll_begins_where_the_last_one_ended(stage: Stage) -> None:
@@ -157,7 +243,7 @@ async def test_an_older_point_that_comes_late_is_history_not_the_price(stage: St
     assert await stage.read_prices() == 0
     [quote] = [q for q in (await stage.quotes()).quotes if q.pool == spot()]
     assert quote.usd_per_hour == Decimal("0.08")
-    assert len(stage.store.offerings.points) == 2
+    assert len(stage.spot_points()) == 2
 
 
 async def test_an_unchanged_price_that_is_published_again_is_no_news(stage: Stage) -> None:
@@ -180,8 +266,21 @@ async def test_one_bad_row_spoils_no_good_one(stage: Stage) -> None:
         stage.point("0.07", ago=-HOUR),
         stage.point("0.06", pool=spot("use1-az2")),
         stage.point("0.01", pool=spot("a zone we do not know")),
+        stage.point("0.01", pool=spot(name="unheard.of")),
+        stage.point("0.06", pool=spot("use1-az2")),
     ]
     assert await stage.read_prices() == 1
+    assert Counter(row.reason for _, _, row in stage.store.sources.refused) == dict.fromkeys(
+        [
+            RefusalReason.NOT_A_NUMBER,
+            RefusalReason.NOT_POSITIVE,
+            RefusalReason.IN_FUTURE,
+            RefusalReason.UNKNOWN_ZONE,
+            RefusalReason.UNKNOWN_TYPE,
+            RefusalReason.DUPLICATE,
+        ],
+        1,
+    )
     quoted = {
         q.pool: q.usd_per_hour for q in (await stage.quotes()).quotes if q.interruption_probability is None
     }
@@ -191,17 +290,17 @@ async def test_one_bad_row_spoils_no_good_one(stage: Stage) -> None:
 
 async def test_a_poll_that_breaks_off_keeps_nothing_and_is_made_again(stage: Stage) -> None:
     await stage.read_catalogue()
-    stage.spot.history = [stage.point("0.07", ago=n * HOUR) for n in range(1, 6)]
+    stage.spot.history = [stage.point(f"0.0{n}", ago=n * HOUR) for n in range(1, 6)]
     stage.spot.fails_after_pages, stage.spot.error = 1, SourceThrottledError()
     with pytest.raises(SpotError):
         await stage.read_prices()
-    assert stage.store.offerings.points == {}
+    assert stage.spot_points() == []
     stage.spot.fails_after_pages = None
     await stage.read_prices()
     assert stage.spot.asked[0][0] == stage.spot.asked[1][0], (
         "the window is the same: the cursor had not moved"
     )
-    assert len(stage.store.offerings.points) == 5
+    assert len(stage.spot_points()) == 5
 
 
 async def test_a_stale_price_is_dearer_and_says_so(stage: Stage) -> None:

@@ -1,0 +1,107 @@
+"""Store on-demand prices, whoever brought them: the API, the bulk file or an operator."""
+
+from collections.abc import Set
+from datetime import datetime
+
+import structlog
+
+from services.pricing.domain import offerings
+from services.pricing.domain.price_list import OnDemandPrices, Origin
+from services.pricing.errors import PriceFileError
+from services.pricing.handlers.refuse_rows import refuse_rows
+from services.pricing.ports import UnitOfWork
+from shared.contracts.v1.pricing import OfferingPrice, OfferingPricesChanged
+from shared.kernel.clock import Clock
+from shared.kernel.ids import Ids
+from shared.kernel.pools import CapacityType, PoolKey
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "price_list"
+
+LEAST_SHARE = 0.5
+"""A reading that prices fewer of the types priced before is broken, not a new truth."""
+
+
+async def store_on_demand_prices(
+    found: OnDemandPrices, *, region: str, uow: UnitOfWork, clock: Clock, ids: Ids
+) -> int:
+    """Make these the region's on-demand prices; return how many offerings' prices changed.
+
+    A type that is priced no longer loses its price: what no source says is not quoted.
+
+    Raises:
+        PriceFileError: too few of the types priced so far, or older than what is known; nothing is stored.
+    """
+    now = clock.now()
+    as_of = min(found.published_at, now) if found.published_at is not None else now
+    held = await uow.offerings.on_demand_prices(region)
+    await refuse_rows(found.refused, region=region, source=SOURCE, uow=uow, now=now)
+    if not found.usd_per_hour:
+        return 0  # nothing was learned: the source has not answered
+    await _check(found, region=region, as_of=as_of, known=held.keys(), uow=uow)
+    gone = sorted(held.keys() - found.usd_per_hour.keys())
+    await uow.offerings.replace_on_demand_prices(region, found.usd_per_hour)
+    await uow.offerings.forget_prices(region, CapacityType.ON_DEMAND, gone)
+    await uow.offerings.note_source(region, SOURCE, as_of=as_of, origin=found.origin)
+    changed = await offer_on_demand_prices(region=region, uow=uow, clock=clock, ids=ids)
+    log.info(
+        "on_demand_prices_stored",
+        region=region,
+        origin=found.origin.value,
+        as_of=as_of.isoformat(),
+        types=len(found.usd_per_hour),
+        changed=changed,
+        gone=len(gone),
+        refused=len(found.refused),
+    )
+    return changed
+
+
+async def offer_on_demand_prices(*, region: str, uow: UnitOfWork, clock: Clock, ids: Ids) -> int:
+    """Give every zone in which a priced type is offered its price; return how many changed, and tell of them."""
+    as_of = await uow.offerings.source_as_of(region, SOURCE)
+    if as_of is None:
+        return 0
+    zones = await uow.offerings.offered_zone_ids(region)
+    points = [
+        offerings.PricePoint(PoolKey(region, name, zone_id, CapacityType.ON_DEMAND), usd, as_of)
+        for name, usd in sorted((await uow.offerings.on_demand_prices(region)).items())
+        for zone_id in sorted(zones.get(name, ()))
+    ]
+    moved = offerings.changed(points, known=await uow.offerings.known(region))
+    await uow.offerings.add_points(moved)
+    await uow.offerings.put_in_force(moved)
+    if moved:
+        await uow.outbox.add(_told(moved, region=region, as_of=as_of, clock=clock, ids=ids))
+    return len(moved)
+
+
+async def _check(
+    found: OnDemandPrices, *, region: str, as_of: datetime, known: Set[str], uow: UnitOfWork
+) -> None:
+    held_as_of = await uow.offerings.source_as_of(region, SOURCE)
+    if found.origin is not Origin.API and held_as_of is not None and as_of < held_as_of:
+        raise PriceFileError(
+            f"the file is of {as_of:%Y-%m-%d %H:%M} UTC; prices of {held_as_of:%Y-%m-%d %H:%M} UTC are known"
+        )
+    still = len(known & found.usd_per_hour.keys())
+    if known and still < LEAST_SHARE * len(known):
+        raise PriceFileError(
+            f"only {still} of the {len(known)} types priced in {region} so far have a price in it"
+        )
+
+
+def _told(
+    moved: list[offerings.PricePoint], *, region: str, as_of: datetime, clock: Clock, ids: Ids
+) -> OfferingPricesChanged:
+    return OfferingPricesChanged.make(
+        scope=region,
+        clock=clock,
+        ids=ids,
+        as_of=as_of,
+        prices=tuple(
+            OfferingPrice(pool=p.pool, usd_per_hour=p.usd_per_hour, effective_at=p.effective_at)
+            for p in moved
+        ),
+    )
