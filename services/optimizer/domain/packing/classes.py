@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.kernel.resources import Resources
-from shared.kernel.workload import Node, Pod
+from shared.kernel.workload import LabelSelector, Node, Pod
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -26,8 +26,11 @@ class NodeLimit:
     """Pods that are together on a node in no more than a number: by a host port, by keeping apart, by spreading."""
 
     key: Hashable
-    """Equal for pods that share the limit, of whatever class."""
+    """What kind of limit; all of it is equal for pods that share the limit, of whatever class."""
     at_most: int
+    namespaces: frozenset[str] = frozenset()
+    selector: LabelSelector | None = None
+    """The pods that are counted; None: only those that hold the limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ class Demand:
     workload: Ints
     """Index of the controller that a limit per spot pool is shared within; -1: none."""
     node_limits: tuple[tuple[NodeLimit, ...], ...]
-    """Of each class."""
+    """Of each class: those its pods hold themselves."""
+    counted: tuple[tuple[NodeLimit, ...], ...]
+    """Of each class: those of others that count its pods; they bind where one of those others is."""
     used: Ints
     """Offer x workload: replicas that stand in the offer's pool already."""
 

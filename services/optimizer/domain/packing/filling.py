@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass, rows
-from services.optimizer.domain.packing.grouping import HOST_KEY, ZONE_KEYS, needs_devices
+from services.optimizer.domain.packing.grouping import ZONE_KEYS, needs_devices
 from services.optimizer.domain.packing.scene import Scene
 from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling.static import static_reasons
@@ -15,14 +15,20 @@ from shared.kernel.workload import Node, Pod
 class Filler:
     """Places pods of one class after the other, each on the first of some nodes that takes it."""
 
-    def __init__(self, scene: Scene, nodes: Sequence[Node]) -> None:
+    def __init__(self, scene: Scene, nodes: Sequence[Node], *, is_new: bool) -> None:
+        self._is_new = is_new
         self._scene = scene
-        self._nodes = nodes
-        self._names = [n.name for n in nodes]
-        self._free = scene.free(self._names)
+        self._nodes = list(nodes)
+        self._free = scene.free([n.name for n in nodes])
         self._is_spot = np.array([n.capacity_type is CapacityType.SPOT for n in nodes], dtype=np.bool_)
         self._has_devices = np.array([bool(n.allocatable.extended) for n in nodes], dtype=np.bool_)
-        self._zones = [n.zone for n in nodes]
+
+    def add(self, node: Node) -> None:
+        """Take in a node that was launched since."""
+        self._nodes.append(node)
+        self._free = np.concatenate([self._free, self._scene.free([node.name])])
+        self._is_spot = np.append(self._is_spot, node.capacity_type is CapacityType.SPOT)
+        self._has_devices = np.append(self._has_devices, bool(node.allocatable.extended))
 
     def place(self, kind: PodClass, pods: Sequence[Pod], put: Callable[[Pod, str], None]) -> list[Pod]:
         """Place as many of the pods, all of the class, as find room; give the others."""
@@ -35,7 +41,11 @@ class Filler:
         return self._place_singly(kind, pods, request, fits, put)
 
     def _open_to(self, kind: PodClass) -> Bools:
-        is_open = ~self._is_spot if not kind.may_use_spot else np.ones(len(self._nodes), dtype=np.bool_)
+        is_open = np.ones(len(self._nodes), dtype=np.bool_)
+        if not kind.may_use_spot:
+            is_open = ~self._is_spot
+        elif kind.needs_spot and self._is_new:
+            is_open = self._is_spot
         if not needs_devices(kind.sample.requests):
             is_open = is_open & ~self._has_devices
         return is_open
@@ -47,11 +57,11 @@ class Filler:
         for i in np.flatnonzero(fits).tolist():
             if at == len(pods):
                 break
-            if not self._scene.view.fits(kind.sample, self._names[i]):
+            if not self._scene.view.fits(kind.sample, self._nodes[i].name):
                 continue
             taken = min(int(fits[i]), len(pods) - at)
             for pod in pods[at : at + taken]:
-                put(pod, self._names[i])
+                put(pod, self._nodes[i].name)
             self._free[i] -= taken * request
             at += taken
         return list(pods[at:])
@@ -72,15 +82,15 @@ class Filler:
                 continue
             refused: set[str | None] = set()
             for i in usable:
-                if here.get(i, 0) >= per_node or (by_zone_only and self._zones[i] in refused):
+                if here.get(i, 0) >= per_node or (by_zone_only and self._nodes[i].zone in refused):
                     continue
-                if (request <= self._free[i]).all() and view.fits(pod, self._names[i]):
-                    put(pod, self._names[i])
+                if (request <= self._free[i]).all() and view.fits(pod, self._nodes[i].name):
+                    put(pod, self._nodes[i].name)
                     self._free[i] -= request
                     here[i] = here.get(i, 0) + 1
                     break
                 if (request <= self._free[i]).all():
-                    refused.add(self._zones[i])
+                    refused.add(self._nodes[i].zone)
             else:
                 # Pods of a class are alike: where one finds nothing the next will not, either.
                 waiting.append(pod)
@@ -93,13 +103,6 @@ def looks_at_zones_only(pod: Pod) -> bool:
     keys = {s.topology_key for s in pod.topology_spread if s.when_unsatisfiable == "DoNotSchedule"}
     keys |= {t.topology_key for t in (*pod.pod_affinity, *pod.pod_anti_affinity) if t.weight is None}
     return bool(keys) and keys <= ZONE_KEYS and not (pod.claims or pod.host_ports)
-
-
-def looks_at_hosts(pod: Pod) -> bool:
-    """Whether a required rule of the pod is about single nodes."""
-    keys = {s.topology_key for s in pod.topology_spread if s.when_unsatisfiable == "DoNotSchedule"}
-    keys |= {t.topology_key for t in (*pod.pod_affinity, *pod.pod_anti_affinity) if t.weight is None}
-    return HOST_KEY in keys
 
 
 def _fits(free: Ints, request: Ints) -> Ints:
@@ -115,6 +118,6 @@ def use_kept_nodes(scene: Scene) -> None:
         return
     free = scene.free([n.name for n in nodes])
     order = sorted(range(len(nodes)), key=lambda i: (tuple(free[i][:2].tolist()), nodes[i].name))
-    filler = Filler(scene, [nodes[i] for i in order])
+    filler = Filler(scene, [nodes[i] for i in order], is_new=False)
     for at, kind in enumerate(scene.classes):
         scene.left[at] = filler.place(kind, scene.left[at], scene.put_onto_kept)

@@ -115,19 +115,39 @@ def per_node_limit(pod: Pod) -> int:
 def node_limits(pod: Pod) -> tuple[NodeLimit, ...]:
     """Give what limits the number of such pods on a node; a pod that a rule of its own does not mean is free of it."""
     found = [NodeLimit(("port", p.port, p.protocol), 1) for p in pod.host_ports]
+    own = frozenset({pod.namespace})
     for term in pod.pod_anti_affinity:
-        if term.weight is None and term.topology_key == HOST_KEY:
-            own = not term.namespaces or pod.namespace in term.namespaces
-            if own and selectors.selects(term.selector, pod.labels):
-                found.append(NodeLimit(("apart", term.namespaces or pod.namespace, term.selector), 1))
+        namespaces = frozenset(term.namespaces) or own
+        if term.weight is None and term.topology_key == HOST_KEY and pod.namespace in namespaces:
+            meant = affinity.matcher_of(term, pod).selector
+            if selectors.selects(meant, pod.labels):
+                found.append(NodeLimit("apart", 1, namespaces, meant))
     found += [
-        NodeLimit(("spread", pod.namespace, meant, s.max_skew), s.max_skew)
+        NodeLimit("spread", s.max_skew, own, meant)
         for s in pod.topology_spread
         if s.topology_key == HOST_KEY and s.when_unsatisfiable == "DoNotSchedule"
         for meant in [affinity.narrowed(s.selector, pod, s.match_label_keys, Operator.IN)]
         if selectors.selects(meant, pod.labels)
     ]
     return tuple(dict.fromkeys(found))
+
+
+def counted_by(classes: Sequence[PodClass]) -> tuple[tuple[NodeLimit, ...], ...]:
+    """Give, by class, the limits of other classes that count its pods although they do not hold them."""
+    limits = [x for x in dict.fromkeys(x for c in classes for x in c.node_limits) if x.selector is not None]
+    known: dict[Hashable, tuple[NodeLimit, ...]] = {}
+    found = []
+    for kind in classes:
+        pod = kind.sample
+        key = (pod.namespace, frozenset(pod.labels.items()))
+        if key not in known:
+            known[key] = tuple(
+                x
+                for x in limits
+                if pod.namespace in x.namespaces and selectors.selects(x.selector, pod.labels)
+            )
+        found.append(tuple(x for x in known[key] if x not in kind.node_limits))
+    return tuple(found)
 
 
 def allowed_rows(

@@ -60,6 +60,7 @@ class Launcher:
                 return
             self._settle_zones()
             self._launch_once()
+            self._use_new_nodes()
             if self._scene.waiting == before:
                 return
 
@@ -120,6 +121,7 @@ class Launcher:
             per_spot_pool=np.array([c.per_spot_pool for c in classes], dtype=np.int64),
             workload=workload,
             node_limits=tuple(c.node_limits for c in classes),
+            counted=grouping.counted_by(classes),
             used=self._used(names),
         )
         found = by_columns.loads(supply, demand, effort=self._effort, should_stop=self._should_stop)
@@ -202,31 +204,35 @@ class Launcher:
     def place_the_rest(self) -> None:
         """Place one by one what numbers could not: on any new node, else on the cheapest one that takes it."""
         scene = self._scene
+        filler = self._filler()
         progress = True
         while progress and scene.waiting:
             # A pod that must be near another may have to wait for it.
             before = scene.waiting
             for at, kind in enumerate(scene.classes):
-                if scene.left[at]:
-                    scene.left[at] = self._rest_of(replace(kind, zone_id=None), scene.left[at])
+                left = scene.left[at]
+                while left:
+                    left = filler.place(kind, left, scene.put)
+                    name = self._launch_for(replace(kind, zone_id=None), left[0]) if left else None
+                    if name is None:
+                        break
+                    filler.add(scene.new[name][0])
+                    left = left[1:]
+                scene.left[at] = left
             progress = scene.waiting < before
 
-    def _rest_of(self, kind: PodClass, pods: Sequence[Pod]) -> list[Pod]:
+    def _use_new_nodes(self) -> None:
+        """Place what the rules refused where there is room on other new nodes."""
         scene = self._scene
-        left = list(pods)
-        while left:
-            names = [
-                name
-                for name, (_, row) in scene.new.items()
-                if not kind.needs_spot or scene.shelf.offers[row].is_spot
-            ]
-            left = Filler(scene, [scene.view.node(n) for n in names]).place(kind, left, scene.put)
-            if not left or not self._launch_for(kind, left[0]):
-                break
-            left = left[1:]
-        return left
+        if scene.waiting:
+            filler = self._filler()
+            for at, kind in enumerate(scene.classes):
+                scene.left[at] = filler.place(kind, scene.left[at], scene.put)
 
-    def _launch_for(self, kind: PodClass, pod: Pod) -> bool:
+    def _filler(self) -> Filler:
+        return Filler(self._scene, [node for node, _ in self._scene.new.values()], is_new=True)
+
+    def _launch_for(self, kind: PodClass, pod: Pod) -> str | None:
         scene = self._scene
         request = np.array(scene.columns.of_pod(pod), dtype=np.int64)
         supply = scene.shelf.supply(scene.columns, self._grouper.rules)
@@ -240,9 +246,9 @@ class Launcher:
             name = scene.launch(row)
             if scene.view.fits(pod, name):
                 scene.put(pod, name)
-                return True
+                return name
             scene.withdraw(name)
-        return False
+        return None
 
 
 @dataclass(frozen=True, slots=True)

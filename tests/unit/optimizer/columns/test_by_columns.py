@@ -35,6 +35,7 @@ def demand(
         per_spot_pool=np.full(n, per_spot_pool, dtype=np.int64),
         workload=np.arange(n, dtype=np.int64) if per_spot_pool < UNLIMITED else np.full(n, -1),
         node_limits=limits or ((),) * n,
+        counted=((),) * n,
         used=np.zeros((2, n), dtype=np.int64),
     )
 
