@@ -8,19 +8,23 @@ from shared.kernel.scheduling.shapes import company_key, exact_key, place_key
 from shared.kernel.scheduling.spread import SpreadRule
 from shared.kernel.scheduling.static import static_reasons
 from shared.kernel.scheduling.topology import Tally
-from shared.kernel.workload import Node, Pod, Volume
+from shared.kernel.workload import Node, Pod, PodAffinityTerm, Volume
 
 Test = Callable[[Pod], bool]
+HARD_AFFINITY_WEIGHT = 1
+"""kube-scheduler's default hardPodAffinityWeight."""
 
 
 class HeldTerm:
-    """An anti-affinity term that pods on nodes hold against newcomers."""
+    """A term that pods on nodes hold about newcomers: against them (anti-affinity), or a wish."""
 
-    __slots__ = ("means", "tally")
+    __slots__ = ("means", "tally", "weight")
 
-    def __init__(self, tally: Tally, means: Test) -> None:
+    def __init__(self, tally: Tally, means: Test, weight: int) -> None:
         self.tally = tally
         self.means = means
+        self.weight = weight
+        """Of a wish, negative for keeping away; of what must hold, zero."""
 
 
 class Shape:
@@ -38,7 +42,10 @@ class Shape:
         "matches_itself",
         "pod",
         "reasons_by_kind",
+        "soft_held",
+        "soft_spread",
         "spread",
+        "wishes",
     )
 
     def __init__(self, pod: Pod, company: int, reasons_by_kind: dict[int, tuple[str, ...]]) -> None:
@@ -57,6 +64,11 @@ class Shape:
         self.anti_affinity: tuple[Tally, ...] = ()
         self.held: tuple[HeldTerm, ...] = ()
         self.spread: tuple[tuple[SpreadRule, Tally], ...] = ()
+        self.wishes: tuple[tuple[Tally, int], ...] = ()
+        """Preferred terms about other pods, with their weights; negative: to keep away."""
+        self.soft_held: tuple[HeldTerm, ...] = ()
+        """What it wishes of newcomers once it is there."""
+        self.soft_spread: tuple[tuple[SpreadRule, Tally], ...] = ()
         self.is_plain = True
         """Whether nothing but room, labels and taints matters to it (to its own rules, not to those of others)."""
         self.matches_itself = False
@@ -129,10 +141,27 @@ class Facts:
             for term in affinity.required(pod.pod_anti_affinity)
         ]
         shape.anti_affinity = tuple(self._tally(key, (matcher,)) for key, matcher in away)
-        shape.held = tuple(self._held_term(key, matcher) for key, matcher in away)
+        shape.held = tuple(self._held_term(key, matcher, 0) for key, matcher in away)
         shape.spread = tuple((rule, self._spread_tally(rule, pod)) for rule in spread.rules_of(pod))
+        self._fill_wishes(shape, near)
         shape.is_plain = not (
             shape.spread or shape.affinity or shape.anti_affinity or shape.claims or pod.host_ports
+        )
+
+    def _fill_wishes(self, shape: Shape, near: tuple[PodAffinityTerm, ...]) -> None:
+        pod = shape.pod
+        wished = [
+            (term.topology_key, affinity.matcher_of(term, pod), sign * term.weight)
+            for terms, sign in ((pod.pod_affinity, 1), (pod.pod_anti_affinity, -1))
+            for term in terms
+            if term.weight is not None
+        ]
+        shape.wishes = tuple((self._tally(key, (matcher,)), weight) for key, matcher, weight in wished)
+        # What a pod must be near to, it is glad to be joined by.
+        drawn = [(term.topology_key, affinity.matcher_of(term, pod), HARD_AFFINITY_WEIGHT) for term in near]
+        shape.soft_held = tuple(self._held_term(*item) for item in (*wished, *drawn))
+        shape.soft_spread = tuple(
+            (rule, self._spread_tally(rule, pod)) for rule in spread.rules_of(pod, "ScheduleAnyway")
         )
 
     def _tally(self, topology_key: str, matchers: tuple[PodMatcher, ...]) -> Tally:
@@ -141,12 +170,16 @@ class Facts:
             self._tallies[key] = Tally(topology_key, counts_pod=self._test(matchers))
         return self._tallies[key]
 
-    def _held_term(self, topology_key: str, matcher: PodMatcher) -> HeldTerm:
-        key = (topology_key, matcher)
+    def _held_term(self, topology_key: str, matcher: PodMatcher, weight: int) -> HeldTerm:
+        key = (topology_key, matcher, weight)
         if key not in self._held:
-            tally = Tally(topology_key, counts_pod=lambda pod: term in self.shape_of(pod).held)
-            term = self._held[key] = HeldTerm(tally, self._test((matcher,)))
+            tally = Tally(topology_key, counts_pod=lambda pod: self._holds(pod, term))
+            term = self._held[key] = HeldTerm(tally, self._test((matcher,)), weight)
         return self._held[key]
+
+    def _holds(self, pod: Pod, term: HeldTerm) -> bool:
+        shape = self.shape_of(pod)
+        return term in (shape.soft_held if term.weight else shape.held)
 
     def _spread_tally(self, rule: SpreadRule, pod: Pod) -> Tally:
         key = ("spread", rule.constraint.topology_key, rule.matcher, rule.eligibility)

@@ -30,7 +30,8 @@ def exact_key(pod: Pod) -> Hashable:
 
 def company_key(pod: Pod) -> Hashable:
     """Give what the rules between pods look at: whom it is near to is asked of its labels and of its own terms."""
-    return (pod.namespace, frozenset(pod.labels.items()), pod.pod_anti_affinity, pod.is_terminating)
+    terms = (pod.pod_affinity, pod.pod_anti_affinity)
+    return (pod.namespace, frozenset(pod.labels.items()), terms, pod.is_terminating)
 
 
 def place_key(pod: Pod) -> Hashable:

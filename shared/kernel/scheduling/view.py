@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sys import maxsize
 
 from shared.kernel.resources import Resources
-from shared.kernel.scheduling import affinity, volumes
+from shared.kernel.scheduling import affinity, preferences, volumes
 from shared.kernel.scheduling.facts import Facts, HeldTerm, Shape
 from shared.kernel.scheduling.node_state import NodeState
 from shared.kernel.scheduling.topology import DomainCounts, Tally
@@ -44,6 +44,7 @@ class ClusterView:
         self._node_by_pod: dict[str, str] = {}
         self._counts: dict[Tally, DomainCounts] = {}
         self._held: dict[HeldTerm, DomainCounts] = {}
+        self._soft_held: dict[HeldTerm, None] = {}
         self._claim_users: dict[str, int] = {}
         # By company; worked out from what is above, and forgotten when a new kind of count or term comes up.
         self._against: dict[int, tuple[DomainCounts, ...]] = {}
@@ -69,6 +70,7 @@ class ClusterView:
         twin._node_by_pod = self._node_by_pod.copy()
         twin._counts = {tally: counts.copy() for tally, counts in self._counts.items()}
         twin._held = {term: twin._counts[term.tally] for term in self._held}
+        twin._soft_held = self._soft_held.copy()
         twin._claim_users = self._claim_users.copy()
         twin._against = {}
         twin._counted_by = {}
@@ -135,6 +137,7 @@ class ClusterView:
             if term not in self._held:
                 self._held[term] = self._counts_of(term.tally)
                 self._against.clear()
+        self._soft_held.update(dict.fromkeys(shape.soft_held))
         state.take(pod, shape)
         self._node_by_pod[pod.key] = name
         for claim in shape.exclusive_claims:
@@ -186,6 +189,18 @@ class ClusterView:
             *state.shortages(pod.requests),
             *dict.fromkeys(self._dynamic_reasons(shape, state)),
         )
+
+    def preference_costs(self, pod: Pod, names: Iterable[str]) -> dict[str, int]:
+        """Give what the pod's wishes, and those of others about it, make each node cost, by kube-scheduler's points.
+
+        To rank nodes that it may run on: 0 meets every wish, at most 900. Nodes are compared with each other.
+        """
+        shape = self._facts.shape_of(pod)
+        asked = list(names)
+        held = (term for term in self._soft_held if term.means(pod))
+        nodes = [self._states[name].node for name in asked]
+        costs = preferences.preference_costs(shape, nodes, self._counts_of, held)
+        return dict(zip(asked, costs, strict=True))
 
     def _suits(self, pod: Pod, shape: Shape, state: NodeState) -> bool:
         if not state.has_room(pod.requests):
