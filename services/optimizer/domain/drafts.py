@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.optimizer.domain.assurances import Assurance
 from services.optimizer.domain.decision import Conflict
 from services.optimizer.domain.offers import Offer
 from shared.kernel.workload import Node
@@ -116,6 +117,7 @@ class PlanDraft:
     """Of the oldest price used."""
     conflicts: tuple[Conflict, ...] = ()
     """Wishes that could not both be met, and who won."""
+    assurance: Assurance | None = None
 
     @property
     def gap_ratio(self) -> float | None:

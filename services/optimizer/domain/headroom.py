@@ -5,10 +5,9 @@ spot, cost nothing when they are interrupted, and are reported as headroom only.
 Kubernetes allows, so that no real pod is ever taken for one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain.drafts import LaunchDraft, MoveDraft
 from services.optimizer.domain.rules import HeadroomShape, PlanRules
 from shared.kernel.resources import Resources
 from shared.kernel.workload import (
@@ -94,11 +93,7 @@ def missing(pending: Iterable[Pod]) -> int:
     return sum(is_placeholder(p) for p in pending)
 
 
-def hidden(moves: Sequence[MoveDraft]) -> tuple[MoveDraft, ...]:
-    """Leave the placeholders out of what a plan tells: a launch for headroom alone names no pod."""
-    return tuple(replace(m, launches=tuple(map(_hidden, m.launches))) for m in moves)
-
-
-def _hidden(launch: LaunchDraft) -> LaunchDraft:
+def told(keys: Iterable[str]) -> tuple[str, ...]:
+    """Leave the keys of placeholders out of what a plan tells."""
     prefix = f"{NAMESPACE}/"
-    return replace(launch, pods=tuple(key for key in launch.pods if not key.startswith(prefix)))
+    return tuple(key for key in keys if not key.startswith(prefix))

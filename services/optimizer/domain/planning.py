@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.optimizer.domain import accounting, alternatives, baseline, bounds, decision, unplaced
+from services.optimizer.domain import (
+    accounting,
+    alternatives,
+    assurances,
+    baseline,
+    bounds,
+    commitments,
+    decision,
+    headroom,
+    unplaced,
+)
 from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
@@ -19,6 +29,7 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from services.optimizer.domain.safeguards import Safeguards, safeguards
 from services.optimizer.domain.selection import avoided_notes
 from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand, spot_judge
 from services.optimizer.domain.study import Study
@@ -86,11 +97,12 @@ def study(
     start = today
     if mode is PlanMode.GREENFIELD:
         start = read_state(_without_nodes(objects), market, rules, template, judge)
+    today, start = (replace(s, nodes=commitments.priced(s.nodes, rules.commitments)) for s in (today, start))
     consolidator, mover = Consolidator(packer, judge, rules), Mover(packer, rules)
     work = _Work(start, consolidator, mover, rules)
-    outcome = work.save() if mode is PlanMode.SAVE else work.make_room()
+    outcome = work.outcome(mode)
     explained = unplaced.explain_all(
-        outcome.after.pending,
+        headroom.without(outcome.after.pending),
         shelf=shelf,
         market=market,
         grouper=grouper,
@@ -113,6 +125,7 @@ def study(
     running = [p for n in today.nodes for p in n.movable]
     before_usd = None if cost_before is None else usd(cost_before)
     nothing_new = mode is not PlanMode.GREENFIELD and not outcome.moves
+    assurance = assurances.assure(outcome.after, judge, market, template)
     draft = PlanDraft(
         moves=outcome.moves,
         nodes=_fleet(today, outcome.after),
@@ -130,9 +143,15 @@ def study(
         expected_interruptions_per_day_before=accounting.interruptions_per_day(today.nodes),
         expected_interruptions_per_day_after=accounting.interruptions_per_day(after),
         baseline=baseline.baseline_rates(before_usd, running),
-        notes=(*start.notes, *_selector_wins(stubborn, rules), *avoided_notes(market, rules, template)),
+        notes=(
+            *start.notes,
+            *_selector_wins(stubborn, rules),
+            *avoided_notes(market, rules, template),
+            *assurances.notes(assurance, judge),
+        ),
         skip_reason=outcome.skip_reason,
         price_age_seconds=accounting.oldest_price_seconds((*today.nodes, *after)),
+        assurance=assurance,
         conflicts=(*settled.conflicts, *_conflicts(start, outcome.after, market, judge, rules)),
     )
     return Study(
@@ -170,6 +189,24 @@ class _Work:
     mover: Mover
     rules: PlanRules
 
+    def outcome(self, mode: PlanMode) -> _Outcome:
+        """Plan with headroom; without it where real pods would stand back for it."""
+        asked = headroom.placeholders(self.rules)
+        if mode is PlanMode.GREENFIELD:
+            asked += headroom.nodes_wanted(self.rules.min_nodes)
+        full = replace(self, start=replace(self.start, pending=(*self.start.pending, *asked)))
+        found = full._planned(mode)
+        waiting = len(headroom.without(found.after.pending))
+        if asked and waiting:
+            plain = self._planned(mode)
+            if len(plain.after.pending) < waiting:
+                after = replace(plain.after, pending=(*plain.after.pending, *asked))
+                found = replace(plain, after=after)
+        return replace(found, moves=_told(found.moves))
+
+    def _planned(self, mode: PlanMode) -> _Outcome:
+        return self.save() if mode is PlanMode.SAVE else self.make_room()
+
     def save(self) -> _Outcome:
         """Look for a fleet that is cheaper by more than the change to it costs; else at least make room."""
         room = self.make_room()
@@ -179,7 +216,7 @@ class _Work:
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         today = objective(room.after.nodes, self.rules)
         wanted = max(round(known * self.rules.min_savings_ratio), 1)
-        best = self._best_way(today, wanted)
+        best = self._best_way(today, wanted, safeguards(self.start, room.after, self.consolidator.judge))
         if isinstance(best, str):
             return replace(room, skip_reason=None if room.moves else best)
         saved = today - objective(best.after.nodes, self.rules)
@@ -187,12 +224,16 @@ class _Work:
             return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
         return _Outcome(best.after, self.mover.drafts(self.start, best), None)
 
-    def _best_way(self, today: int, wanted: int) -> Way | str:
+    def _best_way(self, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
         options = self.consolidator.options(self.start)
         cheaper = [o for o in options if objective(o.after.nodes, self.rules) < today]
         if not cheaper:
             return "No fleet was found that is cheaper than what runs now."
+        broken = [guards.broken(o.after) for o in cheaper]
+        cheaper = [o for o, why in zip(cheaper, broken, strict=True) if why is None]
+        if not cheaper:
+            return f"Cheaper fleets were found, but none within the policy: {broken[0]}"
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         gain = today - min(objective(o.after.nodes, self.rules) for o in cheaper)
         if gain < wanted // 2:
@@ -210,15 +251,24 @@ class _Work:
             ways.append(self.mover.way(self.start, option.after, limit=limit))
             if not ways[-1].homeless:
                 limit = min(limit, ways[-1].micro_rank)
-        sound = sorted((w for w in ways if not w.homeless), key=lambda w: (w.micro_rank, len(w.cuts)))
+        safe = [w for w in ways if not w.homeless]
+        sound = sorted(
+            (w for w in safe if guards.broken(w.after) is None), key=lambda w: (w.micro_rank, len(w.cuts))
+        )
+        if safe and not sound:
+            return f"A cheaper fleet was found, but no way to it within the policy: {guards.broken(safe[0].after)}"
         if not sound:
             return (
                 f"A cheaper fleet was found, but pod {ways[0].homeless[0]} might fit nowhere on the way to it,"
                 " unless so many nodes are added that nothing is saved."
             )
-        trimmed = [self.mover.trimmed(self.start, w) for w in sound[:TRIMMED_WAYS]]
+        trimmed = [self._trimmed(w, guards) for w in sound[:TRIMMED_WAYS]]
         best = min(trimmed, key=lambda w: (w.micro_rank, len(w.cuts)))
         return best if best.micro_rank < today else _no_payback(self.rules)
+
+    def _trimmed(self, way: Way, guards: Safeguards) -> Way:
+        less = self.mover.trimmed(self.start, way)
+        return less if guards.broken(less.after) is None else way
 
     def make_room(self) -> _Outcome:
         """Launch for pods that fit nowhere."""
@@ -234,6 +284,13 @@ class _Work:
                 else "No pod is waiting for room."
             )
         return _Outcome(option.after, moves, why)
+
+
+def _told(moves: Sequence[MoveDraft]) -> tuple[MoveDraft, ...]:
+    """Leave the placeholders of headroom out: a launch for headroom alone names no pod."""
+    return tuple(
+        replace(m, launches=tuple(replace(x, pods=headroom.told(x.pods)) for x in m.launches)) for m in moves
+    )
 
 
 def _no_payback(rules: PlanRules) -> str:
@@ -279,7 +336,7 @@ def _fleet(before: FleetState, after: FleetState) -> tuple[FleetNode, ...]:
             n.node,
             None if n.offer is None else usd(n.offer.micro_usd),
             n.node.name if n.node.name in existing else None,
-            tuple(sorted(p.key for p in n.movable)),
+            headroom.told(sorted(p.key for p in n.movable)),
         )
         for n in after.nodes
     ]

@@ -50,6 +50,8 @@ class SpotJudge:
     """Of workloads that a budget covers: how many replicas may be missing at once."""
     wishes: Mapping[WorkloadKey, SpotWish] = field(default_factory=dict)
     """What the annotations of workloads say."""
+    floors: Mapping[WorkloadKey, int] = field(default_factory=dict)
+    """How many replicas of a workload are to stay on on-demand."""
     floored: Mapping[str, str] = field(default_factory=dict)
     """By key of a pod that makes up its workload's on-demand floor: the floor in words."""
     # One plan asks about each pod dozens of times.
@@ -206,7 +208,8 @@ def spot_judge(objects: ClusterObjects, rules: PlanRules, *, pinned: Iterable[st
         rules, replicas, frozenset(pinned), losses.losable(objects.budgets, counted, replicas), wishes
     )
     floors = on_demand_replicas.floors(counted, wishes, rules)
-    return replace(judge, floored=on_demand_replicas.chosen(counted, objects.nodes, floors))
+    chosen = on_demand_replicas.chosen(counted, objects.nodes, floors)
+    return replace(judge, floors=floors, floored=chosen)
 
 
 def is_frozen(budget: DisruptionBudget) -> bool:

@@ -19,6 +19,7 @@ from services.optimizer.domain.rules import (
     Template,
     Zone,
 )
+from services.optimizer.handlers import assurances
 from services.optimizer.ports import Cluster, ClusterView, Config
 from shared.contracts.v1 import policy as policies
 from shared.contracts.v1.plan import (
@@ -145,7 +146,7 @@ def plan_from(
 ) -> Plan:
     """Write a draft down as the plan that everybody will read."""
     spot = [q for q in answer.quotes if q.pool.capacity_type is CapacityType.SPOT and q.risk_source]
-    return Plan(
+    plan = Plan(
         id=plan_id,
         organization_id=cluster.organization_id,
         cluster_id=cluster.cluster_id,
@@ -185,6 +186,7 @@ def plan_from(
         notes=draft.notes,
         solve_seconds=solve_seconds,
     )
+    return assurances.assured(plan, draft.assurance)
 
 
 def _move(draft: MoveDraft) -> Move:

@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime
 
 from shared.contracts.base import Ratio, Token, Usd, Value
+from shared.contracts.v1.policy import Objective
 from shared.kernel.pools import PoolKey
 
 
@@ -121,6 +123,87 @@ class Conflict(Value):
     """What the wish that lost would have saved at most; null when nobody worked it out."""
 
 
+class ObjectiveParts(Value):
+    """What the objective is made of: nothing of it is hidden."""
+
+    objective: Objective
+    risk_weight: int
+    """What the expected cost of interruptions is multiplied with."""
+    price_usd_per_hour: Usd
+    risk_usd_per_hour: Usd
+    """Weighted; price and risk are the objective of the nodes whose price is known."""
+    assumed_pools: tuple[str, ...] = ()
+    """Spot pools whose chance of interruption was assumed, since nobody has an estimate."""
+
+
+class PoolLoss(Value):
+    """What would be gone if EC2 took back all nodes of one spot pool at once."""
+
+    pool: str
+    """spot:type:zone id"""
+    nodes: int
+    pods: int
+    vcpu_share_ratio: Ratio
+    """Of what all pods request."""
+    below_minimum: tuple[str, ...] = ()
+    """Disruption budgets (namespace/name) that would have fewer pods left than they want."""
+
+
+class ResidualRisk(Value):
+    """What can still go wrong with the fleet that the plan leads to."""
+
+    expected_interruptions_per_day: float | None = None
+    """Null when a spot node's chance is unknown."""
+    worst_pool_loss: PoolLoss | None = None
+    """Null when nothing is on spot."""
+    breaches: tuple[str, ...] = ()
+    """Limits per pool and zone that the fleet does not meet, in sentences."""
+
+
+class WorkloadAtRisk(Value):
+    """A workload on spot that is not safe there."""
+
+    workload: str
+    """namespace/kind/name, or namespace/name of a bare pod."""
+    reason: str
+
+
+class SpotTolerance(Value):
+    """Whether some pods of a workload may run on spot."""
+
+    workload: str
+    may_use_spot: bool
+    decided_by: Literal["policy", "stated", "inferred"]
+    """Stated: by annotation or node selector."""
+    reason: str
+    pods: int
+
+
+class HeadroomKept(Value):
+    """How much of one shape's headroom the fleet has room for."""
+
+    cpu_millicores: int
+    memory_bytes: int
+    wanted: int
+    placed: int
+
+
+class UnusedInstances(Value):
+    """Reserved Instances that cover nothing."""
+
+    instance_type: str
+    count: int
+
+
+class CommitmentUse(Value):
+    """What Reserved Instances and Savings Plans cover of the fleet."""
+
+    covered_nodes: int
+    unused_instances: tuple[UnusedInstances, ...] = ()
+    unused_usd_per_hour: Usd
+    """Of Savings Plans."""
+
+
 class BaselineRate(Value):
     """What the cluster's requests cost before the plan; savings are booked against it."""
 
@@ -164,6 +247,13 @@ class Plan(Value):
     gap_ratio: float | None = None
     expected_interruptions_per_day_before: float | None = None
     expected_interruptions_per_day_after: float | None = None
+    objective_parts: ObjectiveParts | None = None
+    residual_risk: ResidualRisk | None = None
+    at_risk: tuple[WorkloadAtRisk, ...] = ()
+    spot_tolerance: tuple[SpotTolerance, ...] = ()
+    headroom: tuple[HeadroomKept, ...] = ()
+    commitments: CommitmentUse | None = None
+    """Null when the policy names none."""
     baseline_rate: BaselineRate | None = None
     moves: tuple[Move, ...]
     unplaced: tuple[UnplacedPod, ...] = ()

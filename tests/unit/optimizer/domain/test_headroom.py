@@ -1,7 +1,6 @@
 """Room that is kept free."""
 
 from services.optimizer.domain import headroom
-from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
 from services.optimizer.domain.rules import HeadroomShape, PlanRules
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.scheduling import ClusterView
@@ -48,12 +47,4 @@ def test_pods_for_a_number_of_nodes_stand_on_as_many_nodes() -> None:
 
 def test_a_plan_does_not_tell_of_placeholders() -> None:
     key = headroom.placeholders(RULES)[0].key
-    move = MoveDraft(
-        id="1",
-        kind=DraftKind.LAUNCH,
-        reason=DraftReason.PENDING_PODS,
-        launches=(LaunchDraft("a", (), (key, "shop/web-0")),),
-        savings_usd_per_hour=0,
-        explanation="",
-    )
-    assert headroom.hidden([move])[0].launches[0].pods == ("shop/web-0",)
+    assert headroom.told([key, "headroom/web-0"]) == ("headroom/web-0",)
