@@ -65,11 +65,26 @@ def prove_bound(
     problem: FleetProblem, *, effort: Effort | None = None, should_stop: Callable[[], bool] = never
 ) -> int:
     """Prove what any fleet costs at least, in micro-USD, that holds every pod which an offer is for."""
+    return prove(problem, effort=effort, should_stop=should_stop).micro_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What any fleet costs at least, and why the search for more ended."""
+
+    micro_usd: int
+    ended_by: Ending
+
+
+def prove(
+    problem: FleetProblem, *, effort: Effort | None = None, should_stop: Callable[[], bool] = never
+) -> Proof:
+    """Do what prove_bound does, and say how it ended."""
     reduced = reduce(problem)
     if not len(reduced.shapes):
-        return 0
+        return Proof(0, Ending.CONVERGED)
     proof = _Run(reduced, effort or Effort(), should_stop).prove()[1]
-    return max(-(-proof.bound_nano_usd // NANO), 0)
+    return Proof(max(-(-proof.bound_nano_usd // NANO), 0), proof.ended_by)
 
 
 @dataclass(frozen=True, slots=True)
