@@ -1,9 +1,10 @@
 """Contract v1 of an interruption model: what it is asked, what it answers, and what the answer obliges to.
 
-The recordings that the model learnt from are of scarce pools, most of which fall within a day; most pools of
-EC2 are not like that. So a pool's own past decides, by Bayes' rule, whether it is one of those: losses seen
-speak for the model, quiet hours for Spot Advisor's figure. How many pools are scarce, nobody could tell us:
-the odds start even.
+Layers, each where it says more than the one before it: Spot Advisor's figure; what was seen of the pool itself;
+the model. The recordings that the model learnt from are of scarce pools, most of which fall within a day; most
+pools of EC2 are not like that. So a pool's own past decides, by Bayes' rule, whether it is one of those: losses
+seen speak for it, quiet hours for Spot Advisor's figure. Of a scarce pool the model knows most; where it cannot
+be asked, a gamma-Poisson count of the pool's losses stands in.
 """
 
 import math
@@ -11,12 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
-import numpy as np
-
-from services.pricing.domain.risk_model import features
-from services.pricing.domain.risk_model.model import RiskModel
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
 from shared.kernel.errors import PermanentError
 
@@ -24,10 +21,13 @@ CONTRACT_VERSION: Final = 1
 CAUTION_FROM: Final = 0.2
 AVOID_ABOVE: Final = 0.5
 DAY: Final = "24h"
-SCARCE_AT_FIRST: Final = 0.5
+SCARCE_SHARE_OF_RISK: Final = 0.5
+"""How much of Spot Advisor's hourly risk is taken to come from scarce pools. Nobody could tell us: a guess."""
 SCARCE_SHAPE: Final = 2.0
 SCARCE_UP_HOURS: Final = 5.0
 """Scarce pools' losses per hour up: gamma with this shape and rate, from the recordings' 0.1 to 1.2 an hour."""
+OBSERVED: Final = "observed"
+"""The layer of what was seen of the pool itself."""
 
 
 class RiskQuestionError(PermanentError):
@@ -74,6 +74,7 @@ class RiskQuestion:
     """Optional: what was seen of this pool, up to now; its last tick is now."""
     prior_by_horizon: Mapping[str, float] | None = None
     """Optional: Spot Advisor's probability at each horizon."""
+    prior_source: str = "spot_advisor"
     flag: FlagState = FlagState.NONE
 
     def __post_init__(self) -> None:
@@ -83,6 +84,16 @@ class RiskQuestion:
             raise RiskQuestionError("A spot price is a number above zero.")
         if any(not 0 <= p <= 1 for p in (self.prior_by_horizon or {}).values()):
             raise RiskQuestionError("A probability lies within 0 and 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the model says of a pool whose past it was shown."""
+
+    probability_by_horizon: Mapping[str, float]
+    """Only the horizons at which it knows more than a base rate."""
+    strange_share: float
+    """The share of its features that lie far out of all it was trained on, within 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,13 @@ class RiskPrediction:
     probability_by_horizon: Mapping[str, float]
     hazard_per_hour: float
     """Of the next hour."""
+    layers: tuple[str, ...]
+    """What had a part in it, the broadest first: spot_advisor, observed, model:<version>."""
+
+    @property
+    def source(self) -> str:
+        """Give the layers in one word."""
+        return "+".join(self.layers)
 
 
 def action_for(probability: float, *, flag: FlagState) -> RecommendedAction:
@@ -110,28 +128,36 @@ def action_for(probability: float, *, flag: FlagState) -> RecommendedAction:
     return RecommendedAction.SAFE
 
 
-def predict(model: RiskModel, question: RiskQuestion, *, prediction_id: str) -> RiskPrediction:
+def predict(
+    question: RiskQuestion, *, prediction_id: str, opinion: Opinion | None = None, model_name: str = ""
+) -> RiskPrediction:
     """Answer with the model as far as the pool is scarce, and with the prior as far as it is not.
 
-    A horizon at which the model has no skill of its own goes on with the hazard of the one before it.
+    Without an opinion of the model the pool's own count of losses speaks for a scarce pool. A horizon at which
+    the model says nothing goes on with the hazard of the one before it.
     """
+    seen = _Seen.of(question.past)
     scarce = scarcity(question)
+    said = opinion.probability_by_horizon if opinion else {}
     by_horizon: dict[str, float] = {}
     survived: tuple[float, float] | None = None
     floor = 0.0
     for horizon, seconds in HORIZON_SECONDS.items():
-        own = _from_past(model, horizon, question.past)
+        own = said.get(horizon)
         if own is None and survived is not None:
             shorter_seconds, survival = survived
             own = 1 - survival ** (seconds / shorter_seconds)
         if own is None:
-            own = model.horizons[horizon].whole.prior if horizon in model.horizons else 0.0
+            own = seen.probability(seconds)
         else:
             survived = (seconds, 1 - own)
         prior = (question.prior_by_horizon or {}).get(horizon, own)
         floor = max(floor, scarce * own + (1 - scarce) * prior)
         by_horizon[horizon] = floor
     day = by_horizon[DAY]
+    layers = [question.prior_source] if question.prior_by_horizon else []
+    layers += [OBSERVED] if question.past else []
+    layers += [f"model:{model_name}"] if said else []
     return RiskPrediction(
         prediction_id=prediction_id,
         interruption_probability=day,
@@ -140,41 +166,62 @@ def predict(model: RiskModel, question: RiskQuestion, *, prediction_id: str) -> 
         recommended_action=action_for(day, flag=question.flag),
         probability_by_horizon=by_horizon,
         hazard_per_hour=-math.log1p(-min(by_horizon["1h"], 1 - 1e-9)),
+        layers=tuple(layers) or ("scarce_pools",),
     )
 
 
 def scarcity(question: RiskQuestion) -> float:
     """Give the probability that this is a scarce pool, from the losses seen in its hours up.
 
-    Without a past, or without a prior to compare with, it is taken for an ordinary one or a scarce one whole.
+    Without a past it is taken for an ordinary pool whole, without a prior to compare with for a scarce one.
     """
     hourly = (question.prior_by_horizon or {}).get("1h")
     if hourly is None:
         return 1.0
     if question.past is None:
         return 0.0
-    up = question.past.up
-    up_hours = float((up > 0).sum()) * question.past.tick_seconds / 3_600
-    losses = int(((up[:-1] > up[1:]) & (up[1:] >= 0)).sum())
+    seen = _Seen.of(question.past)
     hazard = -math.log1p(-min(max(hourly, 1e-9), 1 - 1e-9))
+    # An hour of an instance is in a scarce pool as often as explains their share of the Advisor's risk.
+    at_first = min(SCARCE_SHARE_OF_RISK * hazard * SCARCE_UP_HOURS / SCARCE_SHAPE, 0.5)
     # Poisson counts under a known hazard, and under a gamma of hazards; up_hours^losses / losses! is in both.
-    ordinary = losses * math.log(hazard) - hazard * up_hours
+    ordinary = seen.losses * math.log(hazard) - hazard * seen.up_hours
     as_scarce = (
-        math.lgamma(SCARCE_SHAPE + losses)
+        math.lgamma(seen.shape)
         - math.lgamma(SCARCE_SHAPE)
         + SCARCE_SHAPE * math.log(SCARCE_UP_HOURS)
-        - (SCARCE_SHAPE + losses) * math.log(SCARCE_UP_HOURS + up_hours)
+        - seen.shape * math.log(seen.rate_hours)
     )
-    log_odds = math.log(SCARCE_AT_FIRST / (1 - SCARCE_AT_FIRST)) + as_scarce - ordinary
+    log_odds = math.log(at_first / (1 - at_first)) + as_scarce - ordinary
     return 1 / (1 + math.exp(min(max(-log_odds, -500), 500)))
 
 
-def _from_past(model: RiskModel, horizon: str, past: Trace | None) -> float | None:
-    """Give the model's probability now; None where nothing was seen, or the model has no skill."""
-    if past is None or not len(past.up) or past.up[-1] < 1 or horizon not in model.horizons:
-        return None
-    member = model.horizons[horizon].whole
-    if member.calibrator.is_flat:
-        return None
-    last = np.array([len(past.up) - 1])
-    return float(member.probability(features.past_of(past, HORIZON_SECONDS[horizon]), last)[0])
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a pool's past says about its losses per hour, were it a scarce one."""
+
+    losses: int
+    up_hours: float
+
+    @classmethod
+    def of(cls, past: Trace | None) -> Self:
+        """Count a past's losses and hours up; none in none."""
+        if past is None:
+            return cls(0, 0.0)
+        up = past.up
+        return cls(
+            int(((up[:-1] > up[1:]) & (up[1:] >= 0)).sum()),
+            float((up > 0).sum()) * past.tick_seconds / 3_600,
+        )
+
+    @property
+    def shape(self) -> float:
+        return SCARCE_SHAPE + self.losses
+
+    @property
+    def rate_hours(self) -> float:
+        return SCARCE_UP_HOURS + self.up_hours
+
+    def probability(self, seconds: float) -> float:
+        """Give P(a loss within `seconds`) under the gamma that the losses seen leave."""
+        return float(1 - (self.rate_hours / (self.rate_hours + seconds / 3_600)) ** self.shape)
