@@ -14,7 +14,7 @@ class InstanceType:
     architectures: tuple[str, ...] = ("amd64",)
     """In Kubernetes' words: amd64, arm64."""
     max_pods: int = 110
-    """ENIs * (IPv4 addresses - 1) + 2."""
+    """ENIs of the default network card * (IPv4 addresses - 1) + 2."""
     gpus: Mapping[str, int] = field(default_factory=dict)
     """Extended resources that the type offers, such as nvidia.com/gpu."""
     is_burstable: bool = False
@@ -22,6 +22,12 @@ class InstanceType:
     is_current_generation: bool = True
     supports_spot: bool = True
     local_storage_bytes: int = 0
+    is_nitro: bool = True
+    """Whether its interfaces take prefixes of addresses."""
+    ebs_attachments: int | None = None
+    """Most EBS volumes, the root volume included; None: not known."""
+    shares_attachments: bool = True
+    """Whether network interfaces take of the same places."""
 
     @property
     def family(self) -> str:

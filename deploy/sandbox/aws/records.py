@@ -58,6 +58,13 @@ class InstanceTypeFacts:
     local_storage_gib: int
 
 
+def _interfaces(network: Mapping[str, Any]) -> int:
+    # The VPC CNI uses the default network card only.
+    default = network.get("DefaultNetworkCardIndex", 0)
+    cards = [c for c in network.get("NetworkCards", ()) if c["NetworkCardIndex"] == default]
+    return int((cards[0] if cards else network)["MaximumNetworkInterfaces"])
+
+
 def facts_from(description: Mapping[str, Any]) -> InstanceTypeFacts:
     """Read one item of DescribeInstanceTypes."""
     network = description["NetworkInfo"]
@@ -75,7 +82,7 @@ def facts_from(description: Mapping[str, Any]) -> InstanceTypeFacts:
         ),
         gpus=gpus,
         gpu_resource="nvidia.com/gpu" if gpus else None,
-        max_pods=network["MaximumNetworkInterfaces"] * (network["Ipv4AddressesPerInterface"] - 1) + 2,
+        max_pods=_interfaces(network) * (network["Ipv4AddressesPerInterface"] - 1) + 2,
         local_storage_gib=int(
             description.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0) * 1e9 / 2**30
         ),

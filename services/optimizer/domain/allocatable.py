@@ -17,18 +17,51 @@ VM_MEMORY_OVERHEAD_RATIO = 0.075
 EPHEMERAL_STORAGE_BYTES = 17 * 1024**3
 """Of the 20 GiB root volume that EKS nodes have unless told otherwise."""
 ATTACHABLE_VOLUMES = 24
-"""EBS volumes that any Nitro type still takes beside its interfaces and its root volume."""
+"""EBS volumes that any Nitro type without instance store still takes beside its interfaces and its root volume."""
+EARLY_INTERFACES = 1
+"""Interfaces, beside the primary one, that the VPC CNI has attached when the EBS driver counts what is left."""
+ADDRESSES_PER_PREFIX = 16
+MANY_VCPUS = 30
+MOST_PODS, MOST_PODS_OF_LARGE = 110, 250
+"""What EKS recommends with prefix delegation, up to 30 vCPUs and above (amazon-eks-ami, max-pods-calculator)."""
 RESERVED_CPU = ((1, 60), (1, 10), (2, 5))
 """(cores, millicores kept of each), from the first core on; of every further core 2.5."""
 
 
+def pods_per_node(instance_type: InstanceType, template: Template) -> int:
+    """Give how many pods the kubelet will take: what the template says, else what the interfaces have addresses for."""
+    if template.max_pods is not None:
+        return template.max_pods
+    if not template.prefix_delegation or not instance_type.is_nitro:
+        return instance_type.max_pods
+    # A prefix of 16 addresses takes the place of each single one; the two are pods on the host's own network.
+    addresses = (instance_type.max_pods - 2) * ADDRESSES_PER_PREFIX + 2
+    return min(addresses, MOST_PODS_OF_LARGE if instance_type.vcpus > MANY_VCPUS else MOST_PODS)
+
+
+def attachable_volumes(instance_type: InstanceType) -> int:
+    """Give how many EBS volumes the EBS driver will say that the node takes, the root volume being there already."""
+    most = instance_type.ebs_attachments
+    if most is None:
+        return ATTACHABLE_VOLUMES
+    return max(most - 1 - (EARLY_INTERFACES if instance_type.shares_attachments else 0), 0)
+
+
 def allocatable(
-    instance_type: InstanceType, *, architecture: str, memory_overhead_ratio: float | None = None
+    instance_type: InstanceType,
+    *,
+    architecture: str,
+    memory_overhead_ratio: float | None = None,
+    max_pods: int | None = None,
 ) -> Resources:
-    """Estimate what pods may ask for, daemons included."""
+    """Estimate what pods may ask for, daemons included.
+
+    Memory is kept for the pods of the interfaces or for `max_pods`, whatever are more: which of the two a node
+    counts with depends on what started its kubelet.
+    """
     ratio = VM_MEMORY_OVERHEAD_RATIO if memory_overhead_ratio is None else memory_overhead_ratio
     seen = instance_type.memory_bytes - (64 * MIB if architecture == "arm64" else 0)
-    kube_reserved = (255 + 11 * instance_type.max_pods) * MIB
+    kube_reserved = (255 + 11 * max(instance_type.max_pods, max_pods or 0)) * MIB
     memory = int(seen * (1 - ratio)) - kube_reserved - 100 * MIB
     return Resources(
         cpu_millicores=max(instance_type.vcpus * 1000 - _reserved_millicores(instance_type.vcpus), 0),
@@ -56,9 +89,15 @@ def candidate_node(
     template: Template,
     memory_overhead_ratio: float | None = None,
 ) -> Node:
-    """Describe the node that `pool` would give, with the labels that EKS and Karpenter set."""
+    """Describe the node that `pool` would give, with the labels that EKS, Karpenter and the EBS driver set."""
     zone = template.zone_name(pool.zone_id) or pool.zone_id
-    room = allocatable(instance_type, architecture=architecture, memory_overhead_ratio=memory_overhead_ratio)
+    max_pods = pods_per_node(instance_type, template)
+    room = allocatable(
+        instance_type,
+        architecture=architecture,
+        memory_overhead_ratio=memory_overhead_ratio,
+        max_pods=max_pods,
+    )
     labels = {
         **template.labels,
         "node.kubernetes.io/instance-type": pool.instance_type,
@@ -68,6 +107,8 @@ def candidate_node(
         "failure-domain.beta.kubernetes.io/region": pool.region,
         "failure-domain.beta.kubernetes.io/zone": zone,
         "topology.k8s.aws/zone-id": pool.zone_id,
+        # The EBS driver sets it: volumes that older versions of it made name their zone by this key.
+        "topology.ebs.csi.aws.com/zone": zone,
         "karpenter.sh/capacity-type": pool.capacity_type.value,
         "karpenter.sh/nodepool": template.node_pool,
         "kubernetes.io/arch": architecture,
@@ -79,7 +120,7 @@ def candidate_node(
     return Node(
         name=name,
         allocatable=room,
-        max_pods=instance_type.max_pods,
+        max_pods=max_pods,
         capacity=Resources(
             instance_type.vcpus * 1000,
             instance_type.memory_bytes,
@@ -92,5 +133,5 @@ def candidate_node(
         zone_id=pool.zone_id,
         capacity_type=pool.capacity_type,
         node_pool=template.node_pool,
-        attachable_volumes=ATTACHABLE_VOLUMES,
+        attachable_volumes=attachable_volumes(instance_type),
     )

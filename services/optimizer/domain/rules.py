@@ -162,6 +162,10 @@ class Template:
     zones: tuple[Zone, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     node_pool: str = "default"
+    prefix_delegation: bool = False
+    """The VPC CNI gives interfaces prefixes of 16 addresses, and kubelets take as many pods as EKS recommends then."""
+    max_pods: int | None = None
+    """What kubelets are told to take; None: what the interfaces have addresses for."""
 
     def zone_name(self, zone_id: str) -> str | None:
         """Give the account's name of a zone, None for one where nothing may be launched."""

@@ -128,7 +128,12 @@ def commitments_from(written: policies.Commitments) -> Commitments:
 def template_from(template: NodeTemplate) -> Template:
     """Give where nodes may be launched; a zone with several subnets counts once."""
     zones = {subnet.zone_id: Zone(subnet.zone, subnet.zone_id) for subnet in template.subnets}
-    return Template(zones=tuple(zones[z] for z in sorted(zones)), labels=template.labels)
+    return Template(
+        zones=tuple(zones[z] for z in sorted(zones)),
+        labels=template.labels,
+        prefix_delegation=template.prefix_delegation,
+        max_pods=template.max_pods,
+    )
 
 
 def plan_from(

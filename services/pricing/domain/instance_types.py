@@ -1,7 +1,7 @@
 """From DescribeInstanceTypes to the facts that planning needs.
 
-Maximal pods: ENIs x (IPv4 addresses per ENI - 1) + 2 (amazon-eks-ami, eni-max-pods), which holds for every
-type.
+Maximal pods: ENIs x (IPv4 addresses per ENI - 1) + 2 (amazon-eks-ami, eni-max-pods). The VPC CNI uses the default
+network card only: all but four of the 1,197 types listed there come out alike, and those four lower.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,11 @@ def instance_type_from(description: Mapping[str, Any]) -> InstanceType | None:
     if not architectures or name.startswith("mac"):
         return None
     network = description.get("NetworkInfo", {})
-    interfaces = int(network.get("MaximumNetworkInterfaces", 0))
+    interfaces = _interfaces(network)
     addresses = int(network.get("Ipv4AddressesPerInterface", 0))
     if interfaces == 0 or addresses == 0:
         return None
+    ebs = description.get("EbsInfo", {})
     gpus: dict[str, int] = {}
     for gpu in description.get("GpuInfo", {}).get("Gpus", ()):
         resource = GPU_RESOURCES.get(str(gpu.get("Manufacturer", "")).upper())
@@ -44,4 +45,15 @@ def instance_type_from(description: Mapping[str, Any]) -> InstanceType | None:
         is_current_generation=bool(description.get("CurrentGeneration", True)),
         supports_spot="spot" in description.get("SupportedUsageClasses", ()),
         local_storage_bytes=int(description.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)) * GB,
+        is_nitro=description.get("Hypervisor", "nitro") == "nitro",
+        ebs_attachments=ebs.get("MaximumEbsAttachments"),
+        shares_attachments=ebs.get("AttachmentLimitType", "shared") == "shared",
     )
+
+
+def _interfaces(network: Mapping[str, Any]) -> int:
+    default = network.get("DefaultNetworkCardIndex", 0)
+    for card in network.get("NetworkCards", ()):
+        if card.get("NetworkCardIndex") == default:
+            return int(card["MaximumNetworkInterfaces"])
+    return int(network.get("MaximumNetworkInterfaces", 0))

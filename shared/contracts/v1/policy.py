@@ -227,3 +227,7 @@ class NodeTemplate(Value):
     subnets: Annotated[tuple[SubnetRef, ...], Field(min_length=1)]
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels that its nodes will carry beyond the well-known ones; planning counts on them."""
+    prefix_delegation: bool = False
+    """The VPC CNI has ENABLE_PREFIX_DELEGATION, and the launch template the maxPods that EKS recommends with it."""
+    max_pods: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """What the launch template tells every kubelet (maxPods); None: what the type's interfaces have addresses for."""

@@ -108,6 +108,29 @@ def test_the_facts_of_a_type() -> None:
     assert with_gpus.gpus == {"nvidia.com/gpu": 8}
 
 
+def test_pods_get_addresses_from_the_default_network_card_only() -> None:
+    cards = [{"NetworkCardIndex": i, "MaximumNetworkInterfaces": 15 + i} for i in range(2)]
+    network = {
+        "MaximumNetworkInterfaces": 31,
+        "Ipv4AddressesPerInterface": 50,
+        "DefaultNetworkCardIndex": 1,
+        "NetworkCards": cards,
+    }
+    found = instance_type_from(description(NetworkInfo=network))
+    assert found is not None
+    assert found.max_pods == 16 * 49 + 2
+
+
+def test_how_many_volumes_a_type_takes_is_known_or_not() -> None:
+    plain = instance_type_from(description())
+    assert plain is not None
+    assert (plain.ebs_attachments, plain.shares_attachments, plain.is_nitro) == (None, True, True)
+    ebs = {"AttachmentLimitType": "dedicated", "MaximumEbsAttachments": 32}
+    known = instance_type_from(description(EbsInfo=ebs, Hypervisor="xen"))
+    assert known is not None
+    assert (known.ebs_attachments, known.shares_attachments, known.is_nitro) == (32, False, False)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
