@@ -59,7 +59,9 @@ class Filler:
                 break
             if not self._scene.view.fits(kind.sample, self._nodes[i].name):
                 continue
-            taken = min(int(fits[i]), len(pods) - at)
+            taken = min(int(fits[i]), len(pods) - at, self._scene.pool_room(kind, self._nodes[i]))
+            if taken <= 0:
+                continue
             for pod in pods[at : at + taken]:
                 put(pod, self._nodes[i].name)
             self._free[i] -= taken * request
@@ -83,6 +85,8 @@ class Filler:
             refused: set[str | None] = set()
             for i in usable:
                 if here.get(i, 0) >= per_node or (by_zone_only and self._nodes[i].zone in refused):
+                    continue
+                if self._scene.pool_room(kind, self._nodes[i]) <= 0:
                     continue
                 if (request <= self._free[i]).all() and view.fits(pod, self._nodes[i].name):
                     put(pod, self._nodes[i].name)

@@ -240,6 +240,8 @@ class Launcher:
         tried: set[str] = set()
         for row in np.flatnonzero(allowed & (supply.room >= request).all(axis=1)).tolist():
             zone = scene.shelf.offers[row].pool.zone_id
+            if scene.pool_room(kind, scene.shelf.nodes[row]) <= 0:
+                continue
             if zone in tried:
                 continue  # another type of the same zone would be refused for the same reason
             tried.add(zone)

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from services.optimizer.domain.packing.classes import Columns, Ints, PodClass
+from services.optimizer.domain.diversification import pool_name
+from services.optimizer.domain.packing.classes import UNLIMITED, Columns, Ints, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
+from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Node, Pod, Volume
 
@@ -35,11 +37,32 @@ class Scene:
         """Node and row of the shelf, by name."""
         self.held: dict[str, list[Pod]] = {}
         self._names = names
+        self._in_pool: dict[tuple[str, str], int] = {}
+        """Replicas by controller and spot pool, of the controllers that have a limit per spot pool."""
+        self._limited = {c.workload for c in classes if c.workload is not None}
+        by_name = {n.name: n for n in kept.nodes} if self._limited else {}
+        for pod in kept.pods:
+            if pod.node_name in by_name:
+                self._count(pod, by_name[pod.node_name])
 
     @property
     def waiting(self) -> int:
         """Count the pods without a node."""
         return sum(map(len, self.left))
+
+    def pool_room(self, kind: PodClass, node: Node) -> int:
+        """Give how many more pods of the class the node's pool may hold."""
+        if kind.workload is None or node.capacity_type is not CapacityType.SPOT:
+            return UNLIMITED
+        return kind.per_spot_pool - self._in_pool.get((kind.workload, pool_name(node)), 0)
+
+    def _count(self, pod: Pod, node: Node) -> None:
+        if pod.owner is None or node.capacity_type is not CapacityType.SPOT:
+            return
+        workload = f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}"
+        if workload in self._limited:
+            key = (workload, pool_name(node))
+            self._in_pool[key] = self._in_pool.get(key, 0) + 1
 
     def launch(self, row: int) -> str:
         """Add a node of an offer, with its daemons; give its name."""
@@ -61,11 +84,14 @@ class Scene:
         """Place a pod on a node to launch."""
         self.view.place(pod, name)
         self.held[name].append(pod)
+        self._count(pod, self.new[name][0])
 
     def put_onto_kept(self, pod: Pod, name: str) -> None:
         """Place a pod on a node that stays."""
         self.view.place(pod, name)
         self.onto_kept[pod.key] = name
+        if self._limited:
+            self._count(pod, self.view.node(name))
 
     def free(self, names: Sequence[str]) -> Ints:
         """Give what is free on nodes, a row each; never negative."""
