@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import aioboto3
 
+from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
 from services.pricing.adapters.notice_grave import BusNoticeGrave
 from services.pricing.adapters.price_list import PriceListSource
@@ -13,8 +14,10 @@ from services.pricing.adapters.sqs_events import SqsNoticeQueue
 from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.pricing.entrypoints import subscribers, ticker
 from services.pricing.entrypoints.notice_queue import watch_queue
+from services.pricing.handlers.announce_prices import keep_price_table
 from services.pricing.settings import PricingSettings
 from shared.runtime.flag_board import FlagBoard
+from shared.runtime.price_tables import ObjectPriceTables
 from shared.runtime.service import Runtime
 
 FIRST_TRY_PERIOD = timedelta(seconds=5)
@@ -23,6 +26,11 @@ FIRST_TRY_PERIOD = timedelta(seconds=5)
 HISTORY_LEASE = timedelta(minutes=15)
 """Longer than folding all months of a year of prices takes."""
 
+TABLES_PERIOD = timedelta(seconds=15)
+"""How soon the tables of prices follow what was told; who reads an older one has the events since."""
+
+TABLES_LEASE = timedelta(minutes=2)
+
 
 def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
     """Give what wires the service with these settings."""
@@ -30,11 +38,16 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
     async def wire(runtime: Runtime) -> None:
         unit_of_work = factory(runtime.database)
         session = aioboto3.Session()
+        requests = AwsRequests(
+            clock=runtime.clock,
+            requests_per_second=settings.aws_requests_per_second,
+            burst=settings.aws_request_burst,
+        )
         refreshers = ticker.Refreshers(
             settings=settings,
-            catalogue=Ec2Catalogue(session),
-            on_demand=[PriceListSource(session, api_region=settings.price_list_region)],
-            spot_prices=Ec2SpotPriceSource(session),
+            catalogue=Ec2Catalogue(session, requests),
+            on_demand=[PriceListSource(session, requests, api_region=settings.price_list_region)],
+            spot_prices=Ec2SpotPriceSource(session, requests),
             advisor=SpotAdvisorFile(settings.spot_advisor_url),
             unit_of_work=unit_of_work,
             clock=runtime.clock,
@@ -62,6 +75,21 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
                 if lease is not None:
                     await refreshers.keep_history()
 
+        tables = ObjectPriceTables(runtime.bus)
+        written: dict[str, int] = {}
+
+        async def keep_tables() -> None:
+            async with runtime.leases.held("price_tables", lifetime=TABLES_LEASE) as lease:
+                for region in sorted(settings.regions if lease is not None else ()):
+                    written[region] = await keep_price_table(
+                        region,
+                        written=written.get(region),
+                        tables=tables,
+                        unit_of_work=unit_of_work,
+                        clock=runtime.clock,
+                    )
+
+        runtime.every("price_tables", TABLES_PERIOD, keep_tables)
         runtime.every("price_history", settings.history_period, keep_history)
         if settings.notice_queue_url is not None:
             url, queue_region = settings.notice_queue_url, settings.notice_queue_region

@@ -14,7 +14,7 @@ from services.pricing.domain.placement import PlacementScore
 from services.pricing.domain.price_list import OnDemandPrices, Origin
 from services.pricing.domain.refusals import RefusedRow
 from shared.contracts.base import Message
-from shared.contracts.v1.pricing import LiveFlag
+from shared.contracts.v1.pricing import LiveFlag, PriceTable
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
@@ -292,6 +292,30 @@ class SourceRepository(Protocol):
         ...
 
 
+class AnnouncementRepository(Protocol):
+    """The numbers of the events that tell of a region's prices."""
+
+    async def advance(self, region: str, *, by: int) -> int:
+        """Take that many numbers; return the last. Others wait until the transaction ends."""
+        ...
+
+    async def hold(self, region: str) -> int:
+        """Return the last number taken, zero when none was; nobody takes another until the transaction ends."""
+        ...
+
+
+class PriceTables(Protocol):
+    """Where tables of prices are kept for those who missed events."""
+
+    async def put(self, table: PriceTable) -> None:
+        """Replace a region's table.
+
+        Raises:
+            UnavailableError: it is not stored.
+        """
+        ...
+
+
 class FlagWriter(Protocol):
     """The board on which everybody sees flags at once."""
 
@@ -333,6 +357,11 @@ class UnitOfWork(Protocol):
     @property
     def risk(self) -> RiskRepository:
         """Risk."""
+        ...
+
+    @property
+    def announcements(self) -> AnnouncementRepository:
+        """Numbers of price events."""
         ...
 
     @property

@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
-from services.reporting.adapters.prices import BusQuoteSource
+from services.reporting.adapters.prices import TableSource
 from services.reporting.adapters.unit_of_work import PostgresUnitOfWork, PostgresUnitOfWorkFactory
 from services.reporting.entrypoints import subscribers, ticker
+from services.reporting.handlers.keep_prices import Heard
 from services.reporting.settings import ReportingSettings
 from shared.runtime.cluster_store import ClusterStore
+from shared.runtime.price_tables import ObjectPriceTables
 from shared.runtime.service import Runtime
 
 
@@ -15,19 +17,25 @@ def wiring(settings: ReportingSettings) -> Callable[[Runtime], Awaitable[None]]:
 
     async def wire(runtime: Runtime) -> None:
         unit_of_work = PostgresUnitOfWorkFactory(runtime.database)
+        heard = Heard()
 
         async def find_gaps() -> list[str]:
             async with runtime.database.transaction() as transaction:
                 return await ClusterStore(transaction.connection).gaps(now=runtime.clock.now())
 
         subscribers.subscribe(
-            runtime.bus, unit_of_work=unit_of_work, work_in=PostgresUnitOfWork, clock=runtime.clock
+            runtime.bus,
+            unit_of_work=unit_of_work,
+            work_in=PostgresUnitOfWork,
+            clock=runtime.clock,
+            heard=heard,
         )
         ticker.start(
             runtime,
             settings=settings,
             unit_of_work=unit_of_work,
-            quotes=BusQuoteSource(runtime.bus, clock=runtime.clock, ids=runtime.ids),
+            price_source=TableSource(ObjectPriceTables(runtime.bus)),
+            heard=heard,
             find_gaps=find_gaps,
         )
 

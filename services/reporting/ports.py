@@ -299,13 +299,13 @@ class UnitOfWorkFactory(Protocol):
         ...
 
 
-class QuoteSource(Protocol):
-    """What pricing says that a region's offerings cost now."""
+class PriceSource(Protocol):
+    """The tables that pricing keeps for those who missed what it told."""
 
-    async def quotes(self, region: str) -> Sequence[tuple[PoolKey, PricePoint]]:
-        """Return every quote that is no stale one (those hold a margin, not a price).
+    async def prices(self, region: str) -> tuple[int, Sequence[tuple[PoolKey, PricePoint]]] | None:
+        """Return a region's prices and the number of the last event they hold; None: there are none yet.
 
         Raises:
-            UnavailableError: pricing does not answer.
+            UnavailableError: the tables cannot be read now.
         """
         ...

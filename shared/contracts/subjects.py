@@ -71,7 +71,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _event(pricing.InterruptionRiskChanged, "region"),
     _event(pricing.PoolFlagged, "region", "executor", "pricing"),
     _event(pricing.InstanceNoticeReceived, "region", "executor"),
-    _request(pricing.QuoteOfferings, "region", pricing.OfferingQuotes, "optimizer", "executor", "reporting"),
+    _request(pricing.QuoteOfferings, "region", pricing.OfferingQuotes, "optimizer", "executor"),
     _request(pricing.ListFlags, "region", pricing.Flags, "gateway"),
     # optimizer
     Subject(optimizer.ProposePlan, "cluster", "OPTIMIZER_CMD", ("optimizer",), 1),

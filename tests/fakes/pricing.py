@@ -158,6 +158,20 @@ class InMemoryRiskRepository:
 
 
 @dataclass
+class InMemoryAnnouncementRepository:
+    """See ports.AnnouncementRepository."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    async def advance(self, region: str, *, by: int) -> int:
+        self.numbers[region] = await self.hold(region) + by
+        return self.numbers[region]
+
+    async def hold(self, region: str) -> int:
+        return self.numbers.get(region, 0)
+
+
+@dataclass
 class InMemoryPricing:
     """A unit of work and its factory: what raises leaves no trace."""
 
@@ -165,6 +179,7 @@ class InMemoryPricing:
     history: InMemoryHistoryRepository = field(default_factory=InMemoryHistoryRepository)
     sources: InMemorySourceRepository = field(default_factory=InMemorySourceRepository)
     risk: InMemoryRiskRepository = field(default_factory=InMemoryRiskRepository)
+    announcements: InMemoryAnnouncementRepository = field(default_factory=InMemoryAnnouncementRepository)
     sent: list[Message] = field(default_factory=list)
     next_error: Exception | None = None
     """Raised when the next transaction would commit."""
@@ -178,14 +193,15 @@ class InMemoryPricing:
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
-        before = copy.deepcopy((self.offerings, self.history, self.sources, self.risk)), list(self.sent)
+        kept = self.offerings, self.history, self.sources, self.risk, self.announcements
+        before = copy.deepcopy(kept), list(self.sent)
         try:
             yield self
             if self.next_error is not None:
                 error, self.next_error = self.next_error, None
                 raise error
         except BaseException:
-            (self.offerings, self.history, self.sources, self.risk), self.sent = before
+            (self.offerings, self.history, self.sources, self.risk, self.announcements), self.sent = before
             raise
 
 

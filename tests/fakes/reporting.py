@@ -12,7 +12,7 @@ from services.reporting.domain.audit_chain import Deed, Link
 from services.reporting.domain.ledger import PricePoint
 from services.reporting.ports import Happening, UnitOfWork
 from shared.contracts.base import Message
-from shared.kernel.errors import PermanentError, UnavailableError
+from shared.kernel.errors import UnavailableError
 from shared.kernel.pools import PoolKey
 
 
@@ -43,22 +43,23 @@ class SteadyIds:
         return uuid5(UUID(int=0), str(self._made))
 
 
-class FakeQuoteSource:
-    """Pricing's quotes, by region."""
+class FakePriceSource:
+    """Pricing's tables, by region; see ports.PriceSource."""
 
-    def __init__(self, quotes: Mapping[str, Sequence[tuple[PoolKey, datetime, Decimal]]]) -> None:
-        self._quotes = dict(quotes)
+    def __init__(self, tables: Mapping[str, Sequence[tuple[PoolKey, datetime, Decimal]]]) -> None:
+        self._tables = dict(tables)
+        self.sequence = 1
         self.is_away = False
 
-    def set(self, region: str, quotes: Sequence[tuple[PoolKey, datetime, Decimal]]) -> None:
-        self._quotes[region] = quotes
+    def set(self, region: str, table: Sequence[tuple[PoolKey, datetime, Decimal]]) -> None:
+        self._tables[region] = table
 
-    async def quotes(self, region: str) -> Sequence[tuple[PoolKey, PricePoint]]:
+    async def prices(self, region: str) -> tuple[int, Sequence[tuple[PoolKey, PricePoint]]] | None:
         if self.is_away:
-            raise UnavailableError("pricing is away")
-        if region not in self._quotes:
-            raise PermanentError(f"pricing does not know {region}")
-        return [(pool, PricePoint(at, price)) for pool, at, price in self._quotes[region]]
+            raise UnavailableError("the bus is away")
+        if region not in self._tables:
+            return None
+        return self.sequence, [(pool, PricePoint(at, price)) for pool, at, price in self._tables[region]]
 
 
 class InMemoryActivityRepository:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.pricing.adapters.postgres import PostgresOfferingRepository
+from services.pricing.adapters.postgres_announcements import PostgresAnnouncementRepository
 from services.pricing.adapters.postgres_history import PostgresHistoryRepository
 from services.pricing.adapters.postgres_risk import PostgresRiskRepository
 from services.pricing.adapters.postgres_sources import PostgresSourceRepository
@@ -19,6 +20,7 @@ class PostgresUnitOfWork:
         self.history = PostgresHistoryRepository(transaction.connection)
         self.sources = PostgresSourceRepository(transaction.connection)
         self.risk = PostgresRiskRepository(transaction.connection)
+        self.announcements = PostgresAnnouncementRepository(transaction.connection)
         self.outbox = transaction
 
 

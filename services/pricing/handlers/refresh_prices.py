@@ -6,9 +6,9 @@ import structlog
 
 from services.pricing import metrics
 from services.pricing.domain import offerings, price_history, sifting
+from services.pricing.handlers.announce_prices import announce_prices
 from services.pricing.handlers.refuse_rows import refuse_rows
 from services.pricing.ports import SpotPriceSource, UnitOfWorkFactory
-from shared.contracts.v1.pricing import OfferingPrice, OfferingPricesChanged
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 
@@ -66,18 +66,7 @@ async def refresh_prices(
         await uow.offerings.put_in_force(list(offerings.latest(good).values()))
         await uow.offerings.note_source(region, SOURCE, as_of=now)
         await refuse_rows(bad, region=region, source=SOURCE, uow=uow, now=now)
-        if moved:
-            event = OfferingPricesChanged.make(
-                scope=region,
-                clock=clock,
-                ids=ids,
-                as_of=now,
-                prices=tuple(
-                    OfferingPrice(pool=p.pool, usd_per_hour=p.usd_per_hour, effective_at=p.effective_at)
-                    for p in moved
-                ),
-            )
-            await uow.outbox.add(event)
+        await announce_prices(moved, region=region, as_of=now, uow=uow, clock=clock, ids=ids)
     metrics.price_points_stored.labels(region).inc(added)
     log.info(
         "prices_refreshed",

@@ -1,6 +1,6 @@
 """Store on-demand prices, whoever brought them: the API, the bulk file or an operator."""
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 from datetime import datetime
 
 import structlog
@@ -8,9 +8,9 @@ import structlog
 from services.pricing.domain import offerings
 from services.pricing.domain.price_list import OnDemandPrices, Origin
 from services.pricing.errors import PriceFileError
+from services.pricing.handlers.announce_prices import announce_prices
 from services.pricing.handlers.refuse_rows import refuse_rows
 from services.pricing.ports import UnitOfWork
-from shared.contracts.v1.pricing import OfferingPrice, OfferingPricesChanged
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 from shared.kernel.pools import CapacityType, PoolKey
@@ -41,10 +41,15 @@ async def store_on_demand_prices(
         return 0  # nothing was learned: the source has not answered
     await _check(found, region=region, as_of=as_of, known=held.keys(), uow=uow)
     gone = sorted(held.keys() - found.usd_per_hour.keys())
+    gone_pools = [
+        pool
+        for pool in (await uow.offerings.known(region) if gone else ())
+        if pool.capacity_type is CapacityType.ON_DEMAND and pool.instance_type in gone
+    ]
     await uow.offerings.replace_on_demand_prices(region, found.usd_per_hour)
     await uow.offerings.forget_prices(region, CapacityType.ON_DEMAND, gone)
     await uow.offerings.note_source(region, SOURCE, as_of=as_of, origin=found.origin)
-    changed = await offer_on_demand_prices(region=region, uow=uow, clock=clock, ids=ids)
+    changed = await offer_on_demand_prices(region=region, uow=uow, clock=clock, ids=ids, gone=gone_pools)
     log.info(
         "on_demand_prices_stored",
         region=region,
@@ -58,8 +63,13 @@ async def store_on_demand_prices(
     return changed
 
 
-async def offer_on_demand_prices(*, region: str, uow: UnitOfWork, clock: Clock, ids: Ids) -> int:
-    """Give every zone in which a priced type is offered its price; return how many changed, and tell of them."""
+async def offer_on_demand_prices(
+    *, region: str, uow: UnitOfWork, clock: Clock, ids: Ids, gone: Collection[PoolKey] = ()
+) -> int:
+    """Give every zone in which a priced type is offered its price; return how many changed, and tell of them.
+
+    `gone` are pools whose price was forgotten: they are told of with the others.
+    """
     as_of = await uow.offerings.source_as_of(region, SOURCE)
     if as_of is None:
         return 0
@@ -72,8 +82,7 @@ async def offer_on_demand_prices(*, region: str, uow: UnitOfWork, clock: Clock, 
     moved = offerings.changed(points, known=await uow.offerings.known(region))
     await uow.offerings.add_points(moved)
     await uow.offerings.put_in_force(moved)
-    if moved:
-        await uow.outbox.add(_told(moved, region=region, as_of=as_of, clock=clock, ids=ids))
+    await announce_prices(moved, gone=gone, region=region, as_of=as_of, uow=uow, clock=clock, ids=ids)
     return len(moved)
 
 
@@ -90,18 +99,3 @@ async def _check(
         raise PriceFileError(
             f"only {still} of the {len(known)} types priced in {region} so far have a price in it"
         )
-
-
-def _told(
-    moved: list[offerings.PricePoint], *, region: str, as_of: datetime, clock: Clock, ids: Ids
-) -> OfferingPricesChanged:
-    return OfferingPricesChanged.make(
-        scope=region,
-        clock=clock,
-        ids=ids,
-        as_of=as_of,
-        prices=tuple(
-            OfferingPrice(pool=p.pool, usd_per_hour=p.usd_per_hour, effective_at=p.effective_at)
-            for p in moved
-        ),
-    )

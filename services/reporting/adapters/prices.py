@@ -1,16 +1,13 @@
-"""Prices by time in reporting's schema, and pricing itself behind the bus."""
+"""Prices by time in reporting's schema, and the tables that pricing keeps."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from services.reporting.domain.ledger import PricePoint
-from shared.contracts.v1.pricing import OfferingQuotes, QuoteOfferings
-from shared.kernel.clock import Clock
-from shared.kernel.ids import Ids
 from shared.kernel.pools import PoolKey
-from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Connection
+from shared.runtime.price_tables import ObjectPriceTables
 
 
 class PostgresPriceRepository:
@@ -102,20 +99,15 @@ class PostgresPriceRepository:
         return int(answer.rsplit(" ", 1)[1])
 
 
-class BusQuoteSource:
-    """See ports.QuoteSource."""
+class TableSource:
+    """See ports.PriceSource."""
 
-    def __init__(self, bus: Bus, *, clock: Clock, ids: Ids) -> None:
-        self._bus = bus
-        self._clock = clock
-        self._ids = ids
+    def __init__(self, tables: ObjectPriceTables) -> None:
+        self._tables = tables
 
-    async def quotes(self, region: str) -> Sequence[tuple[PoolKey, PricePoint]]:
+    async def prices(self, region: str) -> tuple[int, Sequence[tuple[PoolKey, PricePoint]]] | None:
         """See the port."""
-        request = QuoteOfferings.make(scope=region, clock=self._clock, ids=self._ids)
-        answer = await self._bus.ask(request, OfferingQuotes, timeout_seconds=20)
-        return [
-            (quote.pool, PricePoint(quote.as_of, quote.usd_per_hour))
-            for quote in answer.quotes
-            if not quote.is_stale
-        ]
+        table = await self._tables.get(region)
+        if table is None:
+            return None
+        return table.sequence, [(pool, PricePoint(at, usd)) for pool, usd, at in table.prices]

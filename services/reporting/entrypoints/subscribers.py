@@ -6,7 +6,7 @@ from typing import TypeVar
 from services.reporting.errors import UnknownClusterError
 from services.reporting.handlers.append_audit import append_finished, append_recorded, append_started
 from services.reporting.handlers.begin_baseline import begin_baseline
-from services.reporting.handlers.keep_prices import keep_prices
+from services.reporting.handlers.keep_prices import Heard, keep_prices
 from services.reporting.handlers.observe_cluster import note_heartbeat, observe_delta, observe_snapshot
 from services.reporting.handlers.register_cluster import register_cluster
 from services.reporting.handlers.show_activity import show_activity
@@ -42,6 +42,7 @@ def subscribe(
     unit_of_work: UnitOfWorkFactory,
     work_in: Callable[[Transaction], UnitOfWork],
     clock: Clock,
+    heard: Heard,
 ) -> None:
     """Register every consumer and every answer."""
 
@@ -57,7 +58,7 @@ def subscribe(
     on(SnapshotChunkPublished, lambda m, uow: observe_snapshot(m, uow=uow, clock=clock))
     on(ClusterChanged, lambda m, uow: observe_delta(m, uow=uow, clock=clock))
     on(HeartbeatSent, lambda m, uow: note_heartbeat(m, uow=uow))
-    on(OfferingPricesChanged, lambda m, uow: keep_prices(m, uow=uow))
+    on(OfferingPricesChanged, lambda m, uow: keep_prices(m, uow=uow, heard=heard))
     on(AuditRecorded, lambda m, uow: append_recorded(m, uow=uow))
     on(PlanProposed, _tell)
     on(PlanningSkipped, _tell)

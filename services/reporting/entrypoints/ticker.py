@@ -1,11 +1,11 @@
 """Time in: slices that are over, agents to ask again, prices to learn."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from services.reporting.handlers.close_slices import close_slices
-from services.reporting.handlers.keep_prices import ask_prices
-from services.reporting.ports import QuoteSource, UnitOfWorkFactory
+from services.reporting.handlers.keep_prices import Heard, read_prices
+from services.reporting.ports import PriceSource, UnitOfWorkFactory
 from services.reporting.settings import ReportingSettings
 from shared.contracts.v1.agent import RequestResync
 from shared.runtime.service import Runtime
@@ -17,7 +17,7 @@ FORGET_PERIOD = timedelta(hours=6)
 PRICES_FORGOTTEN_AFTER = timedelta(days=35)
 
 PRICES_PERIOD = timedelta(seconds=5)
-"""How soon a new region's prices are asked for, and a pricing that did not answer is asked again."""
+"""How soon a new region's table of prices is read, and one that could not be read is tried again."""
 
 
 def start(
@@ -25,7 +25,8 @@ def start(
     *,
     settings: ReportingSettings,
     unit_of_work: UnitOfWorkFactory,
-    quotes: QuoteSource,
+    price_source: PriceSource,
+    heard: Heard,
     find_gaps: Callable[[], Awaitable[list[str]]],
 ) -> None:
     """Register every loop."""
@@ -50,15 +51,13 @@ def start(
             )
             await runtime.bus.tell(request)
 
-    asked_at: dict[str, datetime] = {}
-
     async def learn_prices() -> None:
-        await ask_prices(
+        await read_prices(
             unit_of_work=unit_of_work,
-            quotes=quotes,
+            source=price_source,
             clock=runtime.clock,
-            asked_at=asked_at,
-            ask_again_after=settings.price_refresh_period,
+            heard=heard,
+            read_again_after=settings.price_refresh_period,
         )
 
     async def forget_prices() -> None:

@@ -1,12 +1,12 @@
 """Keep what pools cost by when it took effect."""
 
-from collections.abc import MutableMapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
 from services.reporting.domain.ledger import PricePoint, price_at
-from services.reporting.ports import QuoteSource, UnitOfWork, UnitOfWorkFactory
+from services.reporting.ports import PriceSource, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.v1.pricing import OfferingPricesChanged
 from shared.kernel.clock import Clock
 from shared.kernel.errors import SpotError
@@ -14,38 +14,59 @@ from shared.kernel.errors import SpotError
 log = structlog.get_logger(__name__)
 
 
-async def keep_prices(message: OfferingPricesChanged, *, uow: UnitOfWork) -> None:
-    """Keep the prices of an event."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What this process has heard of each region's prices so far."""
+
+    sequences: dict[str, int] = field(default_factory=dict)
+    read_at: dict[str, datetime] = field(default_factory=dict)
+    """When the region's table was last read; a region that is not here is read at the next turn."""
+
+    def note(self, region: str, sequence: int) -> bool:
+        """Note the number of an event; return whether events before it are missing."""
+        last = self.sequences.get(region)
+        self.sequences[region] = max(sequence, last or 0)
+        return last is not None and sequence > last + 1
+
+
+async def keep_prices(message: OfferingPricesChanged, *, uow: UnitOfWork, heard: Heard) -> None:
+    """Keep the prices of an event; when events before it are gone, the region's table is read soon."""
     points = [(p.pool, PricePoint(p.effective_at, p.usd_per_hour)) for p in message.prices]
     await uow.prices.add(points)
+    if heard.note(message.scope, message.sequence):
+        log.warning("price_events_missed", region=message.scope, sequence=message.sequence)
+        heard.read_at.pop(message.scope, None)
 
 
-async def ask_prices(
+async def read_prices(
     *,
     unit_of_work: UnitOfWorkFactory,
-    quotes: QuoteSource,
+    source: PriceSource,
     clock: Clock,
-    asked_at: MutableMapping[str, datetime],
-    ask_again_after: timedelta,
+    heard: Heard,
+    read_again_after: timedelta,
 ) -> int:
-    """Ask pricing what our clusters' regions cost now; return how many prices were new to us.
+    """Read the tables of our clusters' regions; return how many prices were new to us.
 
     Events older than their stream are gone, so a service that starts late learns the prices in force this way.
-    A region that answered is asked again after a while; one that is new, or did not answer, at the next turn.
+    A region that was read is read again after a while; one that is new, or has no table yet, at the next turn.
     """
     async with unit_of_work() as uow:
         regions = sorted({cluster.region for cluster in await uow.clusters.clusters()})
     added = 0
     for region in regions:
-        if region in asked_at and clock.now() - asked_at[region] < ask_again_after:
+        if region in heard.read_at and clock.now() - heard.read_at[region] < read_again_after:
             continue
         try:
-            points = await quotes.quotes(region)
+            table = await source.prices(region)
         except SpotError as error:
-            # Away, or it does not know this region: either way the other regions are asked.
             log.warning("prices_not_learned", region=region, error=str(error))
             continue
-        asked_at[region] = clock.now()
+        if table is None:
+            continue
+        sequence, points = table
+        heard.read_at[region] = clock.now()
+        heard.note(region, sequence)
         async with unit_of_work() as uow:
             now = clock.now()
             known = await uow.prices.between({pool for pool, _ in points}, now, now)
@@ -57,5 +78,5 @@ async def ask_prices(
                 ]
             )
         added += new
-        log.info("prices_asked", region=region, added=new)
+        log.info("price_table_read", region=region, sequence=sequence, added=new)
     return added

@@ -1,13 +1,13 @@
 """Messages owned by pricing. An unknown price is null or absent, never zero."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import ClassVar, NamedTuple, Self, TypeVar
 
-from pydantic import AwareDatetime, NonNegativeInt, model_validator
+from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 
 from shared.contracts.base import Event, Ratio, Reply, Request, Usd, Value
 from shared.kernel.capacity import InstanceType
@@ -27,13 +27,92 @@ class OfferingPrice(Value):
 
 
 class OfferingPricesChanged(Event):
-    """Only what changed since the last such event; scope: region."""
+    """Only what changed since the last such event, at most LARGEST_BATCH offerings; scope: region."""
 
     type: ClassVar[str] = "pricing.evt.v1.offering_prices_changed"
 
+    sequence: PositiveInt
+    """One more than that of the region's event before; a PriceTable says up to which it holds them."""
     prices: tuple[OfferingPrice, ...]
+    gone: tuple[PoolKey, ...] = ()
+    """Pools that no source prices any more."""
     as_of: AwareDatetime
     """When the source was asked."""
+
+
+LARGEST_BATCH = 1_000
+"""Offerings in one event: some 15 KB compressed."""
+
+
+class PriceColumns(Value):
+    """One entry a pool in each column, those with a list of words as positions in it."""
+
+    instance_type: tuple[NonNegativeInt, ...] = ()
+    zone_id: tuple[NonNegativeInt, ...] = ()
+    capacity_type: tuple[CapacityType, ...] = ()
+    usd_per_hour: tuple[Usd, ...] = ()
+    effective_at: tuple[AwareDatetime, ...] = ()
+
+
+class PriceTable(Value):
+    """Every price of a region, in one object: where who missed events catches up.
+
+    Read it, then apply the events whose sequence is higher.
+    """
+
+    region: str
+    sequence: NonNegativeInt
+    """Of the last event that it holds."""
+    as_of: AwareDatetime
+    type_names: tuple[str, ...] = ()
+    zone_ids: tuple[str, ...] = ()
+    columns: PriceColumns = PriceColumns()
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        _fit(self.columns, (("instance_type", self.type_names), ("zone_id", self.zone_ids)))
+        return self
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        region: str,
+        sequence: int,
+        as_of: datetime,
+        prices: Iterable[tuple[PoolKey, Decimal, datetime]],
+    ) -> Self:
+        """Lay prices, with the instant from which each is in force, out in columns, sorted by pool."""
+        rows = sorted(prices)
+        types, zones = _Words[str](), _Words[str]()
+        return cls(
+            region=region,
+            sequence=sequence,
+            as_of=as_of,
+            columns=PriceColumns(
+                instance_type=tuple([types[pool.instance_type] for pool, _, _ in rows]),
+                zone_id=tuple([zones[pool.zone_id] for pool, _, _ in rows]),
+                capacity_type=tuple([pool.capacity_type for pool, _, _ in rows]),
+                usd_per_hour=tuple([usd for _, usd, _ in rows]),
+                effective_at=tuple([at for _, _, at in rows]),
+            ),
+            type_names=tuple(types),
+            zone_ids=tuple(zones),
+        )
+
+    @property
+    def prices(self) -> list[tuple[PoolKey, Decimal, datetime]]:
+        """The rows: pool, USD per hour, in force since."""
+        columns, types, zones = self.columns, self.type_names, self.zone_ids
+        rows = zip(
+            columns.instance_type,
+            columns.zone_id,
+            columns.capacity_type,
+            columns.usd_per_hour,
+            columns.effective_at,
+            strict=True,
+        )
+        return [(PoolKey(self.region, types[n], zones[z], kind), usd, at) for n, z, kind, usd, at in rows]
 
 
 class PoolRisk(Value):
@@ -168,18 +247,15 @@ class OfferingQuotes(Reply):
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        columns = self.columns
-        lengths = {len(getattr(columns, name)) for name in QuoteColumns.model_fields}
-        if len(lengths) > 1:
-            raise ValueError("the columns differ in length")
-        for column, words in (
-            (columns.instance_type, self.type_names),
-            (columns.zone_id, self.zone_ids),
-            (columns.source, self.sources),
-            ([n for n in columns.risk_source if n is not None], self.risk_sources),
-        ):
-            if column and max(column) >= len(words):
-                raise ValueError("a column points behind the end of its list")
+        _fit(
+            self.columns,
+            (
+                ("instance_type", self.type_names),
+                ("zone_id", self.zone_ids),
+                ("source", self.sources),
+                ("risk_source", self.risk_sources),
+            ),
+        )
         return self
 
     @classmethod
@@ -249,6 +325,19 @@ class _Words(dict[W, int]):
     def __missing__(self, word: W) -> int:
         self[word] = number = len(self)
         return number
+
+
+def _fit(columns: Value, words: Iterable[tuple[str, Sequence[object]]]) -> None:
+    """Refuse columns of different lengths, and positions behind the end of a list.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    if len({len(getattr(columns, name)) for name in type(columns).model_fields}) > 1:
+        raise ValueError("the columns differ in length")
+    for name, listed in words:
+        if max((n for n in getattr(columns, name) if n is not None), default=-1) >= len(listed):
+            raise ValueError(f"column {name} points behind the end of its list")
 
 
 class ListFlags(Request):

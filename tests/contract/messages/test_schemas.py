@@ -93,7 +93,7 @@ def test_a_changed_type_deep_inside_is_found_by_its_path() -> None:
 def test_a_reply_is_read_by_those_who_ask() -> None:
     after, quotes = edited(QUOTES)
     del quotes["properties"]["region"]
-    assert schema_changes.breaking(NOW, after)[0].consumers == ("optimizer", "executor", "reporting")
+    assert schema_changes.breaking(NOW, after)[0].consumers == ("optimizer", "executor")
 
 
 def test_a_removed_message_breaks_its_consumers() -> None:

@@ -13,7 +13,7 @@ from services.reporting.adapters.unit_of_work import PostgresUnitOfWorkFactory
 from services.reporting.errors import BooksUnclosedError
 from services.reporting.handlers.begin_baseline import begin_baseline
 from services.reporting.handlers.close_slices import close_slices
-from services.reporting.handlers.keep_prices import ask_prices, keep_prices
+from services.reporting.handlers.keep_prices import Heard, keep_prices, read_prices
 from services.reporting.handlers.observe_cluster import note_heartbeat, observe_delta, observe_snapshot
 from services.reporting.handlers.register_cluster import register_cluster
 from services.reporting.handlers.show_savings import show_savings
@@ -28,7 +28,7 @@ from shared.kernel.workload import ClusterObjects, Node, ObjectKind, ObjectRef, 
 from shared.runtime.cluster_store import encode_chunk
 from shared.runtime.postgres import Database
 from tests.builders import make_node, make_pod, make_pool
-from tests.fakes.reporting import FakeQuoteSource, SetClock, SteadyIds
+from tests.fakes.reporting import FakePriceSource, SetClock, SteadyIds
 
 pytestmark = pytest.mark.postgres
 
@@ -116,9 +116,11 @@ class World:
         price = OfferingPrice(
             pool=pool, usd_per_hour=Decimal(usd_per_hour), effective_at=at or self.clock.now()
         )
-        event = self.make(OfferingPricesChanged, scope="us-east-1", prices=(price,), as_of=self.clock.now())
+        event = self.make(
+            OfferingPricesChanged, scope="us-east-1", sequence=1, prices=(price,), as_of=self.clock.now()
+        )
         async with self.unit_of_work() as uow:
-            await keep_prices(event, uow=uow)
+            await keep_prices(event, uow=uow, heard=Heard())
 
     def started(
         self, vcpu: str = "0.04", gib: str = "0.01", *, dry_run: bool = False, scope: str = "c1"
@@ -377,30 +379,30 @@ async def test_a_node_that_does_not_say_is_known_by_its_launch_or_priced_as_on_d
     assert rows == [("node-1", Decimal("0.06"), False), ("node-2", Decimal("0.192"), True)]
 
 
-async def test_pricing_is_asked_for_what_its_events_no_longer_say(world: World) -> None:
-    quotes = FakeQuoteSource({"us-east-1": [(SPOT, NOON, Decimal("0.07"))]})
-    asked_at: dict[str, datetime] = {}
+async def test_the_table_is_read_for_what_events_no_longer_say(world: World) -> None:
+    tables = FakePriceSource({"us-east-1": [(SPOT, NOON, Decimal("0.07"))]})
+    heard = Heard()
 
     async def ask() -> int:
-        return await ask_prices(
+        return await read_prices(
             unit_of_work=world.unit_of_work,
-            quotes=quotes,
+            source=tables,
             clock=world.clock,
-            asked_at=asked_at,
-            ask_again_after=SLICE,
+            heard=heard,
+            read_again_after=SLICE,
         )
 
-    quotes.is_away = True
+    tables.is_away = True
     assert await ask() == 0
-    quotes.is_away = False
+    tables.is_away = False
     await world.register("c0", "other", region="aa-nowhere-1")
     assert await ask() == 1
-    quotes.set("us-east-1", [(SPOT, NOON, Decimal("0.08"))])
+    tables.set("us-east-1", [(SPOT, NOON, Decimal("0.08"))])
     assert await ask() == 0
-    quotes.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.07"))])
+    tables.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.07"))])
     world.clock.move(SLICE)
     assert await ask() == 0
-    quotes.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.08"))])
+    tables.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.08"))])
     world.clock.move(SLICE)
     assert await ask() == 1
 

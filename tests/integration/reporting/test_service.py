@@ -83,7 +83,9 @@ async def test_from_messages_to_answers(runtime: Runtime, bus_for: BusFor) -> No
         ClusterRegistered.make(
             scope="c1", clock=clock, ids=ids, organization_id="acme", name="prod", cloud_account=account
         ),
-        OfferingPricesChanged.make(scope=pool.region, clock=clock, ids=ids, prices=(price,), as_of=now),
+        OfferingPricesChanged.make(
+            scope=pool.region, clock=clock, ids=ids, sequence=1, prices=(price,), as_of=now
+        ),
         AuditRecorded.make(
             scope="acme", clock=clock, ids=ids, actor="user-1", action="log_in", target="user-1"
         ),
