@@ -1,49 +1,148 @@
-"""Why a pod found no node, in words that name what to change."""
+"""Why a pod found no node: each rule that excluded it with the number of nodes and offers, in words to act upon."""
 
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 
 from services.optimizer.domain import selection
 from services.optimizer.domain.drafts import Unplaced
 from services.optimizer.domain.offers import Market, Offer
-from services.optimizer.domain.packing.grouping import Grouper
+from services.optimizer.domain.packing.grouping import Grouper, needs_devices
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from shared.kernel.pools import CapacityType
 from shared.kernel.resources import Resources
-from shared.kernel.scheduling import ClusterView, shape_key
+from shared.kernel.scheduling import ClusterView, shape_key, static_reasons
+from shared.kernel.scheduling.shapes import place_key
 from shared.kernel.workload import ClusterObjects, Pod
 
 GIB = 1024**3
 MOST_REFUSALS = 3
+MOST_KINDS_ON_NODES = 100
+"""Kinds of pods for whom all standing nodes are asked one by one; the rest is told about offers only."""
 
 
-def explain(pod: Pod, *, shelf: Shelf, market: Market, grouper: Grouper, state: ClusterObjects) -> Unplaced:
-    """Give the reasons, the most general first."""
-    rules, template = grouper.rules, grouper.template
-    reasons: list[str] = []
-    usable = list(range(len(shelf.offers)))
-    tolerance = grouper.judge.refusal(pod)
-    if tolerance is not None and rules.strategy is not Strategy.ON_DEMAND:
-        spot = [i for i in usable if shelf.offers[i].is_spot]
-        usable = [i for i in usable if not shelf.offers[i].is_spot]
-        if spot and not usable:
-            reasons.append(f"it may not run on spot, since {tolerance}, and nothing else is allowed")
-    if not usable:
-        reasons += _no_offer(market, rules, template)
-        return Unplaced(pod.key, tuple(reasons))
-    room = [_left(shelf, i) for i in usable]
-    largest = Resources()
-    for free in room:
-        largest = largest.at_least(free)
-    too_large = _too_large(pod.requests, largest)
-    if too_large:
-        reasons += [f"larger than any allowed instance type: {text}" for text in too_large]
-    fitting = [i for i, free in zip(usable, room, strict=True) if pod.requests.fits_in(free)]
-    if not fitting and not too_large:
-        reasons.append("no allowed instance type has enough of everything it asks for at once")
-    if not fitting:
-        reasons += _would_fit(pod, market, rules, template)
-    reasons += _rules_against(pod, shelf, fitting or usable[-1:], state)
-    return Unplaced(pod.key, tuple(dict.fromkeys(reasons)) or ("no node of the plan had room for it",))
+def explain_all(
+    pods: tuple[Pod, ...], *, shelf: Shelf, market: Market, grouper: Grouper, state: ClusterObjects
+) -> tuple[Unplaced, ...]:
+    """Explain each, in their order; pods that ask for the same are looked at once."""
+    if not pods:
+        return ()
+    explainer = _Explainer(shelf, market, grouper, state)
+    known: dict[Hashable, tuple[str, ...]] = {}
+    found: list[Unplaced] = []
+    for pod in pods:
+        key = (shape_key(pod), pod.owner)
+        if key not in known:
+            known[key] = explainer.reasons(pod, with_nodes=len(known) < MOST_KINDS_ON_NODES)
+        found.append(Unplaced(pod.key, known[key]))
+    return tuple(found)
+
+
+class _Explainer:
+    """What one plan was made from, looked at for one pod after the other."""
+
+    def __init__(self, shelf: Shelf, market: Market, grouper: Grouper, state: ClusterObjects) -> None:
+        self._shelf = shelf
+        self._market = market
+        self._grouper = grouper
+        self._nodes = state.nodes
+        self._view = ClusterView.of(state)
+        self._room = [_left(shelf, at) for at in range(len(shelf.offers))]
+        self._refused: dict[Hashable, tuple[str | None, ...]] = {}
+
+    def reasons(self, pod: Pod, *, with_nodes: bool) -> tuple[str, ...]:
+        """Give the reasons, the most general first."""
+        return (*self._of_offers(pod), *(self._of_nodes(pod) if with_nodes else ()))
+
+    def _of_offers(self, pod: Pod) -> list[str]:
+        rules, template, shelf = self._grouper.rules, self._grouper.template, self._shelf
+        found: list[str] = []
+        usable = list(range(len(shelf.offers)))
+        tolerance = self._grouper.judge.refusal(pod)
+        if tolerance is not None and rules.strategy is not Strategy.ON_DEMAND:
+            spot = [i for i in usable if shelf.offers[i].is_spot]
+            usable = [i for i in usable if not shelf.offers[i].is_spot]
+            if spot and not usable:
+                found.append(f"it may not run on spot, since {tolerance}, and nothing else is allowed")
+        if not usable:
+            return found + _no_offer(self._market, rules, template)
+        largest = Resources()
+        for at in usable:
+            largest = largest.at_least(self._room[at])
+        too_large = _too_large(pod.requests, largest)
+        found += [f"larger than any allowed instance type: {text}" for text in too_large]
+        fitting = [at for at in usable if pod.requests.fits_in(self._room[at])]
+        if not fitting and not too_large:
+            found.append("no allowed instance type has enough of everything it asks for at once")
+        if not fitting:
+            found += _would_fit(pod, self._market, rules, template)
+        return found + self._counted(pod, usable, set(fitting))
+
+    def _counted(self, pod: Pod, usable: Sequence[int], fitting: set[int]) -> list[str]:
+        """Count the offers by the first rule against them."""
+        refused = self._refused_by_rules(pod)
+        counts: Counter[str] = Counter()
+        open_rows: list[int] = []
+        for at in usable:
+            why = refused[at]
+            if why is not None:
+                counts[why] += 1
+            elif at not in fitting:
+                counts[_short_of(pod.requests, self._room[at])] += 1
+            elif self._shelf.nodes[at].allocatable.extended and not needs_devices(pod.requests):
+                counts["kept for pods that ask for devices"] += 1
+            else:
+                open_rows.append(at)
+        by_zone: dict[str, list[int]] = {}
+        for at in open_rows:
+            by_zone.setdefault(self._shelf.offers[at].pool.zone_id, []).append(at)
+        left = 0
+        for zone in sorted(by_zone):
+            against = self._others_against(pod, by_zone[zone][0])
+            if against:
+                counts.update(dict.fromkeys(against, len(by_zone[zone])))
+            else:
+                left += len(by_zone[zone])
+        total = len(usable)
+        found = [f"{number} of {total} offers: {why}" for why, number in _by_number(counts)]
+        if left:
+            found.append(f"{left} of {total} offers: a limit of the policy, such as the share of one pool")
+        return found
+
+    def _refused_by_rules(self, pod: Pod) -> tuple[str | None, ...]:
+        key = place_key(pod)
+        if key not in self._refused:
+            nodes = self._shelf.nodes
+            self._refused[key] = tuple(next(iter(static_reasons(pod, node)), None) for node in nodes)
+        return self._refused[key]
+
+    def _others_against(self, pod: Pod, at: int) -> tuple[str, ...]:
+        """Say what other pods and volumes have against an offer; all of one zone are alike in that."""
+        name = f"candidate-in-{self._shelf.offers[at].pool.zone_id}"
+        node = self._shelf.node(at, name)
+        self._view.add_node(node)
+        for daemon in self._shelf.daemons_on(at, node):
+            self._view.place(daemon, name)
+        reasons = self._view.reasons_against(pod, name)
+        self._view.remove_node(name)
+        return reasons
+
+    def _of_nodes(self, pod: Pod) -> list[str]:
+        """Count the nodes that stand by every rule against them."""
+        counts: Counter[str] = Counter()
+        may_use_spot = self._grouper.judge.refusal(pod) is None
+        for node in self._nodes:
+            reasons = list(self._view.reasons_against(pod, node.name))
+            if node.capacity_type is CapacityType.SPOT and not may_use_spot:
+                reasons.append("it may not run on spot")
+            if node.allocatable.extended and not needs_devices(pod.requests):
+                reasons.append("kept for pods that ask for devices")
+            counts.update(reasons)
+        return [f"{number} of {len(self._nodes)} nodes: {why}" for why, number in _by_number(counts)]
+
+
+def _by_number(counts: Counter[str]) -> Iterable[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _left(shelf: Shelf, at: int) -> Resources:
@@ -51,6 +150,20 @@ def _left(shelf: Shelf, at: int) -> Resources:
     for daemon in shelf.daemons[at]:
         free = free - daemon.requests
     return free
+
+
+def _short_of(asked: Resources, room: Resources) -> str:
+    short = [
+        name
+        for name, wanted, has in (
+            ("cpu", asked.cpu_millicores, room.cpu_millicores),
+            ("memory", asked.memory_bytes, room.memory_bytes),
+            ("ephemeral-storage", asked.ephemeral_storage_bytes, room.ephemeral_storage_bytes),
+            *((name, n, room.extended.get(name, 0)) for name, n in sorted(asked.extended.items())),
+        )
+        if wanted > max(has, 0)
+    ]
+    return f"Insufficient {', '.join(short)}"
 
 
 def _too_large(asked: Resources, largest: Resources) -> list[str]:
@@ -101,37 +214,3 @@ def _would_fit(pod: Pod, market: Market, rules: PlanRules, template: Template) -
             why_not.setdefault(why, offer)
     closest = list(why_not.items())[:MOST_REFUSALS]
     return [f"{offer.pool.instance_type} could hold it, but {why}" for why, offer in closest]
-
-
-def _rules_against(pod: Pod, shelf: Shelf, rows: list[int], state: ClusterObjects) -> list[str]:
-    view = ClusterView.of(state)
-    counts: dict[str, int] = {}
-    seen: set[str] = set()
-    for row in rows:
-        zone = shelf.offers[row].pool.zone_id
-        if zone in seen:
-            continue
-        seen.add(zone)
-        name = f"candidate-in-{zone}"
-        node = shelf.node(row, name)
-        view.add_node(node)
-        for why in view.reasons_against(pod, name):
-            if "nsufficient" not in why:
-                counts[why] = counts.get(why, 0) + 1
-        view.remove_node(name)
-    return [f"in {number} of {len(seen)} zones: {why}" for why, number in sorted(counts.items())]
-
-
-def explain_all(
-    pods: tuple[Pod, ...], *, shelf: Shelf, market: Market, grouper: Grouper, state: ClusterObjects
-) -> tuple[Unplaced, ...]:
-    """Explain each; pods that ask for the same are looked at once."""
-    known: dict[Hashable, tuple[str, ...]] = {}
-    found: list[Unplaced] = []
-    for pod in pods:
-        key = (shape_key(pod), pod.owner)
-        if key not in known:
-            why = explain(pod, shelf=shelf, market=market, grouper=grouper, state=state)
-            known[key] = why.reasons
-        found.append(Unplaced(pod.key, known[key]))
-    return tuple(found)
