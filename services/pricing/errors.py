@@ -15,6 +15,10 @@ class SourceForbiddenError(PermanentError):
     """The platform's AWS credentials may not do this; see docs/aws-permissions.md for what pricing needs."""
 
 
+class SourceRejectedError(PermanentError):
+    """AWS does not take what we ask; asking the same again would not help."""
+
+
 class MalformedNoticeError(PermanentError):
     """The queue held something that is no EventBridge event."""
 
@@ -34,3 +38,12 @@ class PriceFileError(PermanentError):
 
 class NoPriceSourceError(RetryableError):
     """Nothing says what instances cost on demand."""
+
+
+class RiskModelUnavailableError(UnavailableError):
+    """The interruption model cannot be asked; the heuristic stands in."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        """Take the sentence for people, and one of few words for the metric."""
+        super().__init__(message)
+        self.reason = reason
