@@ -5,8 +5,14 @@ from contextlib import contextmanager
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
-from services.pricing.errors import SourceForbiddenError, SourceThrottledError, SourceUnavailableError
+from services.pricing.errors import (
+    SourceForbiddenError,
+    SourceRejectedError,
+    SourceThrottledError,
+    SourceUnavailableError,
+)
 
 THROTTLED_CODES = frozenset(
     {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "EC2ThrottledException"}
@@ -29,7 +35,10 @@ CLIENT_CONFIG = Config(
     read_timeout=60,
     user_agent_extra="spot-optimizer/pricing",
 )
-"""Adaptive retries slow down by themselves when AWS throttles."""
+"""For long polls, which have no budget: adaptive retries slow down by themselves when AWS throttles."""
+
+ONE_TRY_CONFIG = CLIENT_CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+"""For everything that goes through aws_requests, which tries again itself."""
 
 
 @contextmanager
@@ -44,6 +53,8 @@ def own_errors(doing: str) -> Iterator[None]:
             raise SourceThrottledError(message, retry_after_seconds=5.0) from error
         if code in FORBIDDEN_CODES:
             raise SourceForbiddenError(message) from error
+        if 400 <= error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) < 500:
+            raise SourceRejectedError(message) from error
         raise SourceUnavailableError(message) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise SourceUnavailableError(f"{doing}: {error}") from error

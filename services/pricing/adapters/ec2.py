@@ -3,91 +3,109 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import aioboto3
 
-from services.pricing.adapters.aws_errors import CLIENT_CONFIG, own_errors
+from services.pricing.adapters.aws_errors import ONE_TRY_CONFIG
+from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.domain.instance_types import instance_type_from
 from services.pricing.domain.offerings import PricePoint
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
 
 NOT_A_PRICE = Decimal("NaN")
+TYPES_PAGE = 100
+OFFERINGS_PAGE = 1000
+PRICES_PAGE = 1000
+"""The most that EC2 gives in one answer of each."""
 
 
 class Ec2Catalogue:
     """Types, zones and offerings, read page by page."""
 
-    def __init__(self, session: aioboto3.Session) -> None:
+    def __init__(self, session: aioboto3.Session, requests: AwsRequests) -> None:
         self._session = session
+        self._requests = requests
 
     async def zone_ids(self, region: str) -> Mapping[str, str]:
         """See ports.Catalogue; local and wavelength zones are left out, no node group spans them."""
-        with own_errors("listing availability zones"):
-            async with self._session.client("ec2", region_name=region, config=CLIENT_CONFIG) as ec2:
-                answer = await ec2.describe_availability_zones(
-                    Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}]
-                )
+        async with self._session.client("ec2", region_name=region, config=ONE_TRY_CONFIG) as ec2:
+            answer = await self._requests.call(
+                ec2.describe_availability_zones,
+                region=region,
+                doing="listing availability zones",
+                Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}],
+            )
         return {zone["ZoneName"]: zone["ZoneId"] for zone in answer["AvailabilityZones"]}
 
     async def instance_types(self, region: str) -> Sequence[InstanceType]:
         """See ports.Catalogue."""
         found: list[InstanceType] = []
-        with own_errors("describing instance types"):
-            async with self._session.client("ec2", region_name=region, config=CLIENT_CONFIG) as ec2:
-                async for page in ec2.get_paginator("describe_instance_types").paginate(
-                    PaginationConfig={"PageSize": 100}
-                ):
-                    for description in page["InstanceTypes"]:
-                        instance_type = instance_type_from(description)
-                        if instance_type is not None:
-                            found.append(instance_type)
+        async with self._session.client("ec2", region_name=region, config=ONE_TRY_CONFIG) as ec2:
+            async for page in self._requests.pages(
+                ec2.describe_instance_types,
+                region=region,
+                doing="describing instance types",
+                MaxResults=TYPES_PAGE,
+            ):
+                for description in page["InstanceTypes"]:
+                    instance_type = instance_type_from(description)
+                    if instance_type is not None:
+                        found.append(instance_type)
         return sorted(found, key=lambda t: t.name)
 
     async def offered(self, region: str) -> frozenset[tuple[str, str]]:
         """See ports.Catalogue."""
         pairs: set[tuple[str, str]] = set()
-        with own_errors("describing instance type offerings"):
-            async with self._session.client("ec2", region_name=region, config=CLIENT_CONFIG) as ec2:
-                async for page in ec2.get_paginator("describe_instance_type_offerings").paginate(
-                    LocationType="availability-zone"
-                ):
-                    pairs.update((o["InstanceType"], o["Location"]) for o in page["InstanceTypeOfferings"])
+        async with self._session.client("ec2", region_name=region, config=ONE_TRY_CONFIG) as ec2:
+            async for page in self._requests.pages(
+                ec2.describe_instance_type_offerings,
+                region=region,
+                doing="describing instance type offerings",
+                LocationType="availability-zone",
+                MaxResults=OFFERINGS_PAGE,
+            ):
+                pairs.update((o["InstanceType"], o["Location"]) for o in page["InstanceTypeOfferings"])
         return frozenset(pairs)
 
 
 class Ec2SpotPriceSource:
     """DescribeSpotPriceHistory, all zones, Linux/UNIX."""
 
-    def __init__(self, session: aioboto3.Session) -> None:
+    def __init__(self, session: aioboto3.Session, requests: AwsRequests) -> None:
         self._session = session
+        self._requests = requests
 
     async def price_points(
         self, *, region: str, since: datetime, until: datetime, zone_ids: Mapping[str, str]
     ) -> AsyncIterator[Sequence[PricePoint]]:
-        """See ports.SpotPriceSource; rows of zones we do not know are left out."""
-        with own_errors("reading the spot price history"):
-            async with self._session.client("ec2", region_name=region, config=CLIENT_CONFIG) as ec2:
-                async for page in ec2.get_paginator("describe_spot_price_history").paginate(
-                    StartTime=since,
-                    EndTime=until,
-                    ProductDescriptions=["Linux/UNIX"],
-                    PaginationConfig={"PageSize": 1000},
-                ):
-                    yield [
-                        PricePoint(
-                            PoolKey(
-                                region,
-                                row["InstanceType"],
-                                zone_ids[row["AvailabilityZone"]],
-                                CapacityType.SPOT,
-                            ),
-                            _decimal(row["SpotPrice"]),
-                            row["Timestamp"],
-                        )
-                        for row in page["SpotPriceHistory"]
-                        if row["AvailabilityZone"] in zone_ids
-                    ]
+        """See ports.SpotPriceSource; in the row of a zone we do not know its name stands for its id."""
+        async with self._session.client("ec2", region_name=region, config=ONE_TRY_CONFIG) as ec2:
+            async for page in self._requests.pages(
+                ec2.describe_spot_price_history,
+                region=region,
+                doing="reading the spot price history",
+                StartTime=since,
+                EndTime=until,
+                ProductDescriptions=["Linux/UNIX"],
+                MaxResults=PRICES_PAGE,
+            ):
+                yield [
+                    PricePoint(
+                        PoolKey(region, row["InstanceType"], _zone_id(row, zone_ids), CapacityType.SPOT),
+                        _decimal(row.get("SpotPrice", "")),
+                        row["Timestamp"],
+                    )
+                    for row in page["SpotPriceHistory"]
+                    if row.get("InstanceType") and row.get("Timestamp")
+                ]
+
+
+def _zone_id(row: Mapping[str, Any], zone_ids: Mapping[str, str]) -> str:
+    """Prefer our own account's mapping; newer answers hold the id themselves."""
+    zone = row.get("AvailabilityZone", "")
+    return str(zone_ids.get(zone) or row.get("AvailabilityZoneId") or zone)
 
 
 def _decimal(text: str) -> Decimal:

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,8 @@ from services.pricing.errors import PriceFileError
 SERVICE = "AmazonEC2"
 GZIP_MAGIC = b"\x1f\x8b"
 BUFFER_BYTES = 1024**2
+NOT_WANTED = "terms.Reserved"
+"""Three quarters of the file."""
 LONGEST_HEADING = 16
 """Lines of a CSV before its header: there are five."""
 
@@ -77,11 +80,15 @@ def read_price_file(path: Path, *, region: str, origin: Origin) -> OnDemandPrice
     )
 
 
-def _opened(path: Path) -> io.BufferedReader:
-    file: io.BufferedReader = io.BufferedReader(io.FileIO(path), BUFFER_BYTES)
-    if file.peek(2)[:2] != GZIP_MAGIC:
-        return file
-    return io.BufferedReader(gzip.GzipFile(fileobj=file), BUFFER_BYTES)
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    with path.open("rb", buffering=BUFFER_BYTES) as file:
+        if file.peek(2)[:2] != GZIP_MAGIC:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            # GzipFile reads in small steps of its own; ours are large.
+            yield io.BufferedReader(unzipped, BUFFER_BYTES)
 
 
 def _read_json(path: Path, file: IO[bytes], found: Collection) -> datetime | None:
@@ -92,7 +99,8 @@ def _read_json(path: Path, file: IO[bytes], found: Collection) -> datetime | Non
                 # Two downloads run together: what the first one said is whole, and so is kept.
                 found.refuse(RefusalReason.SECOND_DOCUMENT, "a second JSON document follows the first")
                 break
-            reader.take(prefix, event, value)
+            if not prefix.startswith(NOT_WANTED):
+                reader.take(prefix, event, value)
     except ijson.JSONError as error:
         if not reader.documents:
             raise PriceFileError(f"{path.name}: cut off, or not JSON: {error}") from error
@@ -174,7 +182,14 @@ class _OfferFile:
 
 
 def _read_csv(path: Path, file: IO[bytes], found: Collection) -> datetime | None:
-    rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    try:
+        return _read_csv_text(path, csv.reader(text), found)
+    finally:
+        text.detach()  # it would close a file that is not its own
+
+
+def _read_csv_text(path: Path, rows: Iterator[list[str]], found: Collection) -> datetime | None:
     published: str | None = None
     header: list[str] = []
     for _, row in zip(range(LONGEST_HEADING), rows, strict=False):

@@ -142,11 +142,9 @@ async def test_a_listener_that_missed_events_ends_with_the_same_table(
         assert heard.sequences == {REGION: 11}
 
         # Events vanish under its feet: the next one's number shows it, and the table is read anew.
-        await pricing.bus.js.consumer_info("PRICING_EVT", "reporting-offering_prices_changed")
-        async with pricing.unit_of_work() as uow:
-            lost = [PricePoint(POOLS[0], Decimal("0.123"), CLOCK.now())]
-            await uow.offerings.put_in_force(lost)
-            await uow.announcements.advance(REGION, by=1)
+        async with pricing.unit_of_work() as work:
+            await work.offerings.put_in_force([PricePoint(POOLS[0], Decimal("0.123"), CLOCK.now())])
+            await work.announcements.advance(REGION, by=1)
         await pricing.write_table()
         await pricing.hears({POOLS[1]: Decimal("0.456")})
         await until(lambda: kept(listener), is_=await pricing.table())

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.sandbox.aws.world import AwsConfig
 from services.pricing import app
+from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
@@ -94,11 +95,12 @@ class RecordingSource:
 def started(settings: PricingSettings, database: Database) -> tuple[Refreshers, RecordingSource]:
     """A process of the service, as far as it polls."""
     session = aioboto3.Session()
-    source = RecordingSource(Ec2SpotPriceSource(session))
+    requests = AwsRequests(clock=SystemClock(), requests_per_second=50, burst=100)
+    source = RecordingSource(Ec2SpotPriceSource(session, requests))
     refreshers = Refreshers(
         settings=settings,
-        catalogue=Ec2Catalogue(session),
-        on_demand=[PriceListSource(session, api_region=REGION)],
+        catalogue=Ec2Catalogue(session, requests),
+        on_demand=[PriceListSource(session, requests, api_region=REGION)],
         spot_prices=source,
         advisor=SpotAdvisorFile(settings.spot_advisor_url),
         unit_of_work=factory(database),
