@@ -1,40 +1,256 @@
 """What no fleet can undercut.
 
-At prices per core, byte and pod slot at which no offer is worth more than it costs, all pods together are
-worth a sum that any fleet holding them must cost. Only fleets without devices are bounded: what a device is
-worth is not proven.
+A fleet is made of nodes that stay whatever is planned, of nodes of today that could go, and of offers. Columns
+prove what any such fleet costs that holds the pods of the plan; at prices per core, byte and slot at which no
+node is worth more than it costs all pods together are worth a sum that proves the same, less sharply but at once.
+What a column cannot hold is left out: the bound is valid all the same, and says what it does not know.
 """
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from services.optimizer.domain.fleet_state import FleetState
-from services.optimizer.domain.offers import usd
-from services.optimizer.domain.packing.classes import columns_for
+from services.optimizer.domain.columns.problem import Effort, Ending
+from services.optimizer.domain.columns.solve import never, prove
+from services.optimizer.domain.fleet_state import FleetState, StandingNode
+from services.optimizer.domain.offers import MICRO, usd
+from services.optimizer.domain.packing import grouping
+from services.optimizer.domain.packing.classes import (
+    SPREAD,
+    UNLIMITED,
+    Bools,
+    Columns,
+    Ints,
+    NodeLimit,
+    PodClass,
+    columns_for,
+    rows,
+)
+from services.optimizer.domain.packing.demand import Demand, Supply
+from services.optimizer.domain.packing.grouping import Grouper
+from services.optimizer.domain.packing.merging import merged
 from services.optimizer.domain.packing.resource_prices import resource_prices
 from services.optimizer.domain.packing.shelf import Shelf, room_of
+from services.optimizer.domain.rules import PlanRules
+from shared.kernel.pools import CapacityType
+from shared.kernel.scheduling.static import static_reasons
 
+ROUNDS = (40, 400)
+"""Of pricing: what a first look proves is often enough."""
+NEAR = 67
+"""A bound that is less than one part in so many, 1.5 %, below the objective."""
 SAFETY = 1 - 1e-9
 """For what rounding may add."""
 
 
-def lower_bound(after: FleetState, start: FleetState, shelf: Shelf) -> float | None:
-    """Give a proven lower bound of the objective, in USD an hour; None when none is proven.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A proven lower bound of the objective."""
 
-    A fleet may be made of the nodes there are at the start, whatever the rules say of their types, and of offers.
+    usd_per_hour: float
+    ended_by: Ending
+    leaves_out: tuple[str, ...]
+    """Constraints that it does not know: with them the true optimum may lie higher."""
+
+
+def lower_bound(
+    after: FleetState,
+    start: FleetState,
+    *,
+    shelf: Shelf,
+    grouper: Grouper,
+    fixed: Collection[str],
+    objective: int,
+    should_stop: Callable[[], bool] = never,
+) -> Bound | None:
+    """Bound what any fleet costs that holds the pods which `after` holds; None without any, or without prices.
+
+    Args:
+        after: the fleet of the plan.
+        start: the nodes of today, and what is on them.
+        shelf: the offers.
+        grouper: tells pods apart.
+        fixed: names of nodes that stay, with the pods on them.
+        objective: what `after` costs, in micro-dollars an hour; a bound that is near it is looked no further for.
+        should_stop: asked often; the bound holds whenever it says so.
     """
-    pods = [p for n in after.nodes for p in n.movable]
-    columns = columns_for(pods)
-    if not pods or columns.extended or any(n.offer is None for n in start.nodes):
+    if any(n.offer is None for n in start.nodes) or not any(n.movable for n in after.nodes):
         return None
-    stay = start.nodes
-    daemons = [[p for p in n.pods if p.is_daemon or p.is_mirror] for n in stay]
-    nodes = [*zip(shelf.nodes, shelf.daemons, strict=True)]
-    room = room_of(columns, [*nodes, *((n.node, tuple(d)) for n, d in zip(stay, daemons, strict=True))])
-    # A node may hold more than it should (its kubelet was restarted with less): then that is its room.
-    for at, node in enumerate(stay, start=len(nodes)):
-        held = np.array([columns.of_pod(p) for p in node.movable], dtype=np.int64)
-        room[at] = np.maximum(room[at], held.sum(axis=0) if len(held) else 0)
-    prices = np.array([*(o.micro_usd for o in shelf.offers), *(n.micro_usd for n in stay)], dtype=np.int64)
-    demand = np.array([columns.of_pod(p) for p in pods], dtype=np.int64).sum(axis=0)
-    worth = resource_prices(room, prices, demand)
-    return max(usd(int(float(demand @ worth) * SAFETY)), 0.0)
+    stay = [n for n in start.nodes if n.node.name in fixed]
+    paid = sum(n.micro_usd + _risk(n, grouper.rules) for n in stay)
+    standing = {p.key for n in stay for p in n.movable}
+    pods = [p for n in after.nodes for p in n.movable if p.key not in standing]
+    classes = grouper.classes(pods)
+    if not pods or _is_paid_for(after, fixed):
+        return Bound(usd(paid), Ending.CONVERGED, ())
+    columns = columns_for(pods)
+    requests = rows(columns, classes)
+    rest = [n for n in start.nodes if n.node.name not in fixed]
+    nodes = _Existing(columns, classes, requests, grouper.rules).rows(stay, rest)
+    offers = shelf.supply(columns, grouper.rules)
+    supply = _joined(offers, nodes)
+    limits = _limits(classes, rest)
+    demand = Demand(
+        requests=requests,
+        counts=np.array([len(c.pods) for c in classes], dtype=np.int64),
+        allowed=np.vstack([_allowed(classes, shelf, offers.is_spot), nodes.allowed]),
+        per_spot_pool=np.full(len(classes), UNLIMITED, dtype=np.int64),
+        workload=np.full(len(classes), -1, dtype=np.int64),
+        node_limits=limits,
+        counted=((),) * len(classes),
+        used=np.zeros((len(supply.micro_usd), 1), dtype=np.int64),
+    )
+    problem = merged(supply, demand).problem
+    least, ended_by = _by_resources(supply, demand), Ending.BUDGET
+    for rounds in ROUNDS:
+        proof = prove(problem, effort=Effort(rounds=rounds), should_stop=should_stop)
+        least, ended_by = max(least, proof.micro_usd), proof.ended_by
+        if ended_by is not Ending.BUDGET or (objective - paid - least) * NEAR <= objective:
+            break
+    return Bound(usd(paid + least), ended_by, _left_out(classes, limits))
+
+
+def _is_paid_for(after: FleetState, fixed: Collection[str]) -> bool:
+    """Whether nothing stands but what stays anyway: nothing costs less than nothing more."""
+    return all(n.node.name in fixed for n in after.nodes)
+
+
+def _risk(node: StandingNode, rules: PlanRules) -> int:
+    chance = (node.offer.interruption_probability if node.offer else None) or 0.0
+    return int(chance * rules.usd_per_restart * MICRO * len(node.movable))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Nodes that are there: those alike in one row."""
+
+    supply: Supply
+    allowed: Bools
+
+
+class _Existing:
+    """Puts nodes that are there as rows of the problem."""
+
+    def __init__(
+        self, columns: Columns, classes: Sequence[PodClass], requests: Ints, rules: PlanRules
+    ) -> None:
+        self._columns = columns
+        self._classes = classes
+        self._requests = requests
+        self._rules = rules
+        self._class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
+        self._keys = [
+            (frozenset(p.node_selector.items()), p.node_affinity, p.tolerations, p.scheduling_gated)
+            for p in (c.sample for c in classes)
+        ]
+        self._may_use_spot = np.array([c.may_use_spot for c in classes], dtype=np.bool_)
+
+    def rows(self, stay: Iterable[StandingNode], rest: Iterable[StandingNode]) -> _Rows:
+        """Give nodes that stay with what is free on them, at no price, and the rest empty, at theirs."""
+        found: dict[Hashable, list[object]] = {}
+        for node in stay:
+            usable = node.node.is_ready and not node.node.is_unschedulable
+            if usable:
+                pods = tuple(p for p in node.pods if not p.is_terminating)
+                self._add(found, node, room_of(self._columns, [(node.node, pods)])[0], 0)
+        for node in rest:
+            lasting = tuple(p for p in node.pods if p.is_daemon or p.is_mirror)
+            room = room_of(self._columns, [(node.node, lasting)])[0]
+            held = np.array([self._columns.of_pod(p) for p in node.movable], dtype=np.int64)
+            # A node may hold more than it should (its kubelet was restarted with less): then that is its room.
+            self._add(found, node, np.maximum(room, held.sum(axis=0)) if len(held) else room, node.micro_usd)
+        width = 4 + len(self._columns.extended)
+        entries = list(found.values())
+        return _Rows(
+            Supply(
+                room=np.array([e[0] for e in entries], dtype=np.int64).reshape(len(entries), width),
+                micro_usd=np.array([e[1] for e in entries], dtype=np.int64),
+                risk_micro_usd=np.array([e[2] for e in entries], dtype=np.float64),
+                is_spot=np.array([e[3] for e in entries], dtype=np.bool_),
+                copies=np.array([e[5] for e in entries], dtype=np.int64),
+            ),
+            np.array([e[4] for e in entries], dtype=np.bool_).reshape(len(entries), len(self._classes)),
+        )
+
+    def _add(self, found: dict[Hashable, list[object]], node: StandingNode, room: Ints, price: int) -> None:
+        allowed = self._allowed(node) & (self._requests <= room).all(axis=1)
+        if not allowed.any():
+            return
+        chance = (node.offer.interruption_probability if node.offer else None) or 0.0
+        risk = chance * self._rules.usd_per_restart * MICRO
+        is_spot = node.node.capacity_type is CapacityType.SPOT
+        key = (tuple(room.tolist()), price, risk, is_spot, allowed.tobytes())
+        entry = found.setdefault(key, [room, price, risk, is_spot, allowed, 0])
+        entry[5] = int(str(entry[5])) + 1
+
+    def _allowed(self, node: StandingNode) -> Bools:
+        known: dict[Hashable, bool] = {}
+        for key, kind in zip(self._keys, self._classes, strict=True):
+            if key not in known:
+                known[key] = not static_reasons(kind.sample, node.node)
+        found = np.array([known[key] for key in self._keys], dtype=np.bool_)
+        if node.node.capacity_type is CapacityType.SPOT:
+            found &= self._may_use_spot
+        # What runs there may stay there, whatever the rules say of newcomers.
+        for pod in node.movable:
+            at = self._class_of.get(pod.key)
+            if at is not None:
+                found[at] = True
+        return found
+
+
+def _joined(offers: Supply, nodes: _Rows) -> Supply:
+    there = nodes.supply
+    if not len(there.micro_usd):
+        return offers
+    return Supply(
+        room=np.vstack([offers.room, there.room]),
+        micro_usd=np.concatenate([offers.micro_usd, there.micro_usd]),
+        risk_micro_usd=np.concatenate([offers.risk_micro_usd, there.risk_micro_usd]),
+        is_spot=np.concatenate([offers.is_spot, there.is_spot]),
+        copies=np.concatenate([np.full(len(offers.micro_usd), UNLIMITED, dtype=np.int64), there.copies]),
+    )
+
+
+def _allowed(classes: Sequence[PodClass], shelf: Shelf, is_spot: Bools) -> Bools:
+    # Claims are left out: where a volume is bound may change with the claim that a controller makes anew.
+    return grouping.allowed_rows(classes, shelf, is_spot, None)
+
+
+def _limits(classes: Sequence[PodClass], rest: Iterable[StandingNode]) -> tuple[tuple[NodeLimit, ...], ...]:
+    """Give the limits per node that every fleet keeps; a spread is none, nor is what a node of today breaks."""
+    # A spread allows more on a node where all nodes have some.
+    limits_of: dict[str, tuple[NodeLimit, ...]] = {
+        p.key: tuple(x for x in c.node_limits if x.key != SPREAD) for c in classes for p in c.pods
+    }
+    broken: set[NodeLimit] = set()
+    for node in rest:
+        here: dict[NodeLimit, int] = {}
+        for pod in node.movable:
+            for limit in limits_of.get(pod.key, ()):
+                here[limit] = here.get(limit, 0) + 1
+        broken |= {x for x, pods in here.items() if pods > x.at_most}
+    return tuple(tuple(x for x in limits_of[c.sample.key] if x not in broken) for c in classes)
+
+
+def _by_resources(supply: Supply, demand: Demand) -> int:
+    """Prove a bound from prices per resource; devices are worth nothing in it."""
+    total = (demand.requests * demand.counts[:, None]).sum(axis=0)
+    worth = resource_prices(supply.room, supply.micro_usd, total)
+    return max(int(float(total @ worth) * SAFETY), 0)
+
+
+def _left_out(classes: Sequence[PodClass], limits: Sequence[tuple[NodeLimit, ...]]) -> tuple[str, ...]:
+    samples = [c.sample for c in classes]
+    has: Mapping[str, bool] = {
+        "spreading over zones and nodes": any(p.topology_spread for p in samples),
+        "affinity between pods": any(p.pod_affinity for p in samples),
+        "anti-affinity beyond single nodes": any(
+            len([t for t in c.sample.pod_anti_affinity if t.weight is None]) > len(known)
+            for c, known in zip(classes, limits, strict=True)
+        ),
+        "limits per spot pool": any(c.may_use_spot and c.per_spot_pool < UNLIMITED for c in classes),
+        "volumes": any(p.claims for p in samples),
+    }
+    return tuple(name for name, is_there in has.items() if is_there)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.optimizer.domain.assurances import Assurance
+from services.optimizer.domain.columns.problem import Ending
 from services.optimizer.domain.decision import Conflict
 from services.optimizer.domain.offers import Offer
 from shared.kernel.workload import Node
@@ -105,6 +106,7 @@ class PlanDraft:
     objective_usd_per_hour: float | None
     """Price and expected cost of interruptions, an hour."""
     lower_bound_usd_per_hour: float | None
+    """Proven: no fleet that meets the constraints has a lower objective."""
     savings_from_packing_usd_per_hour: float | None
     savings_from_capacity_type_usd_per_hour: float | None
     expected_interruptions_per_day_before: float | None
@@ -117,6 +119,10 @@ class PlanDraft:
     """Of the oldest price used."""
     conflicts: tuple[Conflict, ...] = ()
     """Wishes that could not both be met, and who won."""
+    bound_leaves_out: tuple[str, ...] = ()
+    """Constraints that the bound does not know: with them the true optimum may lie higher."""
+    ended_by: Ending = Ending.CONVERGED
+    """Why the search ended; a plan that was stopped may differ in another run."""
     assurance: Assurance | None = None
 
     @property

@@ -4,7 +4,7 @@ The answer is never worse than no answer: a plan that saves less than the rules 
 instead of moves, and carrying out the moves and planning again gives no further ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -19,13 +19,15 @@ from services.optimizer.domain import (
     headroom,
     unplaced,
 )
+from services.optimizer.domain.columns.problem import Ending
+from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
 from services.optimizer.domain.fleet_state import FleetState, blocked_pods, read_state
 from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO, Market, usd
-from services.optimizer.domain.packing.fleet import Packer
+from services.optimizer.domain.packing.fleet import LOOKING, THOROUGH, Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
@@ -39,6 +41,9 @@ REHEARSED_PODS = 1500
 REHEARSED_OPTIONS_LEAST = 3
 """Options that are rehearsed: all of them in a small cluster, the most promising in a large one."""
 TRIMMED_WAYS = 2
+
+
+CUT_SHORT = "The plan was cut by the time limit: another run may differ."
 
 
 class PlanMode(StrEnum):
@@ -59,6 +64,18 @@ class _Outcome:
     skip_reason: str | None
 
 
+class _Latch:
+    """Remembers that it was told to stop: what has stopped once does not go on."""
+
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
+        self._should_stop = should_stop
+        self.has_stopped = False
+
+    def __call__(self) -> bool:
+        self.has_stopped = self.has_stopped or self._should_stop()
+        return self.has_stopped
+
+
 def plan(
     objects: ClusterObjects,
     market: Market,
@@ -67,9 +84,10 @@ def plan(
     *,
     mode: PlanMode = PlanMode.SAVE,
     wishes: decision.Wishes = decision.NO_WISHES,
+    should_stop: Callable[[], bool] = never,
 ) -> PlanDraft:
-    """Give the plan; without moves it says why."""
-    return study(objects, market, rules, template, mode=mode, wishes=wishes).draft
+    """Give the plan; without moves it says why. Once `should_stop` says so, the best found until then is taken."""
+    return study(objects, market, rules, template, mode=mode, wishes=wishes, should_stop=should_stop).draft
 
 
 def study(
@@ -80,8 +98,10 @@ def study(
     *,
     mode: PlanMode = PlanMode.SAVE,
     wishes: decision.Wishes = decision.NO_WISHES,
+    should_stop: Callable[[], bool] = never,
 ) -> Study:
     """Give the plan with everything that its explanation is read from."""
+    stop = _Latch(should_stop)
     settled = decision.settle(objects, rules, wishes)
     objects, rules = settled.objects, settled.rules
     blocked = blocked_pods(objects.budgets, objects.pods)
@@ -92,7 +112,13 @@ def study(
     if rules.strategy is Strategy.SPOT and stubborn:
         offered = replace(rules, strategy=Strategy.HYBRID)
     shelf = build_shelf(market, offered, template, daemon_sets(objects))
-    packer = Packer(shelf, grouper, taken=frozenset(n.name for n in objects.nodes))
+    packer = Packer(
+        shelf,
+        grouper,
+        taken=frozenset(n.name for n in objects.nodes),
+        should_stop=stop,
+        effort=THOROUGH if mode is PlanMode.GREENFIELD else LOOKING,
+    )
     today = read_state(objects, market, rules, template, judge)
     start = today
     if mode is PlanMode.GREENFIELD:
@@ -125,6 +151,15 @@ def study(
     running = [p for n in today.nodes for p in n.movable]
     before_usd = None if cost_before is None else usd(cost_before)
     nothing_new = mode is not PlanMode.GREENFIELD and not outcome.moves
+    bound = bounds.lower_bound(
+        outcome.after,
+        start,
+        shelf=shelf,
+        grouper=grouper,
+        fixed={n.node.name for n in start.nodes if mode is PlanMode.PENDING or n.kept_because is not None},
+        objective=objective(after, rules),
+        should_stop=stop,
+    )
     assurance = assurances.assure(outcome.after, judge, market, template)
     draft = PlanDraft(
         moves=outcome.moves,
@@ -135,7 +170,9 @@ def study(
         cost_before_usd_per_hour=before_usd,
         cost_after_usd_per_hour=None if cost_after is None else usd(cost_after),
         objective_usd_per_hour=None if cost_after is None else usd(objective(after, rules)),
-        lower_bound_usd_per_hour=bounds.lower_bound(outcome.after, start, shelf),
+        lower_bound_usd_per_hour=None if bound is None else bound.usd_per_hour,
+        bound_leaves_out=() if bound is None else bound.leaves_out,
+        ended_by=Ending.STOPPED if stop.has_stopped else bound.ended_by if bound else Ending.CONVERGED,
         savings_from_packing_usd_per_hour=None if nothing_new or not today.nodes else shares.packing_usd,
         savings_from_capacity_type_usd_per_hour=(
             None if nothing_new or not today.nodes else shares.capacity_type_usd
@@ -144,6 +181,7 @@ def study(
         expected_interruptions_per_day_after=accounting.interruptions_per_day(after),
         baseline=baseline.baseline_rates(before_usd, running),
         notes=(
+            *((CUT_SHORT,) if stop.has_stopped else ()),
             *start.notes,
             *_selector_wins(stubborn, rules),
             *avoided_notes(market, rules, template),
@@ -226,7 +264,7 @@ class _Work:
 
     def _best_way(self, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
-        options = self.consolidator.options(self.start)
+        options = self.consolidator.options(self.start, guards)
         cheaper = [o for o in options if objective(o.after.nodes, self.rules) < today]
         if not cheaper:
             return "No fleet was found that is cheaper than what runs now."
@@ -323,6 +361,8 @@ def _selector_wins(pods: Sequence[str], rules: PlanRules) -> tuple[str, ...]:
 def _without_nodes(objects: ClusterObjects) -> ClusterObjects:
     pods = (
         replace(p, node_name=None, phase=PodPhase.PENDING, scheduling_gated=False)
+        if p.node_name is not None or p.phase is not PodPhase.PENDING or p.scheduling_gated
+        else p
         for p in objects.pods
         if not (p.is_finished or p.is_daemon or p.is_mirror or p.is_terminating)
     )

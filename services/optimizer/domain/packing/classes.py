@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 CPU, MEMORY, STORAGE, PODS = range(4)
+SPREAD = "spread"
+"""Key of limits per node that follow from a spread over nodes."""
 UNLIMITED = np.iinfo(np.int64).max // 4
 
 

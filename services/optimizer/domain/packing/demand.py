@@ -1,11 +1,14 @@
 """What is on offer and what is asked for, as rows of numbers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from services.optimizer.domain.packing.classes import Bools, Floats, Ints, NodeLimit
+
+
+def _any_number() -> Ints:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,8 @@ class Supply:
     risk_micro_usd: Floats
     """Expected cost of interruptions per pod and hour."""
     is_spot: Bools
-
-    def only(self, rows: Sequence[int]) -> "Supply":
-        """Give the numbers of some of the offers."""
-        at = np.array(rows, dtype=np.int64)
-        return Supply(self.room[at], self.micro_usd[at], self.risk_micro_usd[at], self.is_spot[at])
+    copies: Ints = field(default_factory=_any_number)
+    """How many nodes there may be of each; empty: any number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ __all__ = ["LOOKING", "THOROUGH", "TIGHT", "PackedNode", "Packer", "Packing", "S
 
 LOOKING = Effort(rounds=40, improvements=0)
 """To compare many fleets of which most are thrown away."""
-THOROUGH = Effort()
-"""For the fleet that is proposed."""
+THOROUGH = Effort(rounds=60, improvements=8)
+"""For a fleet that is proposed as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Packer:
     """Names that no new node may have."""
     should_stop: Callable[[], bool] = never
     """Asked often; from then on whatever comes first is taken."""
+    effort: Effort = LOOKING
 
     def pack(
         self,
@@ -73,12 +74,11 @@ class Packer:
         *,
         prefix: str,
         style: Style = TIGHT,
-        effort: Effort = LOOKING,
     ) -> Packing:
         """Place `pods` beside the cluster that stays; new nodes are named by `prefix` and a number."""
         scene = self._scene(pods, kept, prefix)
         use_kept_nodes(scene)
-        launcher = Launcher(scene, self.grouper, style, effort=effort, should_stop=self.should_stop)
+        launcher = Launcher(scene, self.grouper, style, effort=self.effort, should_stop=self.should_stop)
         launcher.launch()
         launcher.place_the_rest()
         return _result(scene, launcher.endings)

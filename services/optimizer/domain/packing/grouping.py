@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, NodeLimit, PodClass
+from services.optimizer.domain.packing.classes import SPREAD, UNLIMITED, Bools, Ints, NodeLimit, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand
@@ -123,7 +123,7 @@ def node_limits(pod: Pod) -> tuple[NodeLimit, ...]:
             if selectors.selects(meant, pod.labels):
                 found.append(NodeLimit("apart", 1, namespaces, meant))
     found += [
-        NodeLimit("spread", s.max_skew, own, meant)
+        NodeLimit(SPREAD, s.max_skew, own, meant)
         for s in pod.topology_spread
         if s.topology_key == HOST_KEY and s.when_unsatisfiable == "DoNotSchedule"
         for meant in [affinity.narrowed(s.selector, pod, s.match_label_keys, Operator.IN)]

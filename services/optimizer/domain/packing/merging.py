@@ -69,6 +69,7 @@ def merged(supply: Supply, demand: Demand) -> Merged:
         allowed=np.ascontiguousarray(demand.allowed[:, firsts]),
         per_node=np.minimum(np.array(limits, dtype=np.int64), UNBOUNDED),
         pod_micro_usd=np.repeat(risk[:, None], len(members), axis=1) if risk.any() else _none(),
+        copies=supply.copies,
         limits=_pool_limits(supply, demand, members),
     )
     return Merged(problem, tuple(tuple(m) for m in members))
