@@ -57,6 +57,10 @@ def plan(
         ),
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy as JSON or YAML.")] = None,
+    commitments: Annotated[
+        Path | None,
+        typer.Option(help="Reserved Instances and Savings Plans, as JSON or YAML: docs/policy.md."),
+    ] = None,
     greenfield: Annotated[
         bool, typer.Option("--greenfield", help="Plan a new fleet for the pods, as if there were no node.")
     ] = False,
@@ -77,7 +81,7 @@ def plan(
     names = tuple(name.strip() for given in zones or () for name in given.split(",") if name.strip())
     files = MarketFiles(region, names, instance_types, on_demand_prices, spot_prices)
     try:
-        result = _solve(cluster, files, policy, greenfield=greenfield, subjects=explain or ())
+        result = _solve(cluster, files, (policy, commitments), greenfield=greenfield, subjects=explain or ())
     except PermanentError as error:
         fail(str(error), code=BAD_INPUT)
     plan_output.show(result, output)
@@ -89,7 +93,12 @@ plan.__doc__ = f"{plan.__doc__}\n{EXAMPLES}"
 
 
 def _solve(
-    cluster: list[Path], files: Any, policy: Path | None, *, greenfield: bool, subjects: Sequence[str]
+    cluster: list[Path],
+    files: Any,
+    policy: tuple[Path | None, Path | None],
+    *,
+    greenfield: bool,
+    subjects: Sequence[str],
 ) -> dict[str, Any]:
     from deploy.planfiles.clusters import read_cluster
     from deploy.planfiles.documents import PlanFileError
@@ -97,7 +106,7 @@ def _solve(
     from deploy.planfiles.policies import read_rules
     from services.optimizer.domain import explain, planning
 
-    rules = read_rules(policy)
+    rules = read_rules(*policy)
     objects = read_cluster(cluster)
     if not objects.nodes and not greenfield:
         raise PlanFileError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from deploy.cli import plan_risk
 from deploy.cli.output import Form
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ def as_document(
     draft: "PlanDraft", notes: Sequence[str], answers: Sequence["Explanation"] = (), *, solve_seconds: float
 ) -> dict[str, Any]:
     """Give the plan as plain values."""
+    from services.optimizer.handlers import assurances
+
+    assured = draft.assurance
     return {
         "nodes": [
             {
@@ -42,6 +46,7 @@ def as_document(
         "savings_from_capacity_type_usd_per_hour": draft.savings_from_capacity_type_usd_per_hour,
         "moves": [_move(m) for m in draft.moves],
         "unplaced": [{"pod": u.pod, "reasons": list(u.reasons)} for u in draft.unplaced],
+        **(assurances.document(assured, draft.expected_interruptions_per_day_after) if assured else {}),
         "skip_reason": draft.skip_reason,
         "conflicts": [asdict(c) for c in draft.conflicts],
         "notes": [*notes, *draft.notes],
@@ -130,6 +135,8 @@ def _summary(console: Any, document: dict[str, Any]) -> None:
     saved = f", {1 - after / before:.1%} less" if before and after is not None and after < before else ""
     today = "" if before is None else f" (today {_usd(before)}{saved})"
     console.print(f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']} s.")
+    for line in plan_risk.lines(document):
+        console.print(line, markup=False, highlight=False)
     if document["skip_reason"]:
         console.print(document["skip_reason"], markup=False)
     for number, move in enumerate(document["moves"][:SHOWN_MOVES], start=1):

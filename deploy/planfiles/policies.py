@@ -1,25 +1,35 @@
-"""A policy as a file, JSON or YAML, in the words of the contracts."""
+"""A policy, or commitments, as a file: JSON or YAML, in the words of the contracts."""
 
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from deploy.planfiles.documents import PlanFileError, text_of
 from services.optimizer.domain.rules import PlanRules
-from services.optimizer.handlers.mapping import rules_from
-from shared.contracts.v1.policy import Policy
+from services.optimizer.handlers.mapping import commitments_from, rules_from
+from shared.contracts.v1.policy import Commitments, Policy
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_rules(path: Path | None) -> PlanRules:
-    """Give what planning needs of a policy; of the default one without a file.
+def read_rules(policy: Path | None, commitments: Path | None = None) -> PlanRules:
+    """Give what planning needs of a policy, the default one without a file; a file of commitments replaces its own.
 
     Raises:
-        PlanFileError: the file is broken, or names a field that a policy does not have.
+        PlanFileError: a file is broken, or names a field that there is not.
     """
-    if path is None:
-        return rules_from(Policy())
+    rules = rules_from(Policy() if policy is None else _read(policy, Policy, "a policy"))
+    if commitments is None:
+        return rules
+    bought = _read(commitments, Commitments, "a file of commitments")
+    return replace(rules, commitments=commitments_from(bought))
+
+
+def _read(path: Path, model: type[Model], what: str) -> Model:
     try:
         # JSON is YAML too.
         written = yaml.safe_load(text_of(path))
@@ -28,21 +38,22 @@ def read_rules(path: Path | None) -> PlanRules:
     if written is None:
         written = {}
     if not isinstance(written, dict):
-        raise PlanFileError(f"{path} is not a policy: it must be a mapping of fields to values.")
-    unknown = sorted(str(key) for key in written.keys() - Policy.model_fields.keys())
+        raise PlanFileError(f"{path} is not {what}: it must be a mapping of fields to values.")
+    unknown = sorted(str(key) for key in written.keys() - model.model_fields.keys())
     if unknown:
-        raise PlanFileError(f"{path}: {_unknown_field(unknown[0])}")
+        raise PlanFileError(f"{path}: {_unknown_field(unknown[0], model, what)}")
     try:
-        return rules_from(Policy.model_validate(written))
+        # A field of a part that nobody knows is a typo here; on the bus it is a newer producer.
+        return model.model_validate(written, extra="forbid")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise PlanFileError(f"{path}: {where}: {first['msg']}.") from error
+        raise PlanFileError(f"{path}: {where + ': ' if where else ''}{first['msg']}.") from error
 
 
-def _unknown_field(name: str) -> str:
+def _unknown_field(name: str, model: type[BaseModel], what: str) -> str:
     """Name the field that was probably meant, or else all there are."""
-    near = get_close_matches(name, Policy.model_fields, n=1)
+    near = get_close_matches(name, model.model_fields, n=1)
     if near:
-        return f"a policy has no field {name}; did you mean {near[0]}?"
-    return f"a policy has no field {name}; its fields are {', '.join(sorted(Policy.model_fields))}."
+        return f"{what} has no field {name}; did you mean {near[0]}?"
+    return f"{what} has no field {name}; its fields are {', '.join(sorted(model.model_fields))}."

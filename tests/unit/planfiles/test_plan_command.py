@@ -206,3 +206,50 @@ def test_to_ask_about_what_is_not_there_is_one_sentence_and_status_2(tmp_path: P
     result = run("--cluster", path, "--region", "us-east-1", "--explain", "shop/db")
     assert result.exit_code == 2
     assert "no pod or node called shop/db" in result.stderr
+
+
+def test_commitments_are_a_file_of_their_own_and_what_they_cover_costs_nothing_more(tmp_path: Path) -> None:
+    bought = tmp_path / "bought.yaml"
+    bought.write_text("reserved_instances: [{instance_type: m5.xlarge, count: 3}]\n")
+    objects = cluster(tmp_path, [node("a"), pod("web-1", node="a"), pod("web-2", node="a")])
+    files = ("--cluster", objects, "--region", "us-east-1", "--on-demand-prices", prices(tmp_path))
+    result = run(*files, "--commitments", bought, "-o", "json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["baseline_usd_per_hour"] == 0
+    assert document["commitments"]["covered_nodes"] == 1
+    assert document["commitments"]["unused_instances"] == [{"instance_type": "m5.xlarge", "count": 2}]
+    assert (
+        "Commitments: they cover 1 nodes; unused: 2 m5.xlarge" in run(*files, "--commitments", bought).output
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("reserved: []", "did you mean reserved_instances?"),
+        ("reserved_instances: [{instance_type: m5.large, count: 1, zones: a}]", "zones"),
+        ("reserved_instances: [{instance_type: m5.large, count: 0}]", "count"),
+        ("[1]", "must be a mapping"),
+    ],
+)
+def test_wrong_commitments_are_named(tmp_path: Path, content: str, why: str) -> None:
+    bought = tmp_path / "bought.yaml"
+    bought.write_text(content)
+    objects = cluster(tmp_path, [node("a"), pod("web-1", node="a")])
+    result = run("--cluster", objects, "--region", "us-east-1", "--commitments", bought)
+    assert result.exit_code == plan.BAD_INPUT
+    assert why in result.output
+
+
+def test_the_plan_tells_its_risk_and_its_headroom(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "headroom: [{cpu_millicores: 500, memory_bytes: 1073741824, count: 2}]\nobjective: lowest-cost\n"
+    )
+    objects = cluster(tmp_path, [node("a"), pod("web-1", node="a"), pod("web-2", node="a")])
+    files = ("--cluster", objects, "--region", "us-east-1", "--on-demand-prices", prices(tmp_path))
+    text = run(*files, "--policy", policy).output
+    assert "Objective (lowest-cost):" in text
+    assert "Risk: no node is on spot" in text
+    assert "Headroom: room for 2 of 2 pods of 500m CPU, 1024 MiB" in text
