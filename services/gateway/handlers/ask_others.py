@@ -18,6 +18,7 @@ from shared.contracts.v1.optimizer import (
     PlanReply,
     Plans,
 )
+from shared.contracts.v1.pricing import Flags, ListFlags
 from shared.contracts.v1.reporting import Activity, Audit, GetActivity, GetAudit, GetSavings, Savings
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
@@ -150,6 +151,10 @@ class Inquiry:
             scope=caller.organization_id, clock=self._clock, ids=self._ids, after=after, limit=limit
         )
         return await self._ask(question, Audit)
+
+    async def flags(self, region: str) -> Flags:
+        """Return a region's flagged pools; they name no organization, so everybody sees the same."""
+        return await self._ask(ListFlags.make(scope=region, clock=self._clock, ids=self._ids), Flags)
 
     async def _ask(self, question: Request, reply_class: type[R]) -> R:
         return await self._others.ask(question, reply_class, timeout_seconds=self._timeout_seconds)

@@ -12,6 +12,7 @@ from services.gateway.entrypoints.http import (
     executions,
     plans,
     policies,
+    regions,
     reports,
     safe_mode,
 )
@@ -19,7 +20,7 @@ from tests.integration.gateway.stage import SETTINGS, Stage
 
 pytestmark = pytest.mark.postgres
 
-MODULES = (accounts, auth, clusters, executions, plans, policies, reports, safe_mode)
+MODULES = (accounts, auth, clusters, executions, plans, policies, regions, reports, safe_mode)
 ROUTES = [route for module in MODULES for route in module.routes()]
 OPEN = {"/api/v1/auth/sign-up", "/api/v1/auth/log-in", "/api/v1/auth/refresh"}
 FILLED = dict.fromkeys(("cluster_id", "plan_id", "execution_id"), "01900000-0000-7000-8000-000000000001")
@@ -36,7 +37,7 @@ EDITORS_MAY_NOT = {
 
 
 def path_of(route: web.RouteDef) -> str:
-    return route.path.removeprefix("/api/v1").format(account_id="x", **FILLED)
+    return route.path.removeprefix("/api/v1").format(account_id="x", region="us-east-1", **FILLED)
 
 
 async def test_without_a_token_nothing_is_answered(stage: Stage) -> None:

@@ -12,6 +12,10 @@ from shared.contracts.v1.agent import HeartbeatSent
 from shared.contracts.v1.gateway import AuditRecorded, ClusterConfigured, ClusterRegistered
 from shared.contracts.v1.optimizer import ClusterSummary, GetClusterSummary
 from shared.contracts.v1.policy import Approval
+from shared.contracts.v1.pricing import FlagReason, Flags, ListFlags, LiveFlag, RaisedFlag
+from shared.kernel.pool_flags import FLAG_LIFETIME
+from shared.kernel.pools import CapacityType
+from tests.builders import make_pool
 from tests.fakes.gateway import SteadyIds
 from tests.integration.gateway.stage import ACCOUNT, TEMPLATE, Stage
 
@@ -172,6 +176,26 @@ async def test_a_cluster_shows_its_heartbeat_and_what_the_optimizer_saw(stage: S
     stage.switch.keys[f"organization.{granted['organization']['id']}"] = True
     _, cluster = await stage.call("GET", f"/clusters/{cluster_id}", token=token)
     assert (cluster["summary"]["nodes"], cluster["safe_mode"]) == (3, True)
+
+
+async def test_flags_are_told_to_everybody_and_name_nobody(stage: Stage) -> None:
+    token = (await stage.sign_up())["access_token"]
+    assert (await stage.call("GET", "/regions/us-east-1/flags", token=token))[0] == 503
+    raised_at = stage.clock.now()
+    flag = LiveFlag(
+        pool=make_pool("m5.large", capacity_type=CapacityType.SPOT),
+        reason=FlagReason.INTERRUPTION,
+        raised_at=raised_at,
+        expires_at=raised_at + FLAG_LIFETIME,
+    )
+    stage.others.answers[ListFlags] = Flags(flags=(RaisedFlag(flag=flag, level=0.75, is_avoided=True),))
+    status, told = await stage.call("GET", "/regions/us-east-1/flags", token=token)
+    assert status == 200
+    [shown] = told["flags"]
+    assert (shown["level"], shown["is_avoided"], shown["flag"]["reason"]) == (0.75, True, "interruption")
+    assert shown["flag"]["pool"]["instance_type"] == "m5.large"
+    assert stage.others.asked[-1].scope == "us-east-1"
+    assert (await stage.call("GET", "/regions/us.>/flags", token=token))[0] == 404
 
 
 async def test_safe_mode_is_turned_and_audited_together_or_not_at_all(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from services.gateway.entrypoints.http import (
     executions,
     plans,
     policies,
+    regions,
     reports,
     safe_mode,
 )
@@ -46,7 +47,7 @@ def make_application(dependencies: Dependencies) -> web.Application:
     application[DEPENDENCIES] = dependencies
     application.router.add_get("/healthz", get_healthz)
     application.router.add_get(f"{PREFIX}/openapi.json", get_openapi)
-    for module in (auth, accounts, clusters, policies, plans, executions, reports, safe_mode):
+    for module in (auth, accounts, clusters, policies, plans, executions, reports, regions, safe_mode):
         application.router.add_routes(module.routes())
     return application
 
