@@ -1,10 +1,13 @@
 """A cluster that nobody has looked at yet is safe under the defaults."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from shared.contracts.v1 import policy
-from shared.contracts.v1.policy import NodeTemplate, Policy
+from shared.contracts.v1.policy import Commitments, NodeTemplate, Policy
 
 
 def test_the_defaults_touch_nothing_without_a_person() -> None:
@@ -61,3 +64,58 @@ def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> No
 def test_a_template_without_a_subnet_launches_nowhere_and_is_refused() -> None:
     with pytest.raises(ValidationError):
         NodeTemplate(launch_template_id="lt-1", subnets=())
+
+
+def test_the_page_names_every_field_with_its_default() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "|" in line]
+    said = {
+        name.strip("` "): row[2].strip("`")
+        for row in rows
+        if len(row) == 4 and row[0].startswith("`")
+        for name in row[0].split(",")
+    }
+    defaults = Policy().model_dump(mode="json")
+    assert said.keys() == defaults.keys()
+    for name, text in said.items():
+        written = yaml.safe_load(text)
+        own = Policy.model_validate({name: written}).model_dump(mode="json")[name]
+        assert own == defaults[name], name
+
+
+def test_the_examples_of_the_page_are_policies() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    Policy.model_validate(yaml.safe_load(blocks[0]), extra="forbid")
+    Commitments.model_validate(yaml.safe_load(blocks[1]), extra="forbid")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"objective": "cheapest"},
+        {"architectures": []},
+        {"min_vcpus": 8, "max_vcpus": 4},
+        {"min_memory_bytes": 2, "max_memory_bytes": 1},
+        {"allow_gpu": False, "gpu_families": ["g5"]},
+        {"spot_workloads": ["shop"]},
+        {"spot_workloads": ["shop/web"], "on_demand_workloads": ["shop/web"]},
+        {"on_demand_floors": [{"workload": "shop/web", "replicas": 0}]},
+        {"headroom": [{"cpu_millicores": 0, "memory_bytes": 0, "count": 1}]},
+        {"min_nodes": -1},
+        {"max_zone_share_ratio": 0},
+        {"unknown_interruption_probability": 2},
+        {
+            "commitments": {
+                "reserved_instances": [
+                    {"instance_type": "m5.large", "count": 1, "zone": "a", "is_size_flexible": True}
+                ]
+            }
+        },
+        {"commitments": {"savings_plans": [{"usd_per_hour": 1, "rates": {"m5.large": 0}}]}},
+    ],
+    ids=str,
+)
+def test_fields_that_contradict_each_other_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Policy.model_validate(wrong)
