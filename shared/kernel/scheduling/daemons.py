@@ -4,17 +4,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.kernel.scheduling.selectors import NAME_FIELD
-from shared.kernel.scheduling.static import static_reasons
+from shared.kernel.scheduling.static import CLAIMED, static_reasons
 from shared.kernel.workload import Node, NodeSelectorTerm, Pod, Workload
 
 
 def daemon_pods_for(node: Node, workloads: Iterable[Workload]) -> tuple[Pod, ...]:
-    """Give the pods that DaemonSets would run on a node."""
+    """Give the pods that DaemonSets would run on a node, by their own selectors, affinity and tolerations.
+
+    Those with resource claims are among them: whether they get their devices or not, room must be left.
+    """
     return tuple(
         replace(template, name=f"{workload.name}-{node.name}", node_name=node.name)
         for workload in workloads
         if workload.kind == "DaemonSet" and (template := workload.pod_template) is not None
-        if not static_reasons(template, node)
+        if {CLAIMED}.issuperset(static_reasons(template, node))
     )
 
 

@@ -63,7 +63,7 @@ def _size(pod: Pod) -> tuple[int, int, int, int, str]:
 
 
 def _place_first(trial: ClusterView, pod: Pod, names: tuple[str, ...]) -> bool:
-    name = next((name for name in names if trial.fits(pod, name)), None)
+    name = trial.first_fit(pod, names)
     if name is None:
         return False
     trial.place(pod, name)

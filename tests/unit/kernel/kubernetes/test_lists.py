@@ -83,6 +83,13 @@ def test_owners_go_through_replica_sets() -> None:
     ]
 
 
+def test_nodes_find_their_attach_limits() -> None:
+    drivers = [{"name": "ebs.csi.aws.com", "allocatable": {"count": 25}}, {"name": "efs.csi.aws.com"}]
+    nodes = [named("Node", name, spec={}, status={}) for name in ("a", "b")]
+    objects = parse_objects([*nodes, named("CSINode", "b", spec={"drivers": drivers})])
+    assert [node.volume_limits for node in objects.nodes] == [{}, {"ebs.csi.aws.com": 25}]
+
+
 def test_claims_find_their_volume_and_class() -> None:
     claims = [
         named("PersistentVolumeClaim", "bound", spec={"volumeName": "pv"}),

@@ -88,6 +88,41 @@ def asks(cpu: str, **fields: Any) -> Raw:
             2000,
             id="resize down that is not done yet",
         ),
+        pytest.param(
+            raw_pod(
+                containers=[asks("9")],
+                status={
+                    "conditions": [{"type": "PodResizePending", "reason": "Infeasible", "status": "True"}],
+                    "containerStatuses": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}],
+                },
+            ),
+            1000,
+            id="resize that can never be",
+        ),
+        pytest.param(
+            raw_pod(
+                containers=[asks("9")],
+                status={
+                    "conditions": [{"type": "PodResizePending", "reason": "Deferred", "status": "True"}],
+                    "containerStatuses": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}],
+                },
+            ),
+            9000,
+            id="resize that waits",
+        ),
+        pytest.param(
+            raw_pod(
+                containers=[asks("1")],
+                initContainers=[
+                    asks("200m", restartPolicy="Always"),
+                    asks("2"),
+                    asks("300m", restartPolicy="Always"),
+                ],
+                resources={"requests": {"memory": "1Gi"}},
+            ),
+            2200,
+            id="sidecars in order, and pod level of another resource",
+        ),
     ],
 )
 def test_effective_cpu_is_what_the_scheduler_counts(pod: Raw, millicores: int) -> None:
@@ -248,6 +283,13 @@ def test_ports_volumes_and_marks_are_read() -> None:
     assert pod.created_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     on_host_network = parse_pod(raw | {"spec": raw["spec"] | {"hostNetwork": True}})
     assert HostPort(80) in on_host_network.host_ports
+
+
+def test_claims_of_devices_and_the_system_are_read() -> None:
+    pod = parse_pod(raw_pod(resourceClaims=[{"name": "gpu"}], os={"name": "windows"}))
+    assert (pod.has_resource_claims, pod.os) == (True, "windows")
+    plain = parse_pod(raw_pod(resourceClaims=[], os={}))
+    assert (plain.has_resource_claims, plain.os) == (False, None)
 
 
 def test_nothing_beyond_the_closed_list_is_kept() -> None:

@@ -18,11 +18,10 @@ from shared.kernel.workload import (
     Taint,
     TaintEffect,
     Toleration,
-    Volume,
 )
 from tests.builders import ZONE, make_node, make_pod, make_resources
 
-LABELS = {"app": "web", "generation": "5", "size": "xl"}
+LABELS = {"app": "web", "generation": "5", "size": "xl", "odd": "1_0", "huge": "9223372036854775808"}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +42,11 @@ LABELS = {"app": "web", "generation": "5", "size": "xl"}
         ("generation", Operator.LT, ("5",), False),
         ("size", Operator.GT, ("4",), False),
         ("none", Operator.LT, ("4",), False),
+        ("generation", Operator.GT, ("-1",), True),
+        ("generation", Operator.GT, ("four",), False),
+        ("generation", Operator.GT, (), False),
+        ("odd", Operator.GT, ("4",), False),
+        ("huge", Operator.GT, ("4",), False),
     ],
 )
 def test_requirements(key: str, operator: Operator, values: tuple[str, ...], *, is_met: bool) -> None:
@@ -122,6 +126,15 @@ def test_tolerations(toleration: Toleration, *, is_covered: bool) -> None:
         ({"is_ready": False}, {}, ("node(s) had untolerated taint {node.kubernetes.io/not-ready: }",)),
         ({}, {"node_selector": {"a": "b"}}, ("node(s) didn't match Pod's node affinity/selector",)),
         ({}, {"scheduling_gated": True}, ("pod has scheduling gates",)),
+        (
+            {},
+            {"has_resource_claims": True},
+            ("pod has resource claims (DRA), which only the scheduler itself can allocate",),
+        ),
+        ({}, {"os": "linux"}, ()),
+        ({}, {"os": "windows"}, ("node(s) run another operating system than the pod's",)),
+        ({"labels": {"kubernetes.io/os": "windows"}}, {"os": "windows"}, ()),
+        ({"labels": {"kubernetes.io/arch": "arm64"}}, {"node_selector": {"kubernetes.io/arch": "arm64"}}, ()),
     ],
 )
 def test_static_reasons(node: dict[str, Any], pod: dict[str, Any], reasons: tuple[str, ...]) -> None:
@@ -177,43 +190,6 @@ def test_a_kubelet_takes_so_many_pods() -> None:
     view = ClusterView([make_node(max_pods=1)], [make_pod("old", cpu=0, gib=0, node="node-1")])
     assert view.reasons_against(make_pod("new", cpu=0, gib=0), "node-1") == ("Too many pods",)
     assert not view.fits(make_pod("new", cpu=0, gib=0), "node-1")
-
-
-IN_ZONE_B = (NodeSelectorTerm((Requirement(ZONE, Operator.IN, ("us-east-1b",)),)),)
-
-
-@pytest.mark.parametrize(
-    ("volume", "reasons"),
-    [
-        (Volume("shop", "data", is_bound=True), ()),
-        (
-            Volume("shop", "data", is_bound=True, node_affinity=IN_ZONE_B),
-            ("node(s) had volume node affinity conflict",),
-        ),
-        (Volume("shop", "data", is_bound=False), ("pod has unbound immediate PersistentVolumeClaims",)),
-        (Volume("shop", "data", is_bound=False, wait_for_first_consumer=True), ()),
-        (
-            Volume("shop", "data", is_bound=False, node_affinity=IN_ZONE_B, wait_for_first_consumer=True),
-            ("node(s) didn't find available persistent volumes to bind",),
-        ),
-        (Volume("else", "data", is_bound=True), ('persistentvolumeclaim "data" not found',)),
-    ],
-)
-def test_volumes(volume: Volume, reasons: tuple[str, ...]) -> None:
-    view = ClusterView([make_node()], volumes=[volume])
-    assert view.reasons_against(make_pod(claims=("data",)), "node-1") == reasons
-
-
-def test_claims_are_no_constraint_where_no_volume_is_known() -> None:
-    assert ClusterView([make_node()]).fits(make_pod(claims=("data",)), "node-1")
-
-
-def test_a_node_attaches_so_many_volumes_and_a_shared_one_once() -> None:
-    view = ClusterView([make_node(attachable_volumes=1)], [make_pod("old", claims=("data",), node="node-1")])
-    assert view.fits(make_pod("new", claims=("data",)), "node-1")
-    assert view.reasons_against(make_pod("new", claims=("more",)), "node-1") == (
-        "node(s) exceed max volume count",
-    )
 
 
 def test_requests_of_every_kind_are_free_again_after_removal() -> None:

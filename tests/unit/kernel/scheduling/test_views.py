@@ -181,6 +181,8 @@ def test_a_daemon_set_runs_on_the_nodes_its_pods_may_run_on() -> None:
     pods = daemon_pods_for(make_node("n", labels={"gpu": "yes"}), [everywhere, linux, gpus])
     assert [pod.name for pod in pods] == ["agent-n", "cni-n", "plugin-n"]
     ClusterView([make_node("n")], pods)
+    claiming = make_daemon_set("driver", has_resource_claims=True)
+    assert len(daemon_pods_for(make_node("n"), [claiming])) == 1
 
 
 def test_daemon_sets_are_recognized_by_their_pods() -> None:
@@ -204,6 +206,7 @@ def test_daemon_sets_are_recognized_by_their_pods() -> None:
         (make_pod(), None),
         (make_pod(owner=None), "it has no controller that would make it again"),
         (make_pod(do_not_disrupt=True), "it is marked do-not-disrupt"),
+        (make_pod(has_resource_claims=True), "it has resource claims (DRA), which are not planned for"),
         (make_pod(is_mirror=True, owner=Owner("Node", "n")), "it is a static pod of its node's kubelet"),
         (make_pod(owner=Owner("DaemonSet", "agent"), do_not_disrupt=True), None),
         (make_pod(owner=None, phase=PodPhase.SUCCEEDED), None),
