@@ -81,8 +81,8 @@ def read_price_file(path: Path, *, region: str, origin: Origin) -> OnDemandPrice
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
-    with path.open("rb", buffering=BUFFER_BYTES) as file:
+def _opened(path: Path) -> Iterator["io.BufferedReader[Any]"]:
+    with io.BufferedReader(io.FileIO(path), BUFFER_BYTES) as file:
         if file.peek(2)[:2] != GZIP_MAGIC:
             yield file
             return

@@ -38,6 +38,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.postgres, pytest.mark.slow]
 MakeDatabase = Callable[[str], Awaitable[Database]]
 BusFor = Callable[[str, Database | None], Awaitable[Bus]]
 REGION = "us-east-1"
+SPOT_POINTS = "price_points where capacity_type = 'spot'"
 HEAD = "Timestamp,AvailabilityZone,InstanceType,ProductDescription,SpotPrice"
 PRICES = f"""{HEAD}
 2021-03-01T00:00:00+00:00,us-east-1a,m5.large,Linux/UNIX,0.030000
@@ -204,7 +205,7 @@ async def test_a_restart_reads_on_where_the_last_process_ended_and_an_outage_kee
     database = await make_database("pricing")
     first, source = started(settings, database)
     await first.start_up()
-    kept, told = await count(database, "price_points"), await count(database, "outbox")
+    kept, told = await count(database, SPOT_POINTS), await count(database, "outbox")
     assert kept == 5, "the point in force at the start of the window, and those since"
     assert source.rows == [5]
     async with factory(database)() as uow:
@@ -217,7 +218,7 @@ async def test_a_restart_reads_on_where_the_last_process_ended_and_an_outage_kee
     await second.refresh_prices()
     assert again.since[0] > source.since[0] + settings.spot_history_start - timedelta(minutes=11)
     assert again.rows == [3], "each pool's price in force, and no history"
-    assert await count(database, "price_points") == kept
+    assert await count(database, SPOT_POINTS) == kept
     assert await count(database, "outbox") == told, "nothing moved, so nobody is told anything"
 
     aws.world.fault("unavailable", action="DescribeSpotPriceHistory", count=100)

@@ -30,12 +30,13 @@ def read(path: Path, region: str = REGION) -> OnDemandPrices:
 
 
 @pytest.mark.parametrize("write", [offer_files.write_json, offer_files.write_csv])
-@pytest.mark.parametrize("zipped", [False, True])
-def test_a_file_gives_the_plain_linux_prices_and_its_date(tmp_path: Path, write: Write, zipped: bool) -> None:
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_gives_the_plain_linux_prices_and_its_date(
+    tmp_path: Path, write: Write, pack: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "offers"
     write(path, types=20)
-    if zipped:
-        path.write_bytes(gzip.compress(path.read_bytes()))
+    path.write_bytes(pack(path.read_bytes()))
     found = read(path)
     assert found.usd_per_hour == EXPECTED
     assert (found.refused, found.origin) == ((), Origin.UPLOAD)
@@ -144,15 +145,12 @@ def test_a_file_of_another_region_is_refused_and_a_missing_one_too(tmp_path: Pat
 
 
 SCRIPT = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
 from services.pricing.adapters.price_file import read_price_file
 from services.pricing.domain.price_list import Origin
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-began = time.perf_counter()
 found = read_price_file(Path(sys.argv[1]), region="us-east-1", origin=Origin.BULK_FILE)
-seconds = time.perf_counter() - began
-print(len(found.usd_per_hour), before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, seconds)
+print(len(found.usd_per_hour), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
@@ -161,12 +159,10 @@ print(len(found.usd_per_hour), before // 1024, resource.getrusage(resource.RUSAG
 def test_a_file_of_hundreds_of_megabytes_is_read_in_little_memory(tmp_path: Path, write: Write) -> None:
     path = tmp_path / "large"
     write(path, types=LARGE_TYPES, reserved_terms=12)
-    size = path.stat().st_size / 1e6
-    assert size > 120
+    assert path.stat().st_size > 100e6
     out = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path)], capture_output=True, text=True, check=True
     )
-    types, before, peak, seconds = out.stdout.split()
-    print(f"{write.__name__}: {size:.0f} MB in {float(seconds):.1f} s, {before} MB before, {peak} MB at most")
-    assert int(types) == LARGE_TYPES
-    assert int(peak) <= MOST_RESIDENT_MB
+    types, peak_mb = map(int, out.stdout.split())
+    assert types == LARGE_TYPES
+    assert peak_mb <= MOST_RESIDENT_MB
