@@ -6,21 +6,21 @@ fresh fleet has no twin for, and those whose pods fit beside the others without 
 options wins is decided later, when it is known what kube-scheduler would make of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain import disruption, on_demand_floor
-from services.optimizer.domain.fleet_state import FleetState, StandingNode
+from services.optimizer.domain import disruption
+from services.optimizer.domain.fleet_state import FleetState, StandingNode, blocked_pods, unmovable
 from services.optimizer.domain.offers import MICRO, Offer
-from services.optimizer.domain.packing.fleet import TIGHT, Packer, Packing, Style
+from services.optimizer.domain.packing.fleet import TIGHT, PackedNode, Packer, Packing, Style
+from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
+from services.optimizer.domain.restarts import Crowd
 from services.optimizer.domain.rules import PlanRules
+from services.optimizer.domain.safeguards import Safeguards
 from services.optimizer.domain.spot_tolerance import SpotJudge
-from shared.kernel.pools import CapacityType
-from shared.kernel.scheduling import ClusterView
+from services.optimizer.domain.thinning import Thinned, Thinner
 from shared.kernel.workload import Pod
 
-TOLERATED_EXCESS = (0.0, 0.25, 1.0)
-"""How much more than its pods' worth a node may cost before it is given up."""
 STYLES = (
     TIGHT,
     *(Style(headroom, 0) for headroom in (0.1, 0.2)),
@@ -28,13 +28,10 @@ STYLES = (
     *(Style(headroom, 7000) for headroom in (0.1, 0.2)),
 )
 """From packed to the brim on whatever size to roomy nodes of at least four or eight cores."""
-STYLES_OF_PARTS = 2
-"""Sets that keep nodes are tried in the best styles only: there are more of them, and less to launch."""
 LARGE_CLUSTER_PODS = 500
 STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
 """A large cluster evens out by itself, and every further option takes a second there."""
 RETRIES = 3
-BYTES_PER_MILLICORE = int(7.2 * 1024**3 / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +59,112 @@ class Consolidator:
     judge: SpotJudge
     rules: PlanRules
 
-    def options(self, state: FleetState) -> list[Option]:
+    def options(self, state: FleetState, guards: Safeguards) -> list[Option]:
         """Give the options that place every pod that runs now, the most promising first."""
         movable = [n for n in state.nodes if n.kept_because is None]
-        if not movable:
+        room = self.evaluate(state, frozenset(), prefix="new-0-")
+        if not movable or room is None:
             return []
         everything = frozenset(n.node.name for n in movable)
         is_large = sum(len(n.movable) for n in movable) > LARGE_CLUSTER_PODS
-        found: list[Option] = []
-
-        def tried(drained: frozenset[str], style: Style) -> None:
-            option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
-            if option is not None and on_demand_floor.is_kept(state, option.after, self.judge):
-                found.append(option)
-
+        found: list[Option] = [room]
         for style in STYLES_WHEN_LARGE if is_large else STYLES:
-            tried(everything, style)
-        sets = [self._fits_elsewhere(state)]
-        styles = [o.style for o in sorted(found, key=lambda o: o.order)[:STYLES_OF_PARTS]] or [TIGHT]
-        if found:
-            fresh = min(found, key=lambda o: (o.packing.micro_usd, o.order))
-            sets += self._inefficient(movable, fresh)
-            sets.append(_without_twin(movable, fresh))
-        for drained in dict.fromkeys(s for s in sets if s and s != everything):
-            for style in styles:
-                tried(drained, style)
-                if found and found[-1].drained == drained and not found[-1].packing.new:
-                    break  # nothing is launched, so no style matters
-        return sorted(found, key=lambda o: o.order)
+            option = self.evaluate(state, everything, prefix=f"new-{len(found) + 1}-", style=style)
+            if option is not None and guards.broken(option.after) is None:
+                found.append(option)
+        found += self._thinned(state, room, found, guards)
+        return sorted(found[1:], key=lambda o: o.order)
+
+    def _thinned(
+        self, state: FleetState, room: Option, options: Sequence[Option], guards: Safeguards
+    ) -> list[Option]:
+        """Give the fleets that come of these by changing one or two nodes at a time."""
+        blocked = blocked_pods(state.objects.budgets, state.objects.pods)
+        crowd = Crowd(
+            (
+                p
+                for n in room.after.nodes
+                for p in n.movable
+                if n.node.is_ready
+                and not n.node.is_unschedulable
+                and not unmovable(p, self.rules, self.judge, blocked)
+            ),
+            state.objects.volumes,
+            refuses_spot=self._refuses_spot,
+        )
+        at = {n.node.name: i for i, n in enumerate(state.nodes)}
+        everything = range(len(state.nodes))
+        new = [p.row for p in room.packing.new]
+        today = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, most=0).left(everything, new)
+        thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, most=today)
+        found: dict[Thinned, Option] = {}
+
+        def built(stay: Sequence[int], launch: Sequence[int]) -> Option | None:
+            return self._built(
+                state, frozenset(at) - {state.nodes[i].node.name for i in stay}, launch, prefix="thin-"
+            )
+
+        def acceptable(stay: Sequence[int], launch: Sequence[int]) -> bool:
+            option = built(stay, launch)
+            return option is not None and guards.broken(option.after) is None
+
+        for option in options:
+            stay = tuple(i for name, i in at.items() if name not in option.drained)
+            launch = tuple(p.row for p in option.packing.new)
+            strong = thinner.fortify(stay, launch)
+            if strong is None:
+                continue
+            thin = thinner.thin(strong.stay, strong.launch, acceptable)
+            if thin in found or thin == Thinned(tuple(everything), tuple(new)):
+                continue
+            better = self._built(
+                state,
+                frozenset(at) - {state.nodes[i].node.name for i in thin.stay},
+                thin.launch,
+                prefix=f"thin-{len(found) + 1}-",
+            )
+            if better is not None and guards.broken(better.after) is None:
+                found[thin] = better
+        return list(found.values())
+
+    def _built(
+        self, state: FleetState, drained: frozenset[str], launch: Sequence[int], *, prefix: str
+    ) -> Option | None:
+        """Lay the pods of drained nodes on the nodes that stay and on new ones; None when one has no place."""
+        shelf = self.packer.shelf
+        names = self.packer.names(prefix, taken=(n.node.name for n in state.nodes))
+        new = [(row, shelf.node(row, next(names))) for row in launch]
+        going = [n for n in state.nodes if n.node.name in drained]
+        closed = [n.node.name for n in state.nodes if n.node.is_unschedulable or not n.node.is_ready]
+        scene = Rehearsal(state.without(drained), closed, SETTLED, refuses_spot=self._refuses_spot)
+        scene.launch(
+            StandingNode(n, shelf.offers[row], tuple(shelf.daemons_on(row, n)), None) for row, n in new
+        )
+        moving = [unbound(p) for n in going for p in n.movable]
+        homeless = scene.schedule(p for p in moving if self._refuses_spot(p))
+        homeless += scene.schedule(p for p in moving if not self._refuses_spot(p))
+        if homeless:
+            return None
+        waiting = scene.schedule(state.pending)
+        where = {p.key: scene.node_of(p) or "" for n in going for p in n.movable} | {
+            p.key: scene.node_of(p) or "" for p in state.pending
+        }
+        pods = {p.key: unbound(p) for n in going for p in n.movable} | {p.key: p for p in state.pending}
+        held: dict[str, list[Pod]] = {}
+        for key in sorted(pods):
+            if where[key]:
+                held.setdefault(where[key], []).append(pods[key])
+        packed = tuple(PackedNode(n, row, shelf.offers[row], tuple(held.get(n.name, ()))) for row, n in new)
+        if any(not p.pods for p in packed):
+            return None
+        fresh = {p.node.name for p in packed}
+        onto = {key: name for key, name in where.items() if name and name not in fresh}
+        packing = Packing(packed, onto, tuple(sorted(waiting, key=lambda p: p.key)))
+        after = self._after(state, drained, packing)
+        return Option(drained, packing, after, rank(state, after, self.rules), TIGHT)
+
+    def _refuses_spot(self, pod: Pod) -> bool:
+        return self.judge.refusal(pod) is not None
 
     def evaluate(
         self, state: FleetState, drained: frozenset[str], *, prefix: str, style: Style = TIGHT
@@ -134,69 +209,10 @@ class Consolidator:
         pending = tuple(packing.unplaced)
         return replace(state, nodes=nodes, pending=pending)
 
-    def _inefficient(self, movable: Iterable[StandingNode], fresh: Option) -> list[frozenset[str]]:
-        moved = [p for n in movable for p in n.movable]
-        total = sum(weight(p) for p in moved)
-        if total == 0 or not fresh.packing.new:
-            return []
-        rate = fresh.packing.micro_usd / total
-        return [
-            frozenset(
-                n.node.name
-                for n in movable
-                if n.micro_usd > (1 + excess) * rate * sum(weight(p) for p in n.movable)
-            )
-            for excess in TOLERATED_EXCESS
-        ]
-
-    def _fits_elsewhere(self, state: FleetState) -> frozenset[str]:
-        view = ClusterView.of(state.without(()))
-        usable = {n.node.name: n for n in state.nodes if n.node.is_ready and not n.node.is_unschedulable}
-        candidates = sorted(
-            (n for n in state.nodes if n.kept_because is None),
-            key=lambda n: (sum(weight(p) for p in n.movable) / n.micro_usd, n.node.name),
-        )
-        gone: set[str] = set()
-        for node in candidates:
-            trial: list[str] = []
-            for pod in sorted(node.movable, key=lambda p: (-weight(p), p.key)):
-                view.remove(pod.key)
-                target = self._target(pod, node.node.name, usable, gone, view)
-                if target is None:
-                    view.place(pod, node.node.name)
-                    break
-                view.place(pod, target)
-                trial.append(pod.key)
-            else:
-                gone.add(node.node.name)
-                continue
-            for key in trial:
-                view.place(view.remove(key), node.node.name)
-        return frozenset(gone)
-
-    def _target(
-        self, pod: Pod, own: str, usable: dict[str, StandingNode], gone: set[str], view: ClusterView
-    ) -> str | None:
-        for name, node in usable.items():
-            if name == own or name in gone:
-                continue
-            if node.node.capacity_type is CapacityType.SPOT and self.judge.refusal(pod) is not None:
-                continue
-            if view.fits(pod, name):
-                return name
-        return None
-
 
 def unbound(pod: Pod) -> Pod:
     """Give the pod as its controller would make it again: on no node yet."""
     return replace(pod, node_name=None)
-
-
-def weight(pod: Pod) -> int:
-    """Give one number for the size of a pod: bytes, a core counted as 7.2 GiB."""
-    r = pod.requests
-    devices = sum(r.extended.values()) * 64 * 1024**3
-    return r.cpu_millicores * BYTES_PER_MILLICORE + r.memory_bytes + devices
 
 
 def risk_micro_usd(offer: Offer | None, pods: int, rules: PlanRules) -> int:
@@ -223,17 +239,3 @@ def rank(before: FleetState, after: FleetState, rules: PlanRules) -> int:
     launched = (n for n in after.nodes if n.node.name not in old)
     once = disruption.charge(drained, launched, rules)
     return objective(after.nodes, rules) + disruption.hourly(once, rules)
-
-
-def _without_twin(movable: Iterable[StandingNode], fresh: Option) -> frozenset[str]:
-    twins: dict[object, int] = {}
-    for new in fresh.packing.new:
-        twins[new.offer.pool] = twins.get(new.offer.pool, 0) + 1
-    drained = set()
-    for node in sorted(movable, key=lambda n: (-sum(weight(p) for p in n.movable), n.node.name)):
-        pool = node.offer.pool if node.offer else None
-        if twins.get(pool, 0) > 0:
-            twins[pool] -= 1
-        else:
-            drained.add(node.node.name)
-    return frozenset(drained)

@@ -21,6 +21,7 @@ from shared.kernel.workload import (
 )
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
+BYTES_PER_MILLICORE = int(7.2 * 1024**3 / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +144,14 @@ def _kept_because(
     if node.is_unschedulable:
         return "it is cordoned"
     for pod in pods:
-        why = None if pod.is_terminating else _unmovable(pod, rules, judge, blocked)
+        why = None if pod.is_terminating else unmovable(pod, rules, judge, blocked)
         if why is not None:
             return f"pod {pod.key} cannot be moved, {why}"
     return None
 
 
-def _unmovable(pod: Pod, rules: PlanRules, judge: SpotJudge, blocked: Mapping[str, str]) -> str | None:
+def unmovable(pod: Pod, rules: PlanRules, judge: SpotJudge, blocked: Mapping[str, str]) -> str | None:
+    """Say why a pod may not be moved, None when it may, or when it comes and goes with its node."""
     if pod.is_daemon:
         return None
     if pod.namespace in rules.excluded_namespaces:
@@ -183,3 +185,10 @@ def _volumes(objects: ClusterObjects) -> tuple[tuple[Volume, ...], int]:
 def pools_by_node(state: FleetState) -> dict[str, PoolKey]:
     """Give the pool of every node whose price is known."""
     return {n.node.name: n.offer.pool for n in state.nodes if n.offer is not None}
+
+
+def weight(pod: Pod) -> int:
+    """Give one number for the size of a pod: bytes, a core counted as 7.2 GiB."""
+    r = pod.requests
+    devices = sum(r.extended.values()) * 64 * 1024**3
+    return r.cpu_millicores * BYTES_PER_MILLICORE + r.memory_bytes + devices

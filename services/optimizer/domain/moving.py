@@ -13,7 +13,7 @@ from services.optimizer.domain import (
     sequence,
 )
 from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
-from services.optimizer.domain.fleet_state import FleetState, StandingNode
+from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
 from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
@@ -58,6 +58,10 @@ class Mover:
         """
         cuts = sequence.cut(before, after, min_savings_micro_usd=self._least)
         troubles = self._rehearse(before, after, cuts)
+        if troubles:
+            other = sequence.cut(before, after, min_savings_micro_usd=self._least, largest_first=True)
+            if other != cuts:
+                cuts, troubles = other, self._rehearse(before, after, other)
         for attempt in range(1, SPARE_ATTEMPTS + 1):
             added = 0
             for trouble in troubles:
@@ -92,7 +96,7 @@ class Mover:
             (n for n in way.after.nodes if n.node.name in launched or n.kept_because is None),
             key=lambda n: (
                 n.node.name not in launched,
-                sum(consolidation.weight(p) for p in n.movable) / n.micro_usd,
+                sum(weight(p) for p in n.movable) / max(n.micro_usd, 1),
                 n.node.name,
             ),
         )

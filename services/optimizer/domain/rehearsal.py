@@ -15,9 +15,11 @@ import numpy as np
 
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.sequence import Cut
+from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling import ClusterView, pods_all_fit
 from shared.kernel.workload import ClusterObjects, Node, Pod
 
+SPOT = CapacityType.SPOT
 Order = Callable[[Pod], tuple[object, ...]]
 
 
@@ -39,6 +41,8 @@ class Run:
     """Whether every launch is Ready before the first drain; else those of a move before its own drains."""
 
 
+SETTLED = Run(_largest_first, is_ahead=True)
+"""Pods placed once, the largest first."""
 RUNS = (
     Run(_mixed(b"a"), is_ahead=True),
     Run(_mixed(b"b"), is_ahead=False),
@@ -62,7 +66,16 @@ class Trouble:
 class Rehearsal:
     """A cluster in which moves are carried out, one run."""
 
-    def __init__(self, objects: ClusterObjects, closed: Iterable[str], run: Run) -> None:
+    def __init__(
+        self,
+        objects: ClusterObjects,
+        closed: Iterable[str],
+        run: Run,
+        *,
+        refuses_spot: Callable[[Pod], bool] | None = None,
+    ) -> None:
+        self._refuses_spot = refuses_spot
+        """Given where pods are placed as policy wants it; kube-scheduler does not know of such pods."""
         self._view = ClusterView.of(objects)
         self._closed = set(closed)
         """Nodes that take no pods: cordoned or not ready."""
@@ -170,6 +183,8 @@ class Rehearsal:
     def _schedule(self, pod: Pod) -> bool:
         asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
         able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0))
+        if self._refuses_spot is not None and self._refuses_spot(pod):
+            able = able[[self._view.node(self._names[i]).capacity_type is not SPOT for i in able.tolist()]]
         if len(able) == 0:
             return False
         room = np.maximum(self._room[able], 1)
@@ -180,6 +195,10 @@ class Rehearsal:
                 self._place(pod, name)
                 return True
         return False
+
+    def node_of(self, pod: Pod) -> str | None:
+        """Name the node that a pod has found."""
+        return self._view.node_of(pod.key)
 
     def _place(self, pod: Pod, name: str) -> None:
         self._view.place(pod, name)

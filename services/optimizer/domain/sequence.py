@@ -11,7 +11,7 @@ holds in the end, and no move can overfill one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.optimizer.domain.fleet_state import FleetState, StandingNode
+from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
 
 DRAINS_PER_MOVE = 5
 DRAINED_SHARE = 20
@@ -27,8 +27,14 @@ class Cut:
     is_for_pending: bool = False
 
 
-def cut(before: FleetState, after: FleetState, *, min_savings_micro_usd: int) -> list[Cut]:
-    """Give the moves in the order to carry them out."""
+def cut(
+    before: FleetState, after: FleetState, *, min_savings_micro_usd: int, largest_first: bool = False
+) -> list[Cut]:
+    """Give the moves in the order to carry them out: what saves most first, or the largest pods.
+
+    A large pod that comes late finds small ones everywhere, and on its way it goes from one node that is to be
+    drained to the next, since these are the emptiest.
+    """
     old = {n.node.name: n for n in before.nodes}
     new = {n.node.name: n for n in after.nodes if n.node.name not in old}
     staying = {n.node.name for n in after.nodes}
@@ -39,6 +45,9 @@ def cut(before: FleetState, after: FleetState, *, min_savings_micro_usd: int) ->
         if name not in staying
     }
     prices = {name: node.micro_usd for name, node in {**old, **new}.items() if node.offer is not None}
+    largest = {
+        name: max((weight(p) for p in old[name].movable), default=0) if largest_first else 0 for name in needs
+    }
     most = max(DRAINS_PER_MOVE, len(old) // DRAINED_SHARE)
     launched: set[str] = set()
     cuts: list[Cut] = []
@@ -46,10 +55,10 @@ def cut(before: FleetState, after: FleetState, *, min_savings_micro_usd: int) ->
     if pending:
         cuts.append(Cut(launches=pending, is_for_pending=True))
         launched.update(pending)
-    cuts += _deletes(needs, launched, prices, most)
+    cuts += _deletes(needs, launched, prices, largest, most)
     while needs:
-        cuts.append(_replace(needs, launched, prices, min_savings_micro_usd, most))
-        cuts += _deletes(needs, launched, prices, most)
+        cuts.append(_replace(needs, launched, prices, largest, min_savings_micro_usd, most))
+        cuts += _deletes(needs, launched, prices, largest, most)
     return worthwhile(cuts, prices, min_savings_micro_usd)
 
 
@@ -58,22 +67,36 @@ def savings(move: Cut, prices: Mapping[str, int]) -> int:
     return sum(prices[n] for n in move.drains) - sum(prices[n] for n in move.launches)
 
 
-def _ready(needs: Mapping[str, Sequence[str]], launched: set[str], prices: Mapping[str, int]) -> list[str]:
+def _ready(
+    needs: Mapping[str, Sequence[str]],
+    launched: set[str],
+    prices: Mapping[str, int],
+    largest: Mapping[str, int],
+) -> list[str]:
     found = [name for name, wanted in needs.items() if launched.issuperset(wanted)]
-    return sorted(found, key=lambda n: (-prices[n], n))
+    return sorted(found, key=lambda n: (-largest[n], -prices[n], n))
 
 
 def _deletes(
-    needs: dict[str, list[str]], launched: set[str], prices: Mapping[str, int], most: int
+    needs: dict[str, list[str]],
+    launched: set[str],
+    prices: Mapping[str, int],
+    largest: Mapping[str, int],
+    most: int,
 ) -> list[Cut]:
-    ready = _ready(needs, launched, prices)
+    ready = _ready(needs, launched, prices, largest)
     for name in ready:
         del needs[name]
     return [Cut(drains=ready[i : i + most]) for i in range(0, len(ready), most)]
 
 
 def _replace(
-    needs: dict[str, list[str]], launched: set[str], prices: Mapping[str, int], min_savings: int, most: int
+    needs: dict[str, list[str]],
+    launched: set[str],
+    prices: Mapping[str, int],
+    largest: Mapping[str, int],
+    min_savings: int,
+    most: int,
 ) -> Cut:
     move = Cut()
     while needs:
@@ -81,11 +104,11 @@ def _replace(
         def net(name: str) -> int:
             return sum(prices[w] for w in needs[name] if w not in launched) - prices[name]
 
-        name = min(needs, key=lambda n: (net(n), n))
+        name = min(needs, key=lambda n: (-largest[n], net(n), n))
         move.launches += [w for w in needs[name] if w not in launched]
         launched.update(needs.pop(name))
         move.drains.append(name)
-        for other in _ready(needs, launched, prices):
+        for other in _ready(needs, launched, prices, largest):
             if len(move.drains) < most or savings(move, prices) < min_savings:
                 move.drains.append(other)
                 del needs[other]

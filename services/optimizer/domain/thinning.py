@@ -1,0 +1,203 @@
+"""Make a fleet cheaper node by node, as long as it takes all of its pods back: drop, swap for a cheaper, merge two.
+
+Whether it does is asked of restarts, whose answer does not depend on where the pods are. So a fleet that came out
+of here offers nothing to do the next time either.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.optimizer.domain import disruption
+from services.optimizer.domain.fleet_state import StandingNode
+from services.optimizer.domain.packing.classes import Ints
+from services.optimizer.domain.packing.shelf import Shelf
+from services.optimizer.domain.restarts import Crowd, Hosts
+from services.optimizer.domain.rules import PlanRules
+
+STEPS = 400_000_000
+"""Comparisons of a pod with a node that one search may take: about a second."""
+TRIED_OFFERS = 12
+"""Cheaper offers that are tried in the place of one or two nodes."""
+FORTIFIED = 8
+"""Nodes that are added at most to a fleet that does not take all of its pods back."""
+MERGED = 12
+"""Nodes of which all pairs are tried: those that cost most for what they hold."""
+
+Acceptable = Callable[[Sequence[int], Sequence[int]], bool]
+"""Asked with the indices of the nodes of today that stay, and rows of the shelf to launch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """What is left of a fleet."""
+
+    stay: tuple[int, ...]
+    """Indices of nodes of today."""
+    launch: tuple[int, ...]
+    """Rows of the shelf, one for each launch."""
+
+
+class Thinner:
+    """Searches from several fleets under one market, one crowd and one set of nodes of today."""
+
+    def __init__(
+        self, today: Sequence[StandingNode], shelf: Shelf, crowd: Crowd, rules: PlanRules, *, most: int
+    ) -> None:
+        self._crowd = crowd
+        self._most = most
+        offered = [
+            StandingNode(n, o, d, None)
+            for n, o, d in zip(shelf.nodes, shelf.offers, shelf.daemons, strict=True)
+        ]
+        self._all = crowd.hosts([*today, *offered])
+        self._today = len(today)
+        self._micro = np.array(
+            [
+                0
+                if n.offer is None
+                else n.micro_usd - disruption.hourly(disruption.charge([n], [], rules), rules)
+                for n in today
+            ]
+            + [n.micro_usd + disruption.hourly(disruption.charge([], [n], rules), rules) for n in offered],
+            dtype=np.int64,
+        )
+        self._may_go = np.array(
+            [n.kept_because is None for n in today] + [True] * len(offered), dtype=np.bool_
+        )
+        names = [(str(n.offer.pool) if n.offer else "", i) for i, n in enumerate([*today, *offered])]
+        self._place = {i: at for at, (_, i) in enumerate(sorted(names))}
+        self._takes = np.array(
+            [n.node.is_ready and not n.node.is_unschedulable for n in today] + [True] * len(offered),
+            dtype=np.bool_,
+        )
+        self._offers = self._worth_a_look()
+        self._steps = 0
+
+    def thin(self, stay: Sequence[int], launch: Sequence[int], acceptable: Acceptable) -> Thinned:
+        """Search from one fleet; it comes back as it is when nothing cheaper takes all pods."""
+        fleet = [*stay, *(self._today + row for row in launch)]
+        self._steps = 0
+        while self._steps < STEPS:
+            better = (
+                self._dropped(fleet, acceptable)
+                or self._swapped(fleet, acceptable)
+                or self._merged(fleet, acceptable)
+            )
+            if better is None:
+                break
+            fleet = better
+        return self._told(fleet)
+
+    def fortify(self, stay: Sequence[int], launch: Sequence[int]) -> Thinned | None:
+        """Add the cheapest nodes for what is left over, until the fleet takes all pods back; None if it will not."""
+        fleet = [*stay, *(self._today + row for row in launch)]
+        for _ in range(FORTIFIED):
+            back = self._crowd.restart(self._hosts(fleet), most=self._crowd.size)
+            if back.left <= self._most:
+                return self._told(fleet)
+            classes = np.flatnonzero(back.waiting)
+            missing = back.waiting @ self._crowd.requests
+            offers = self._offers[self._all.allowed[self._offers][:, classes].any(axis=1)]
+            least = self._crowd.requests[classes].min(axis=0)
+            offers = offers[(self._all.free[offers] >= least).all(axis=1)]
+            if not len(offers):
+                return None
+            whole = (self._all.free[offers] >= missing).all(axis=1)
+            fleet.append(int(offers[whole][0] if whole.any() else offers[-1]))
+        return None
+
+    def left(self, stay: Sequence[int], launch: Sequence[int]) -> int:
+        """Give how many pods find no node on a fleet, at worst."""
+        return self._crowd.restart(
+            self._hosts([*stay, *(self._today + r for r in launch)]), most=self._crowd.size
+        ).left
+
+    def _told(self, fleet: Sequence[int]) -> Thinned:
+        stay = tuple(sorted(i for i in fleet if i < self._today))
+        return Thinned(stay, tuple(sorted(i - self._today for i in fleet if i >= self._today)))
+
+    def _hosts(self, fleet: Sequence[int]) -> Hosts:
+        rows = sorted((i for i in fleet if self._takes[i]), key=self._place.__getitem__)
+        return self._all.only(np.array(rows, dtype=np.int64))
+
+    def _holds(self, fleet: Sequence[int], acceptable: Acceptable) -> bool:
+        hosts = self._hosts(fleet)
+        if (hosts.free.sum(axis=0) < self._crowd.total).any() and self._most == 0:
+            return False
+        self._steps += self._crowd.size * len(fleet) * self._crowd.draws
+        if self._crowd.restart(hosts, most=self._most).left > self._most:
+            return False
+        told = self._told(fleet)
+        return acceptable(told.stay, told.launch)
+
+    def _removable(self, fleet: Sequence[int]) -> list[int]:
+        """Give the places in the fleet of nodes that may go, the dearest first, of equals one."""
+        seen: set[int] = set()
+        found = []
+        for at in sorted(
+            range(len(fleet)), key=lambda a: (-int(self._micro[fleet[a]]), self._place[fleet[a]])
+        ):
+            if self._may_go[fleet[at]] and self._micro[fleet[at]] > 0 and fleet[at] not in seen:
+                seen.add(fleet[at])
+                found.append(at)
+        return found
+
+    def _dropped(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
+        for at in self._removable(fleet):
+            if self._steps >= STEPS:
+                break
+            rest = [*fleet[:at], *fleet[at + 1 :]]
+            if self._holds(rest, acceptable):
+                return rest
+        return None
+
+    def _swapped(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
+        for at in self._removable(fleet):
+            rest = [*fleet[:at], *fleet[at + 1 :]]
+            found = self._with_cheaper(rest, int(self._micro[fleet[at]]), acceptable)
+            if found is not None:
+                return found
+        return None
+
+    def _merged(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
+        some = self._removable(fleet)
+        # Equal nodes may be merged with each other too.
+        places = [a for a in range(len(fleet)) if self._may_go[fleet[a]] and self._micro[fleet[a]] > 0]
+        some = sorted({*some[:MERGED], *places[:MERGED]})
+        for i, a in enumerate(some):
+            for b in some[i + 1 :]:
+                if self._steps >= STEPS:
+                    return None
+                rest = [f for at, f in enumerate(fleet) if at not in (a, b)]
+                limit = int(self._micro[fleet[a]] + self._micro[fleet[b]])
+                found = self._with_cheaper(rest, limit, acceptable)
+                if found is not None:
+                    return found
+        return None
+
+    def _with_cheaper(self, rest: Sequence[int], limit: int, acceptable: Acceptable) -> list[int] | None:
+        missing = self._crowd.total - self._hosts(rest).free.sum(axis=0)
+        cheaper = self._offers[self._micro[self._offers] < limit]
+        if self._most == 0:
+            cheaper = cheaper[(self._all.free[cheaper] >= missing).all(axis=1)]
+        for offer in cheaper[:TRIED_OFFERS].tolist():
+            if self._steps >= STEPS:
+                return None
+            fleet = [*rest, offer]
+            if self._holds(fleet, acceptable):
+                return fleet
+        return None
+
+    def _worth_a_look(self) -> Ints:
+        """Give the offers that none undercuts with as much room for the same pods, the cheapest first."""
+        rows = np.arange(self._today, len(self._micro))
+        order = rows[np.lexsort((rows, self._micro[rows]))]
+        groups: dict[bytes, list[int]] = {}
+        for row in order.tolist():
+            kept = groups.setdefault(self._all.allowed[row].tobytes(), [])
+            if not (self._all.free[kept] >= self._all.free[row]).all(axis=1).any():
+                kept.append(row)
+        found = [row for kept in groups.values() for row in kept]
+        return np.array(sorted(found, key=lambda r: (int(self._micro[r]), r)), dtype=np.int64)
