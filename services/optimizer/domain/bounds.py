@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.optimizer.domain import interruption_cost
 from services.optimizer.domain.columns.problem import Effort, Ending
 from services.optimizer.domain.columns.solve import never, prove
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
-from services.optimizer.domain.offers import MICRO, usd
+from services.optimizer.domain.offers import usd
 from services.optimizer.domain.packing import grouping
 from services.optimizer.domain.packing.classes import (
     SPREAD,
@@ -78,7 +79,8 @@ def lower_bound(
     if any(n.offer is None for n in start.nodes) or not any(n.movable for n in after.nodes):
         return None
     stay = [n for n in start.nodes if n.node.name in fixed]
-    paid = sum(n.micro_usd + _risk(n, grouper.rules) for n in stay)
+    judge = grouper.judge
+    paid = sum(n.micro_usd + interruption_cost.node_micro_usd(n.offer, n.movable, judge) for n in stay)
     standing = {p.key for n in stay for p in n.movable}
     pods = [p for n in after.nodes for p in n.movable if p.key not in standing]
     classes = grouper.classes(pods)
@@ -100,6 +102,7 @@ def lower_bound(
         node_limits=limits,
         counted=((),) * len(classes),
         used=np.zeros((len(supply.micro_usd), 1), dtype=np.int64),
+        interruption_micro_usd=grouping.interruption_costs(classes, judge),
     )
     problem = merged(supply, demand).problem
     least, ended_by = _by_resources(supply, demand), Ending.BUDGET
@@ -114,11 +117,6 @@ def lower_bound(
 def _is_paid_for(after: FleetState, fixed: Collection[str]) -> bool:
     """Whether nothing stands but what stays anyway: nothing costs less than nothing more."""
     return all(n.node.name in fixed for n in after.nodes)
-
-
-def _risk(node: StandingNode, rules: PlanRules) -> int:
-    chance = (node.offer.interruption_probability if node.offer else None) or 0.0
-    return int(chance * rules.usd_per_restart * MICRO * len(node.movable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,7 @@ class _Existing:
             Supply(
                 room=np.array([e[0] for e in entries], dtype=np.int64).reshape(len(entries), width),
                 micro_usd=np.array([e[1] for e in entries], dtype=np.int64),
-                risk_micro_usd=np.array([e[2] for e in entries], dtype=np.float64),
+                chance=np.array([e[2] for e in entries], dtype=np.float64),
                 is_spot=np.array([e[3] for e in entries], dtype=np.bool_),
                 copies=np.array([e[5] for e in entries], dtype=np.int64),
             ),
@@ -177,11 +175,10 @@ class _Existing:
         allowed = self._allowed(node) & (self._requests <= room).all(axis=1)
         if not allowed.any():
             return
-        chance = (node.offer.interruption_probability if node.offer else None) or 0.0
-        risk = chance * self._rules.usd_per_restart * MICRO
+        chance = interruption_cost.weighted_chance(node.offer, self._rules) if node.offer else 0.0
         is_spot = node.node.capacity_type is CapacityType.SPOT
-        key = (tuple(room.tolist()), price, risk, is_spot, allowed.tobytes())
-        entry = found.setdefault(key, [room, price, risk, is_spot, allowed, 0])
+        key = (tuple(room.tolist()), price, chance, is_spot, allowed.tobytes())
+        entry = found.setdefault(key, [room, price, chance, is_spot, allowed, 0])
         entry[5] = int(str(entry[5])) + 1
 
     def _allowed(self, node: StandingNode) -> Bools:
@@ -207,7 +204,7 @@ def _joined(offers: Supply, nodes: _Rows) -> Supply:
     return Supply(
         room=np.vstack([offers.room, there.room]),
         micro_usd=np.concatenate([offers.micro_usd, there.micro_usd]),
-        risk_micro_usd=np.concatenate([offers.risk_micro_usd, there.risk_micro_usd]),
+        chance=np.concatenate([offers.chance, there.chance]),
         is_spot=np.concatenate([offers.is_spot, there.is_spot]),
         copies=np.concatenate([np.full(len(offers.micro_usd), UNLIMITED, dtype=np.int64), there.copies]),
     )

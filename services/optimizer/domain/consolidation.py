@@ -9,9 +9,8 @@ options wins is decided later, when it is known what kube-scheduler would make o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from services.optimizer.domain import disruption
+from services.optimizer.domain import disruption, interruption_cost
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, blocked_pods, unmovable
-from services.optimizer.domain.offers import MICRO, Offer
 from services.optimizer.domain.packing.fleet import TIGHT, PackedNode, Packer, Packing, Style
 from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
 from services.optimizer.domain.restarts import Crowd
@@ -161,7 +160,7 @@ class Consolidator:
         onto = {key: name for key, name in where.items() if name and name not in fresh}
         packing = Packing(packed, onto, tuple(sorted(waiting, key=lambda p: p.key)))
         after = self._after(state, drained, packing)
-        return Option(drained, packing, after, rank(state, after, self.rules), TIGHT)
+        return Option(drained, packing, after, rank(state, after, self.judge), TIGHT)
 
     def _refuses_spot(self, pod: Pod) -> bool:
         return self.judge.refusal(pod) is not None
@@ -179,7 +178,7 @@ class Consolidator:
             stuck = {n.node.name for n in going if any(p.key in homeless for p in n.movable)}
             if not stuck:
                 after = self._after(state, drained, packing)
-                return Option(drained, packing, after, rank(state, after, self.rules), style)
+                return Option(drained, packing, after, rank(state, after, self.judge), style)
             drained -= stuck
         return None
 
@@ -215,27 +214,16 @@ def unbound(pod: Pod) -> Pod:
     return replace(pod, node_name=None)
 
 
-def risk_micro_usd(offer: Offer | None, pods: int, rules: PlanRules) -> int:
-    """Give the expected cost an hour of the restarts that interruptions of one node cause."""
-    if offer is None or offer.interruption_probability is None:
-        return 0
-    return round(offer.interruption_probability * rules.usd_per_restart * MICRO * pods)
-
-
-def objective(nodes: Iterable[StandingNode], rules: PlanRules) -> int:
+def objective(nodes: Iterable[StandingNode], judge: SpotJudge) -> int:
     """Give price and risk of the nodes whose price is known, in micro-dollars an hour."""
-    return sum(
-        n.offer.micro_usd + risk_micro_usd(n.offer, len(n.movable), rules)
-        for n in nodes
-        if n.offer is not None
-    )
+    return interruption_cost.breakdown(nodes, judge).total
 
 
-def rank(before: FleetState, after: FleetState, rules: PlanRules) -> int:
+def rank(before: FleetState, after: FleetState, judge: SpotJudge) -> int:
     """Give what a fleet costs an hour, with what the change to it must earn an hour, in micro-dollars."""
     old = {n.node.name for n in before.nodes}
     stays = {n.node.name for n in after.nodes}
     drained = (n for n in before.nodes if n.node.name not in stays)
     launched = (n for n in after.nodes if n.node.name not in old)
-    once = disruption.charge(drained, launched, rules)
-    return objective(after.nodes, rules) + disruption.hourly(once, rules)
+    once = disruption.charge(drained, launched, judge.rules)
+    return objective(after.nodes, judge) + disruption.hourly(once, judge.rules)

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from services.optimizer.domain import alternatives, consolidation, describing, selection
+from services.optimizer.domain import alternatives, consolidation, describing, interruption_cost, selection
 from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
@@ -134,12 +134,13 @@ def _kept_all_the_same(study: Study, node: StandingNode) -> tuple[str, ...]:
     )
     micro = node.micro_usd - sum(o.micro_usd for o in new)
     found = [f"Its {_many(len(node.movable), 'pod')} would fit {where}: {_less(micro)}."]
-    charge = option.micro_rank - consolidation.objective(option.after.nodes, rules)
+    judge = study.packer.grouper.judge
+    charge = option.micro_rank - consolidation.objective(option.after.nodes, judge)
     found.append(
         f"The change must earn {usd(charge):.4g} USD/h to pay for itself within {rules.payback_seconds // 60} minutes."
     )
     way = study.mover.way(fleet, option.after)
-    today = consolidation.objective(fleet.nodes, rules)
+    today = consolidation.objective(fleet.nodes, judge)
     if way.homeless:
         found.append(f"Rehearsed with kube-scheduler's own spreading, pod {way.homeless[0]} finds no node.")
     elif way.micro_rank >= today:
@@ -234,10 +235,10 @@ def _against_cheaper(study: Study, planned: Offer, pods: tuple[Pod, ...], name: 
     """Say which offers come next, and what speaks against cheaper ones of about that size."""
     able = _able(study, planned, pods, name)
     found: list[str] = []
-    rules = study.packer.grouper.rules
+    judge = study.packer.grouper.judge
     for offer in (o for o in able if o.micro_usd < planned.micro_usd):
-        risk = consolidation.risk_micro_usd(offer, len(pods), rules)
-        own = consolidation.risk_micro_usd(planned, len(pods), rules)
+        risk = interruption_cost.node_micro_usd(offer, pods, judge)
+        own = interruption_cost.node_micro_usd(planned, pods, judge)
         less = usd(planned.micro_usd - offer.micro_usd)
         if offer.micro_usd + risk >= planned.micro_usd + own:
             found.append(

@@ -72,9 +72,14 @@ def chance(offer: Offer, rules: PlanRules) -> float:
     return rules.unknown_interruption_probability if known is None else known
 
 
+def weighted_chance(offer: Offer, rules: PlanRules) -> float:
+    """Give that probability times the weight of risk."""
+    return chance(offer, rules) * rules.risk_weight
+
+
 def pod_micro_usd(offer: Offer, cost: int, rules: PlanRules) -> int:
     """Give the weighted expected cost an hour of one pod on a node of the offer."""
-    return int(chance(offer, rules) * rules.risk_weight * cost)
+    return int(weighted_chance(offer, rules) * cost)
 
 
 def node_micro_usd(offer: Offer | None, pods: Iterable[Pod], judge: SpotJudge) -> int:

@@ -71,7 +71,7 @@ class Mover:
                 added += len(spares)
             if not added:
                 break
-            if limit is not None and consolidation.rank(before, after, self.rules) >= limit:
+            if limit is not None and consolidation.rank(before, after, self.packer.grouper.judge) >= limit:
                 break
             troubles = self._rehearse(before, after, cuts)
         for _ in range(KEEP_ATTEMPTS):
@@ -80,11 +80,13 @@ class Mover:
             homeless = {p.key for t in troubles for p in t.homeless}
             kept = [n for n in before.nodes if any(p.key in homeless for p in n.movable)]
             after, cuts = _with_kept(after, kept), _without_drains(cuts, {n.node.name for n in kept})
-            if limit is not None and consolidation.rank(before, after, self.rules) >= limit:
+            if limit is not None and consolidation.rank(before, after, self.packer.grouper.judge) >= limit:
                 break
             troubles = self._rehearse(before, after, cuts)
         names = sorted(p.key for t in troubles for p in t.homeless)
-        return Way(after, tuple(cuts), consolidation.rank(before, after, self.rules), tuple(names))
+        return Way(
+            after, tuple(cuts), consolidation.rank(before, after, self.packer.grouper.judge), tuple(names)
+        )
 
     def trimmed(self, before: FleetState, way: Way) -> Way:
         """Leave out, one after the other, nodes that no rehearsal needs: launches first, then nodes of today."""
@@ -111,7 +113,7 @@ class Mover:
         if squeezed.unplaced:
             return None
         after = _arrived(way.after, name, squeezed.onto_kept)
-        rank = consolidation.rank(before, after, self.rules)
+        rank = consolidation.rank(before, after, self.packer.grouper.judge)
         if rank >= way.micro_rank or not on_demand_floor.is_kept(before, after, self.packer.grouper.judge):
             return None
         is_launch = any(name in cut.launches for cut in way.cuts)

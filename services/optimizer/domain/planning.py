@@ -157,7 +157,7 @@ def study(
         shelf=shelf,
         grouper=grouper,
         fixed={n.node.name for n in start.nodes if mode is PlanMode.PENDING or n.kept_because is not None},
-        objective=objective(after, rules),
+        objective=objective(after, judge),
         should_stop=stop,
     )
     assurance = assurances.assure(outcome.after, judge, market, template)
@@ -169,7 +169,7 @@ def study(
         nodes_after=len(after),
         cost_before_usd_per_hour=before_usd,
         cost_after_usd_per_hour=None if cost_after is None else usd(cost_after),
-        objective_usd_per_hour=None if cost_after is None else usd(objective(after, rules)),
+        objective_usd_per_hour=None if cost_after is None else usd(objective(after, judge)),
         lower_bound_usd_per_hour=None if bound is None else bound.usd_per_hour,
         bound_leaves_out=() if bound is None else bound.leaves_out,
         ended_by=Ending.STOPPED if stop.has_stopped else bound.ended_by if bound else Ending.CONVERGED,
@@ -252,12 +252,12 @@ class _Work:
             why = "No node may be changed." if self.start.nodes else "The cluster has no nodes."
             return replace(room, skip_reason=None if room.moves else why)
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
-        today = objective(room.after.nodes, self.rules)
+        today = objective(room.after.nodes, self.consolidator.judge)
         wanted = max(round(known * self.rules.min_savings_ratio), 1)
         best = self._best_way(today, wanted, safeguards(self.start, room.after, self.consolidator.judge))
         if isinstance(best, str):
             return replace(room, skip_reason=None if room.moves else best)
-        saved = today - objective(best.after.nodes, self.rules)
+        saved = today - objective(best.after.nodes, self.consolidator.judge)
         if saved < wanted:
             return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
         return _Outcome(best.after, self.mover.drafts(self.start, best), None)
@@ -265,7 +265,7 @@ class _Work:
     def _best_way(self, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
         options = self.consolidator.options(self.start, guards)
-        cheaper = [o for o in options if objective(o.after.nodes, self.rules) < today]
+        cheaper = [o for o in options if objective(o.after.nodes, self.consolidator.judge) < today]
         if not cheaper:
             return "No fleet was found that is cheaper than what runs now."
         broken = [guards.broken(o.after) for o in cheaper]
@@ -273,7 +273,7 @@ class _Work:
         if not cheaper:
             return f"Cheaper fleets were found, but none within the policy: {broken[0]}"
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
-        gain = today - min(objective(o.after.nodes, self.rules) for o in cheaper)
+        gain = today - min(objective(o.after.nodes, self.consolidator.judge) for o in cheaper)
         if gain < wanted // 2:
             # Rehearsals add nodes, and seldom leave one out: what is far from enough stays so.
             return _too_little(gain, known, self.rules)

@@ -18,8 +18,8 @@ class Supply:
     room: Ints
     """Free for pods, daemons taken off."""
     micro_usd: Ints
-    risk_micro_usd: Floats
-    """Expected cost of interruptions per pod and hour."""
+    chance: Floats
+    """Probability of an interruption within the hour, times the weight that the policy gives risk."""
     is_spot: Bools
     copies: Ints = field(default_factory=_any_number)
     """How many nodes there may be of each; empty: any number."""
@@ -43,6 +43,8 @@ class Demand:
     """Of each class: those of others that count its pods; they bind where one of those others is."""
     used: Ints
     """Offer x workload: replicas that stand in the offer's pool already."""
+    interruption_micro_usd: Ints = field(default_factory=_any_number)
+    """Of each class: what one interruption of one pod is worth; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

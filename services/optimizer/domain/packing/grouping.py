@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from services.optimizer.domain import interruption_cost
 from services.optimizer.domain.packing.classes import SPREAD, UNLIMITED, Bools, Ints, NodeLimit, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
@@ -38,7 +39,8 @@ class Grouper:
             may_use_spot = self.judge.refusal(pod) is None
             replicas = self.judge.count(pod)
             owner = (pod.namespace, pod.owner) if may_use_spot and replicas > 1 else None
-            groups.setdefault((self._likeness(pod, hits), owner, may_use_spot), []).append(pod)
+            cost = interruption_cost.cost_micro_usd(pod, self.judge) if may_use_spot else None
+            groups.setdefault((self._likeness(pod, hits), owner, may_use_spot, cost), []).append(pod)
         return [self._class_of(group) for group in groups.values()]
 
     def _likeness(self, pod: Pod, hits: dict[Hashable, tuple[int, ...]]) -> Hashable:
@@ -194,6 +196,12 @@ def workload_name(pod: Pod) -> str:
     """Name a pod's controller; only asked of pods that have one."""
     assert pod.owner is not None
     return f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}"
+
+
+def interruption_costs(classes: Sequence[PodClass], judge: SpotJudge) -> Ints:
+    """Give what one interruption of a pod of each class is worth at least, in micro-dollars."""
+    costs = [min(interruption_cost.cost_micro_usd(p, judge) for p in c.pods) for c in classes]
+    return np.array(costs, dtype=np.int64)
 
 
 def workload_index(classes: Sequence[PodClass]) -> tuple[Ints, list[str]]:

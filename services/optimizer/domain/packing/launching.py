@@ -123,6 +123,7 @@ class Launcher:
             node_limits=tuple(c.node_limits for c in classes),
             counted=grouping.counted_by(classes),
             used=self._used(names),
+            interruption_micro_usd=grouping.interruption_costs(classes, self._grouper.judge),
         )
         found = by_columns.loads(supply, demand, effort=self._effort, should_stop=self._should_stop)
         self.endings.append(found.ended_by)

@@ -50,7 +50,8 @@ def merged(supply: Supply, demand: Demand) -> Merged:
     by_key: dict[Hashable, list[int]] = {}
     for c in range(len(demand.counts)):
         is_capped = _is_capped(supply, demand, c)
-        by_key.setdefault((base[c], families[c].marker, is_capped), []).append(c)
+        key = (base[c], families[c].marker, is_capped, _scale(demand, c))
+        by_key.setdefault(key, []).append(c)
     members = list(by_key.values())
     firsts = [m[0] for m in members]
     tokens = np.zeros((len(members), len(room_of_tokens)), dtype=np.int64)
@@ -59,7 +60,7 @@ def merged(supply: Supply, demand: Demand) -> Merged:
         if token is not None:
             tokens[s, token] = 1
     limits = [_together(demand, m) for m in members]
-    risk = np.floor(supply.risk_micro_usd).astype(np.int64)
+    risk = _risk(supply, demand, members)
     offers = len(supply.micro_usd)
     problem = FleetProblem(
         requests=np.hstack([demand.requests[firsts], tokens]),
@@ -68,11 +69,27 @@ def merged(supply: Supply, demand: Demand) -> Merged:
         micro_usd=supply.micro_usd,
         allowed=np.ascontiguousarray(demand.allowed[:, firsts]),
         per_node=np.minimum(np.array(limits, dtype=np.int64), UNBOUNDED),
-        pod_micro_usd=np.repeat(risk[:, None], len(members), axis=1) if risk.any() else _none(),
+        pod_micro_usd=risk if risk.any() else _none(),
         copies=supply.copies,
         limits=_pool_limits(supply, demand, members),
     )
     return Merged(problem, tuple(tuple(m) for m in members))
+
+
+def _scale(demand: Demand, c: int) -> int:
+    """Give the magnitude of what an interruption costs: classes that differ by less are one shape."""
+    costs = demand.interruption_micro_usd
+    return int(costs[c]).bit_length() if len(costs) else 0
+
+
+def _risk(supply: Supply, demand: Demand, members: list[list[int]]) -> Ints:
+    """Give what interruptions of a pod are expected to cost, by offer and shape: that of the shape's cheapest class."""
+    costs = demand.interruption_micro_usd
+    if not len(costs):
+        return _none()
+    least = np.array([int(costs[m].min()) for m in members], dtype=np.float64)
+    found: Ints = np.floor(supply.chance[:, None] * least[None, :]).astype(np.int64)
+    return found
 
 
 def _none() -> Ints:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from services.optimizer.domain import selection
+from services.optimizer.domain import interruption_cost, selection
 from services.optimizer.domain.allocatable import candidate_node
-from services.optimizer.domain.offers import MICRO, Market, Offer
+from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.packing.classes import Bools, Columns, Ints
 from services.optimizer.domain.packing.demand import Supply
 from services.optimizer.domain.rules import PlanRules, Template
@@ -43,11 +43,11 @@ class Shelf:
     def supply(self, columns: Columns, rules: PlanRules) -> Supply:
         """Give the numbers of all offers; asked with one set of rules only."""
         if columns not in self._supplies:
-            chance = [o.interruption_probability or 0.0 for o in self.offers]
+            chance = [interruption_cost.weighted_chance(o, rules) for o in self.offers]
             self._supplies[columns] = Supply(
                 room=room_of(columns, zip(self.nodes, self.daemons, strict=True)),
                 micro_usd=np.array([o.micro_usd for o in self.offers], dtype=np.int64),
-                risk_micro_usd=np.array(chance, dtype=np.float64) * rules.usd_per_restart * MICRO,
+                chance=np.array(chance, dtype=np.float64),
                 is_spot=np.array([o.is_spot for o in self.offers], dtype=np.bool_),
             )
         return self._supplies[columns]

@@ -13,7 +13,7 @@ def supply() -> Supply:
     return Supply(
         room=np.array([[1930, 6 * GIB, 17 * GIB, 29], [3920, 13 * GIB, 17 * GIB, 58]], dtype=np.int64),
         micro_usd=np.array([96_000, 60_000], dtype=np.int64),
-        risk_micro_usd=np.array([0.0, 12.7]),
+        chance=np.array([0.0, 0.0127]),
         is_spot=np.array([False, True]),
     )
 
