@@ -109,7 +109,7 @@ ASPECTS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"host_ports": some(PORTS, 2, 1)}),
     st.fixed_dictionaries({"claims": some(st.sampled_from(["c0", "c1", "c2", "c3"]), 2, 1)}),
     st.sampled_from([{"os": "linux"}, {"os": "windows"}, {"is_terminating": True}]),
-    st.sampled_from([{}, {}, {"scheduling_gated": True}, {"has_resource_claims": True}]),
+    st.sampled_from([{}] * 6 + [{"scheduling_gated": True}, {"has_resource_claims": True}]),
 )
 REQUESTS = st.builds(
     Resources,
@@ -148,13 +148,13 @@ def nodes(draw: st.DrawFn, index: int) -> Node:
         "kubernetes.io/os": st.just("linux"),
         "gen": st.sampled_from(["4", "5", "6"]),
     }
-    is_odd = draw(st.integers(0, 4)) == 0
+    is_odd = draw(st.integers(0, 4)) == 4
     return Node(
         name=f"n{index}",
         allocatable=Resources(
+            draw(st.integers(2, 9)),
             draw(st.integers(1, 6)),
-            draw(st.integers(1, 4)),
-            draw(st.integers(0, 2)),
+            draw(st.integers(0, 3)),
             draw(st.sampled_from([{}, {"gpu": 1}])),
         ),
         max_pods=draw(st.sampled_from([2, 5, 5])),
@@ -164,9 +164,9 @@ def nodes(draw: st.DrawFn, index: int) -> Node:
             if is_odd
             else st.fixed_dictionaries({ZONE: optional[ZONE]}, optional={"rack": optional["rack"]})
         ),
-        taints=draw(some(TAINTS, 1)) if draw(st.integers(0, 2)) == 0 else (),
-        is_unschedulable=draw(st.integers(0, 7)) == 0,
-        is_ready=draw(st.integers(0, 9)) != 0,
+        taints=draw(some(TAINTS, 1)) if draw(st.integers(0, 5)) == 5 else (),
+        is_unschedulable=draw(st.integers(0, 11)) == 11,
+        is_ready=draw(st.integers(0, 13)) != 13,
         attachable_volumes=draw(st.sampled_from([None, 1, 2])),
         volume_limits=draw(st.sampled_from([{}, {"ebs.csi.aws.com": 1}, {"efs.csi.aws.com": 1}])),
     )
@@ -185,10 +185,10 @@ def volumes(draw: st.DrawFn, namespace: str, name: str) -> Volume:
         name,
         is_bound,
         draw(some(NODE_TERMS, 1)) if draw(st.booleans()) else (),
-        wait_for_first_consumer=draw(st.integers(0, 4)) != 0,
+        wait_for_first_consumer=draw(st.integers(0, 4)) != 4,
         zone_labels=draw(some(labels, 1)) if is_bound else (),
         driver=draw(st.sampled_from([None, "", "ebs.csi.aws.com", "efs.csi.aws.com"])),
-        single_pod=draw(st.integers(0, 3)) == 0,
+        single_pod=draw(st.integers(0, 3)) == 3,
         refusal=draw(st.sampled_from([None] * 6 + ["is being deleted"])),
     )
 

@@ -1,11 +1,21 @@
 """Affinity, anti-affinity and spread: what other pods have to do with it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.kernel.scheduling import ClusterView
-from shared.kernel.workload import LabelSelector, Namespace, Node, Operator, Requirement, Taint, TaintEffect
+from shared.kernel.workload import (
+    LabelSelector,
+    Namespace,
+    Node,
+    NodeSelectorTerm,
+    Operator,
+    Requirement,
+    Taint,
+    TaintEffect,
+)
 from tests.builders import HOSTNAME, ZONE, evenly, make_node, make_pod, near
 
 NEAR = "node(s) didn't match pod affinity rules"
@@ -188,3 +198,65 @@ def test_a_domain_lasts_as_long_as_one_of_its_nodes_in_each_copy_for_itself() ->
     view.remove_node("a2")
     assert allowed(view, topology_spread=spread) == {"a1"}
     assert allowed(twin, topology_spread=spread) == {"a2"}
+
+
+def test_an_empty_selector_of_a_spread_counts_nobody() -> None:
+    everyone = replace(evenly(), selector=LabelSelector())
+    view = ClusterView(three_zones(), [make_pod(f"w{i}", node="a1") for i in range(3)])
+    assert allowed(view, topology_spread=(everyone,)) == {"a1", "b1", "c1"}
+    per_revision = replace(everyone, match_label_keys=("app",))
+    assert allowed(view, topology_spread=(per_revision,)) == {"b1", "c1"}
+    nobody = replace(evenly(), selector=None)
+    assert allowed(view, topology_spread=(nobody,)) == {"a1", "b1", "c1"}
+
+
+def test_all_constraints_of_a_pod_hold_at_once() -> None:
+    pods = [make_pod("1", node="a1"), make_pod("2", node="b1")]
+    view = ClusterView(three_zones(per_zone=2), pods)
+    both = (evenly(max_skew=1), evenly(topology_key=HOSTNAME))
+    assert allowed(view, topology_spread=both) == {"c1", "c2"}
+    view.place(make_pod("3"), "c1")
+    assert allowed(view, topology_spread=both) == {"a2", "b2", "c2"}
+    wish = (evenly(), evenly(topology_key=HOSTNAME, when_unsatisfiable="ScheduleAnyway"))
+    assert allowed(view, topology_spread=wish) == set(view.node_names)
+
+
+def test_a_domain_where_no_node_counts_is_empty_but_not_the_emptiest() -> None:
+    pods = [make_pod(f"{name}-{i}", node=name) for name in ("a1", "b1") for i in range(2)]
+    view = ClusterView(three_zones(), pods)
+    ours = {"node_affinity": (NodeSelectorTerm((Requirement(ZONE, Operator.NOT_IN, ("us-east-1c",)),)),)}
+    assert allowed(view, topology_spread=(evenly(),), **ours) == {"a1", "b1"}
+    ignoring = (evenly(node_affinity_policy="Ignore"),)
+    assert allowed(view, topology_spread=ignoring, **ours) == set()
+
+
+def test_who_means_itself_by_one_of_two_terms_is_no_first_of_a_group() -> None:
+    view = ClusterView(three_zones())
+    assert allowed(view, pod_affinity=(near("web"), near("web", topology_key=HOSTNAME))) == {"a1", "b1", "c1"}
+    assert allowed(view, pod_affinity=(near("web"), near("db"))) == set()
+
+
+def test_any_label_is_a_topology() -> None:
+    nodes = [
+        make_node(name, labels={"rack": rack}) for name, rack in (("n1", "r1"), ("n2", "r1"), ("n3", "r2"))
+    ]
+    view = ClusterView(nodes, [make_pod("old", node="n1")])
+    assert allowed(view, pod_anti_affinity=(near(topology_key="rack"),)) == {"n3"}
+    assert allowed(view, app="x", pod_affinity=(near(topology_key="rack"),)) == {"n1", "n2"}
+    assert allowed(view, topology_spread=(evenly(topology_key="rack"),)) == {"n3"}
+
+
+def test_terminating_pods_still_count_for_affinity() -> None:
+    view = ClusterView(three_zones(), [make_pod(is_terminating=True, node="a1")])
+    assert allowed(view, pod_anti_affinity=(near(),)) == {"b1", "c1"}
+    assert allowed(view, app="x", pod_affinity=(near(),)) == {"a1"}
+
+
+def test_wishes_of_either_side_forbid_nothing() -> None:
+    shy = make_pod("shy", pod_anti_affinity=(near("web", weight=100),), node="a1")
+    view = ClusterView(three_zones(), [shy])
+    assert allowed(view, pod_anti_affinity=(near(weight=100),), pod_affinity=(near("db", weight=1),)) == {
+        "a1",
+        "b1",
+        "c1",
+    }
