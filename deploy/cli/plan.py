@@ -71,6 +71,10 @@ def plan(
             metavar="POD|NODE",
         ),
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which the best plan found until then is taken.", min=0),
+    ] = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="How to print the plan.")] = Form.TABLE,
 ) -> None:
     """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
@@ -81,7 +85,14 @@ def plan(
     names = tuple(name.strip() for given in zones or () for name in given.split(",") if name.strip())
     files = MarketFiles(region, names, instance_types, on_demand_prices, spot_prices)
     try:
-        result = _solve(cluster, files, (policy, commitments), greenfield=greenfield, subjects=explain or ())
+        result = _solve(
+            cluster,
+            files,
+            (policy, commitments),
+            greenfield=greenfield,
+            subjects=explain or (),
+            time_limit=time_limit,
+        )
     except PermanentError as error:
         fail(str(error), code=BAD_INPUT)
     plan_output.show(result, output)
@@ -99,6 +110,7 @@ def _solve(
     *,
     greenfield: bool,
     subjects: Sequence[str],
+    time_limit: float | None,
 ) -> dict[str, Any]:
     from deploy.planfiles.clusters import read_cluster
     from deploy.planfiles.documents import PlanFileError
@@ -115,7 +127,14 @@ def _solve(
     read = read_market(files, objects.nodes)
     mode = planning.PlanMode.GREENFIELD if greenfield else planning.PlanMode.SAVE
     start = time.perf_counter()
-    study = planning.study(objects, read.market, rules, read.template, mode=mode)
+    study = planning.study(
+        objects,
+        read.market,
+        rules,
+        read.template,
+        mode=mode,
+        should_stop=lambda: time_limit is not None and time.perf_counter() - start >= time_limit,
+    )
     seconds = time.perf_counter() - start
     try:
         answers = [explain.explain(study, name) for name in subjects]

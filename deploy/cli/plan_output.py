@@ -42,6 +42,8 @@ def as_document(
         "baseline_usd_per_hour": draft.cost_before_usd_per_hour,
         "lower_bound_usd_per_hour": draft.lower_bound_usd_per_hour,
         "gap_ratio": draft.gap_ratio,
+        "bound_leaves_out": list(draft.bound_leaves_out),
+        "ended_by": draft.ended_by.value,
         "savings_from_packing_usd_per_hour": draft.savings_from_packing_usd_per_hour,
         "savings_from_capacity_type_usd_per_hour": draft.savings_from_capacity_type_usd_per_hour,
         "moves": [_move(m) for m in draft.moves],
@@ -137,6 +139,15 @@ def _summary(console: Any, document: dict[str, Any]) -> None:
     console.print(f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']} s.")
     for line in plan_risk.lines(document):
         console.print(line, markup=False, highlight=False)
+    if document["gap_ratio"] is not None:
+        left_out = document["bound_leaves_out"]
+        unknown = f" The bound leaves out: {', '.join(left_out)}." if left_out else ""
+        console.print(
+            f"Proven: no fleet costs less than {_usd(document['lower_bound_usd_per_hour'])} USD/h,"
+            f" risk included; this one is at most {document['gap_ratio']:.2%} above"
+            f" ({document['ended_by']}).{unknown}",
+            highlight=False,
+        )
     if document["skip_reason"]:
         console.print(document["skip_reason"], markup=False)
     for number, move in enumerate(document["moves"][:SHOWN_MOVES], start=1):

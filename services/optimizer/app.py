@@ -38,6 +38,7 @@ def wiring(settings: OptimizerSettings) -> Callable[[Runtime], Awaitable[None]]:
             plan_lifetime=settings.plan_lifetime,
             pending_settle=settings.pending_settle,
             pending_patience=settings.pending_patience,
+            plan_time=settings.plan_time_limit,
         )
 
         def hold(name: str, lifetime: timedelta) -> AbstractAsyncContextManager[Lease | None]:

@@ -29,6 +29,9 @@ class OptimizerSettings(ServiceSettings):
     cluster_max_age: timedelta = timedelta(seconds=120)
     """A cluster whose agent has been silent for longer is not planned: stale is never fresh."""
 
+    plan_time_limit: timedelta = timedelta(seconds=60)
+    """How long one plan may be worked on; then the best found until then is taken, and says so."""
+
     plan_lifetime: timedelta = timedelta(hours=1)
     """How long a proposed plan can be approved."""
 

@@ -32,6 +32,7 @@ from shared.contracts.v1.plan import (
     MoveReason,
     OfferingChoice,
     Plan,
+    PlanEnding,
     PlanInputs,
     PlanTrigger,
     UnplacedPod,
@@ -175,6 +176,8 @@ def plan_from(
         objective_usd_per_hour=_usd(draft.objective_usd_per_hour),
         lower_bound_usd_per_hour=_usd(draft.lower_bound_usd_per_hour),
         gap_ratio=draft.gap_ratio,
+        bound_leaves_out=draft.bound_leaves_out,
+        ended_by=PlanEnding(draft.ended_by.value),
         expected_interruptions_per_day_before=draft.expected_interruptions_per_day_before,
         expected_interruptions_per_day_after=draft.expected_interruptions_per_day_after,
         baseline_rate=(

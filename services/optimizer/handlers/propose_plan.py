@@ -40,6 +40,7 @@ class Limits:
     plan_lifetime: timedelta
     pending_settle: timedelta
     pending_patience: timedelta
+    plan_time: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ async def propose_plan(
             mapping.rules_from(policy),
             mapping.template_from(inputs.config.node_template),
             mode=mode,
+            should_stop=lambda: stopwatch() - began >= limits.plan_time.total_seconds(),
         )
     except Exception as error:
         # One cluster that cannot be planned must not be tried for ever, before all others.

@@ -224,6 +224,16 @@ class PlanInputs(Value):
     """Where interruption probabilities came from."""
 
 
+class PlanEnding(StrEnum):
+    """Why the search for a better fleet or bound ended."""
+
+    CONVERGED = "converged"
+    BUDGET = "budget"
+    """The effort was used up; another run gives the same plan."""
+    STOPPED = "stopped"
+    """A time limit cut it: another run may give another plan."""
+
+
 class Plan(Value):
     """Everything the executor needs, so that it asks nobody while it works."""
 
@@ -245,6 +255,10 @@ class Plan(Value):
     lower_bound_usd_per_hour: Usd | None = None
     """Proven: no fleet that meets the constraints has a lower objective."""
     gap_ratio: float | None = None
+    """How far the objective is above that at most."""
+    bound_leaves_out: tuple[str, ...] = ()
+    """Constraints that the bound does not know: with them the true optimum may lie higher."""
+    ended_by: PlanEnding = PlanEnding.CONVERGED
     expected_interruptions_per_day_before: float | None = None
     expected_interruptions_per_day_after: float | None = None
     objective_parts: ObjectiveParts | None = None
