@@ -49,6 +49,7 @@ def wiring(settings: OptimizerSettings) -> Callable[[Runtime], Awaitable[None]]:
         )
         subscribers.serve(runtime.bus, unit_of_work=unit_of_work, quotes=quotes)
         runtime.loop("flags", flags.follow)
+        runtime.loop("solver", ticker.prepare_solver)
         runtime.every(
             "timer",
             settings.plan_period,

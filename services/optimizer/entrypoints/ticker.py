@@ -1,10 +1,12 @@
 """What the optimizer does by itself: the timer, and planning that is due."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
+from services.optimizer.domain.columns.warm_up import warm_up
 from services.optimizer.handlers.propose_plan import Limits, propose_plan
 from services.optimizer.ports import Quotes, UnitOfWorkFactory
 from shared.contracts.v1.plan import PlanTrigger
@@ -18,6 +20,12 @@ PLANNING_LEASE = timedelta(minutes=10)
 LARGEST_BATCH = 8
 
 Hold = Callable[[str, timedelta], AbstractAsyncContextManager[Lease | None]]
+
+
+async def prepare_solver() -> None:
+    """Compile the solver beside everything else: the first plan after an installation need not wait for it."""
+    await asyncio.to_thread(warm_up)
+    await asyncio.Event().wait()  # a loop that ends would end the service
 
 
 async def plan_all(*, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
