@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ class Stage:
             clock=self.clock,
             ids=self.ids,
             limits=LIMITS,
-            stopwatch=iter((10.0, 12.5)).__next__,
+            stopwatch=chain((10.0,), repeat(12.5)).__next__,
         )
 
     async def planned(self, trigger: PlanTrigger = PlanTrigger.ON_DEMAND) -> "Plan | str":
