@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from deploy.cli.output import Form, described, fail, show, table
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.js import JetStreamContext
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Dead letters: list, replay or drop them.", no_args_is_help=True, rich_markup_mode="rich"
@@ -115,6 +118,10 @@ async def _each(js: "JetStreamContext", numbers: list[int], do: Callable[[Any], 
 
 
 def _with_bus(nats_url: str | None, work: Callable[["JetStreamContext"], Awaitable[Any]]) -> Any:
+    return administrator(nats_url, lambda client: work(client.jetstream()))
+
+
+def administrator(nats_url: str | None, work: Callable[["Client"], Awaitable[T]]) -> T:
     """Connect as administrator, work, disconnect; a bus that is away is one sentence."""
     import os
 
@@ -135,10 +142,10 @@ def _with_bus(nats_url: str | None, work: Callable[["JetStreamContext"], Awaitab
     if not password and url == own_url:
         password = home.secrets().bus[nats_server.ADMIN]
 
-    async def run() -> Any:
-        client = await streams.connect(url, user=nats_server.ADMIN, password=password, name="spotopt-dlq")
+    async def run() -> T:
+        client = await streams.connect(url, user=nats_server.ADMIN, password=password, name="spotopt-cli")
         try:
-            return await work(client.jetstream())
+            return await work(client)
         finally:
             await client.close()
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from deploy.cli import bus, demo, plan, risk, service, up
+from deploy.cli import bus, demo, plan, prices, risk, service, up
 from deploy.cli.output import described
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for name, command in (
 ):
     app.command(name, help=described(command))(command)
 app.add_typer(bus.app, name="dlq")
+app.add_typer(prices.app, name="prices")
 app.add_typer(risk.app, name="risk")
 
 

@@ -449,6 +449,7 @@ async def run_demo(
             "PRICING_NOTICE_QUEUE_URL": world.facts["queue_url"],
             "PRICING_NOTICE_QUEUE_REGION": world.facts["region"],
             "PRICING_SPOT_ADVISOR_URL": world.facts["advisor_url"],
+            "PRICING_PRICE_LIST_BULK_URL": "",  # a sandbox asks nobody outside
         }
         progress.say("Starting Postgres, nats-server and the five services.")
         running = await stack.start(home, stack.Options(env=env), _quietly)

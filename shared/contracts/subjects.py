@@ -72,7 +72,9 @@ SUBJECTS: tuple[Subject, ...] = (
     _event(pricing.PoolFlagged, "region", "executor", "pricing"),
     _event(pricing.InstanceNoticeReceived, "region", "executor"),
     _request(pricing.QuoteOfferings, "region", pricing.OfferingQuotes, "optimizer", "executor"),
+    _request(pricing.PredictInterruption, "region", pricing.InterruptionPrediction, "gateway"),
     _request(pricing.ListFlags, "region", pricing.Flags, "gateway"),
+    _request(pricing.UploadOnDemandPrices, "region", pricing.OnDemandPricesUploaded),
     # optimizer
     Subject(optimizer.ProposePlan, "cluster", "OPTIMIZER_CMD", ("optimizer",), 1),
     _event(optimizer.PlanProposed, "cluster", "gateway", "executor", "reporting"),
@@ -85,7 +87,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _event(executor.StepChanged, "cluster", "reporting"),
     _event(executor.ExecutionFinished, "cluster", "reporting", "optimizer"),
     _event(executor.InstanceLaunched, "cluster", "pricing", "reporting"),
-    _event(executor.InstanceTerminated, "cluster", "reporting"),
+    _event(executor.InstanceTerminated, "cluster", "pricing", "reporting"),
     _event(executor.NodeInterrupted, "cluster", "pricing", "optimizer", "reporting"),
     _event(executor.CapacityInsufficient, "cluster", "pricing", "reporting"),
     _request(executor.ListExecutions, "cluster", executor.Executions, "gateway"),

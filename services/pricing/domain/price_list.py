@@ -3,8 +3,8 @@
 The API, the bulk file and an operator's upload all end here, row by row.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -153,6 +153,14 @@ def add_dimensions(
         currency = CURRENCY if CURRENCY in prices else next(iter(sorted(map(str, prices))), "")
         price = str(prices.get(currency, ""))
         found.add(PriceRow(str(instance_type or ""), str(region), unit, currency, price))
+
+
+def of_types(found: OnDemandPrices, types: Set[str]) -> OnDemandPrices:
+    """Leave out, with a reason, types that the region does not describe; before the first catalogue none are."""
+    unknown = sorted(found.usd_per_hour.keys() - types) if types else []
+    rows = tuple(RefusedRow.of(RefusalReason.UNKNOWN_TYPE, name) for name in unknown)
+    known = {name: usd for name, usd in found.usd_per_hour.items() if name not in unknown}
+    return replace(found, usd_per_hour=known, refused=(*found.refused, *rows))
 
 
 def _decimal(text: str) -> Decimal:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from services.pricing.domain import offerings
+from services.pricing.domain import offerings, price_list
 from services.pricing.domain.price_list import OnDemandPrices, Origin
 from services.pricing.errors import PriceFileError
 from services.pricing.handlers.announce_prices import announce_prices
@@ -36,6 +36,7 @@ async def store_on_demand_prices(
     now = clock.now()
     as_of = min(found.published_at, now) if found.published_at is not None else now
     held = await uow.offerings.on_demand_prices(region)
+    found = price_list.of_types(found, await uow.offerings.type_names(region))
     await refuse_rows(found.refused, region=region, source=SOURCE, uow=uow, now=now)
     if not found.usd_per_hour:
         return 0  # nothing was learned: the source has not answered

@@ -1,20 +1,20 @@
 """Messages owned by pricing. An unknown price is null or absent, never zero."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import ClassVar, NamedTuple, Self, TypeVar
+from typing import Annotated, ClassVar, NamedTuple, Self
+from uuid import UUID
 
-from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_validator
 
 from shared.contracts.base import Event, Ratio, Reply, Request, Usd, Value
+from shared.contracts.columns import Words, fit
 from shared.kernel.capacity import InstanceType
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType, PoolKey
-
-W = TypeVar("W", bound=Hashable)
 
 
 class OfferingPrice(Value):
@@ -42,77 +42,6 @@ class OfferingPricesChanged(Event):
 
 LARGEST_BATCH = 1_000
 """Offerings in one event: some 15 KB compressed."""
-
-
-class PriceColumns(Value):
-    """One entry a pool in each column, those with a list of words as positions in it."""
-
-    instance_type: tuple[NonNegativeInt, ...] = ()
-    zone_id: tuple[NonNegativeInt, ...] = ()
-    capacity_type: tuple[CapacityType, ...] = ()
-    usd_per_hour: tuple[Usd, ...] = ()
-    effective_at: tuple[AwareDatetime, ...] = ()
-
-
-class PriceTable(Value):
-    """Every price of a region, in one object: where who missed events catches up.
-
-    Read it, then apply the events whose sequence is higher.
-    """
-
-    region: str
-    sequence: NonNegativeInt
-    """Of the last event that it holds."""
-    as_of: AwareDatetime
-    type_names: tuple[str, ...] = ()
-    zone_ids: tuple[str, ...] = ()
-    columns: PriceColumns = PriceColumns()
-
-    @model_validator(mode="after")
-    def _columns_fit(self) -> Self:
-        _fit(self.columns, (("instance_type", self.type_names), ("zone_id", self.zone_ids)))
-        return self
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        region: str,
-        sequence: int,
-        as_of: datetime,
-        prices: Iterable[tuple[PoolKey, Decimal, datetime]],
-    ) -> Self:
-        """Lay prices, with the instant from which each is in force, out in columns, sorted by pool."""
-        rows = sorted(prices)
-        types, zones = _Words[str](), _Words[str]()
-        return cls(
-            region=region,
-            sequence=sequence,
-            as_of=as_of,
-            columns=PriceColumns(
-                instance_type=tuple([types[pool.instance_type] for pool, _, _ in rows]),
-                zone_id=tuple([zones[pool.zone_id] for pool, _, _ in rows]),
-                capacity_type=tuple([pool.capacity_type for pool, _, _ in rows]),
-                usd_per_hour=tuple([usd for _, usd, _ in rows]),
-                effective_at=tuple([at for _, _, at in rows]),
-            ),
-            type_names=tuple(types),
-            zone_ids=tuple(zones),
-        )
-
-    @property
-    def prices(self) -> list[tuple[PoolKey, Decimal, datetime]]:
-        """The rows: pool, USD per hour, in force since."""
-        columns, types, zones = self.columns, self.type_names, self.zone_ids
-        rows = zip(
-            columns.instance_type,
-            columns.zone_id,
-            columns.capacity_type,
-            columns.usd_per_hour,
-            columns.effective_at,
-            strict=True,
-        )
-        return [(PoolKey(self.region, types[n], zones[z], kind), usd, at) for n, z, kind, usd, at in rows]
 
 
 class PoolRisk(Value):
@@ -247,7 +176,7 @@ class OfferingQuotes(Reply):
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        _fit(
+        fit(
             self.columns,
             (
                 ("instance_type", self.type_names),
@@ -269,7 +198,7 @@ class OfferingQuotes(Reply):
         flags: Sequence[LiveFlag] = (),
     ) -> Self:
         """Lay quotes out in columns; they keep their order."""
-        types, zones, sources, risks = _Words[str](), _Words[str](), _Words[QuoteSource](), _Words[str]()
+        types, zones, sources, risks = Words[str](), Words[str](), Words[QuoteSource](), Words[str]()
         return cls(
             region=region,
             as_of=as_of,
@@ -319,27 +248,6 @@ class OfferingQuotes(Reply):
         )
 
 
-class _Words(dict[W, int]):
-    """Numbers words in the order in which they are first asked for."""
-
-    def __missing__(self, word: W) -> int:
-        self[word] = number = len(self)
-        return number
-
-
-def _fit(columns: Value, words: Iterable[tuple[str, Sequence[object]]]) -> None:
-    """Refuse columns of different lengths, and positions behind the end of a list.
-
-    Raises:
-        ValueError: they do not fit.
-    """
-    if len({len(getattr(columns, name)) for name in type(columns).model_fields}) > 1:
-        raise ValueError("the columns differ in length")
-    for name, listed in words:
-        if max((n for n in getattr(columns, name) if n is not None), default=-1) >= len(listed):
-            raise ValueError(f"column {name} points behind the end of its list")
-
-
 class ListFlags(Request):
     """Ask which pools of a region (the scope) are flagged."""
 
@@ -359,3 +267,99 @@ class Flags(Reply):
     """Live flags of a region, by pool."""
 
     flags: tuple[RaisedFlag, ...]
+
+
+class SpotPriceAt(Value):
+    """A spot price from an instant on."""
+
+    at: AwareDatetime
+    usd_per_hour: Usd
+
+
+class PoolHistory(Value):
+    """What was seen of a pool, up to now."""
+
+    tick_seconds: Annotated[float, Field(ge=1, le=86_400)]
+    up: Annotated[tuple[Annotated[int, Field(ge=0, le=1_000_000)] | None, ...], Field(max_length=20_000)]
+    """Instances up at each tick, the last one now; null: nobody looked."""
+
+
+class PredictInterruption(Request):
+    """Ask how likely an instance of a pool, running now, is interrupted. Scope: region."""
+
+    type: ClassVar[str] = "pricing.rpc.v1.predict_interruption"
+
+    instance_type: str
+    availability_zone: str
+    """Its name or its id."""
+    spot_price_history: Annotated[tuple[SpotPriceAt, ...], Field(max_length=20_000)] = ()
+    """Oldest first. Taken, and not used: prices did not improve predictions (docs/risk-model.md)."""
+    hour_of_day: Annotated[int, Field(ge=0, le=23)]
+    day_of_week: Annotated[int, Field(ge=0, le=6)]
+    """0 is Monday."""
+    pool_history: PoolHistory | None = None
+    """Null: what pricing itself has seen of the pool."""
+
+
+class RecommendedAction(StrEnum):
+    """For people; plans use the hazard."""
+
+    SAFE = "SAFE"
+    CAUTION = "CAUTION"
+    AVOID = "AVOID"
+
+
+class InterruptionPrediction(Reply):
+    """How likely, and what made us think so."""
+
+    prediction_id: UUID
+    interruption_probability: Ratio
+    """Within the horizon."""
+    horizon_seconds: int
+    confidence_score: Ratio
+    """How sure it is which kind of pool this is; 0.5: nothing is known."""
+    recommended_action: RecommendedAction
+    probability_by_horizon: dict[str, Ratio]
+    """By 15m, 1h, 6h, 24h; without what flags add."""
+    hazard_per_hour: Annotated[float, Field(ge=0)]
+    source: str
+    """Layers, the broadest first: spot_advisor or family_prior, observed, model:<version>."""
+
+
+class UploadedPrice(Value):
+    """What an operator's file says that an instance type costs on demand."""
+
+    instance_type: str
+    usd_per_hour: Usd
+
+
+class RefusedPrice(Value):
+    """A row of the file that was not believed."""
+
+    reason: str
+    row: str
+
+
+class UploadOnDemandPrices(Request):
+    """Use these on-demand prices of a region (the scope): for networks in which AWS cannot be asked."""
+
+    type: ClassVar[str] = "pricing.rpc.v1.upload_on_demand_prices"
+
+    prices: tuple[UploadedPrice, ...]
+    published_at: AwareDatetime
+    """When AWS made the file: that old the prices are."""
+    refused: tuple[RefusedPrice, ...] = ()
+    """What the reader of the file refused, so that it is kept and counted in one place."""
+
+
+class OnDemandPricesUploaded(Reply):
+    """What became of it."""
+
+    region: str
+    as_of: AwareDatetime
+    types: int
+    """Types that have a price now."""
+    changed: int
+    """Offerings whose price changed."""
+    refused: int
+    """Rows not believed, by reader and service."""
