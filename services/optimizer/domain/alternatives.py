@@ -1,12 +1,13 @@
 """What else to launch when the planned pool has no capacity."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from services.optimizer.domain.offers import Offer
-from services.optimizer.domain.packing import grouping
-from services.optimizer.domain.packing.classes import columns_for
+from services.optimizer.domain.packing import grouping, zoning
+from services.optimizer.domain.packing.classes import Bools, Ints, columns_for, rows
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import Strategy
@@ -17,78 +18,131 @@ CHEAPEST_FIRST = 3
 """Places for the cheapest, the planned one included; the rest is for another type, another zone, on-demand."""
 
 
+Loads = Mapping[str, tuple[Offer, Sequence[Pod]]]
+"""By name of a node to launch: the offer planned, and the pods it is for."""
+
+
 def offers_for(
-    loads: Mapping[str, tuple[Offer, Sequence[Pod]]],
-    shelf: Shelf,
-    grouper: Grouper,
-    claims: Mapping[str, Volume] | None,
+    loads: Loads, shelf: Shelf, grouper: Grouper, claims: Mapping[str, Volume] | None
 ) -> dict[str, tuple[Offer, ...]]:
     """Give, by name of a node to launch, the offers that would hold the same pods, in the order to try."""
+    traits = _Traits.of(shelf)
     found: dict[str, tuple[Offer, ...]] = {}
-    for name, able in holders(loads, shelf, grouper, claims).items():
+    known: dict[Hashable, tuple[Offer, ...]] = {}
+    for name, able in _rows(loads, shelf, grouper, claims):
         planned = loads[name][0]
-        able = [o for o in able if o != planned]
-        found[name] = (planned, *_varied(planned, able, grouper.rules.strategy))
+        key = (planned, able.tobytes())
+        if key not in known:
+            known[key] = (planned, *_varied(planned, able, traits, grouper.rules.strategy))
+        found[name] = known[key]
     return found
 
 
 def cheapest_on_demand(
-    loads: Mapping[str, tuple[Offer, Sequence[Pod]]],
-    shelf: Shelf,
-    grouper: Grouper,
-    claims: Mapping[str, Volume] | None,
+    loads: Loads, shelf: Shelf, grouper: Grouper, claims: Mapping[str, Volume] | None
 ) -> dict[str, int]:
     """Give, by name of a node to launch, the least that its pods' room would cost on-demand, in micro-dollars."""
+    is_spot = _Traits.of(shelf).is_spot
     found: dict[str, int] = {}
-    for name, able in holders(loads, shelf, grouper, claims).items():
-        price = next((o.micro_usd for o in able if not o.is_spot), None)
-        if price is not None:
-            found[name] = price
+    for name, able in _rows(loads, shelf, grouper, claims):
+        on_demand = able[~is_spot[able]]
+        if len(on_demand):
+            found[name] = shelf.offers[int(on_demand[0])].micro_usd
+        elif not len(able) and not loads[name][0].is_spot:
+            found[name] = loads[name][0].micro_usd
     return found
 
 
 def holders(
-    loads: Mapping[str, tuple[Offer, Sequence[Pod]]],
-    shelf: Shelf,
-    grouper: Grouper,
-    claims: Mapping[str, Volume] | None,
+    loads: Loads, shelf: Shelf, grouper: Grouper, claims: Mapping[str, Volume] | None
 ) -> dict[str, list[Offer]]:
     """Give, by name of a node to launch, every offer that would hold its pods, cheapest first."""
+    return {
+        name: [shelf.offers[i] for i in able.tolist()] if loads[name][1] else [loads[name][0]]
+        for name, able in _rows(loads, shelf, grouper, claims)
+    }
+
+
+def _rows(
+    loads: Loads, shelf: Shelf, grouper: Grouper, claims: Mapping[str, Volume] | None
+) -> Iterator[tuple[str, Ints]]:
+    """Give, by name, the rows of the shelf that would hold the pods, cheapest first; none for no pods."""
     everything = [p for _, pods in loads.values() for p in pods]
     columns = columns_for(everything)
     supply = shelf.supply(columns, grouper.rules)
     classes = grouper.classes(everything)
+    requests = rows(columns, classes)
     allowed = grouping.allowed_rows(classes, shelf, supply.is_spot, claims)
     class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
-    zones = np.array([o.pool.zone_id for o in shelf.offers], dtype=object)
-    found: dict[str, list[Offer]] = {}
+    is_tied = np.array([zoning.matters(c.sample) for c in classes], dtype=np.bool_)
+    zones = np.array([o.pool.zone_id for o in shelf.offers])
     for name, (planned, pods) in loads.items():
         if not pods:
-            found[name] = [planned]
+            yield name, np.zeros(0, dtype=np.int64)
             continue
-        total = np.array([columns.of_pod(p) for p in pods], dtype=np.int64).sum(axis=0)
-        kinds = sorted({class_of[p.key] for p in pods})
-        holds = (supply.room >= total).all(axis=1) & allowed[:, kinds].all(axis=1)
-        if any(grouping.spreads_over_zones(p) for p in pods):
+        counts = np.bincount([class_of[p.key] for p in pods], minlength=len(classes))
+        held = np.flatnonzero(counts)
+        holds = allowed[:, held].all(axis=1)
+        holds &= (supply.room >= counts[held] @ requests[held]).all(axis=1)
+        if is_tied[held].any():
             holds &= zones == planned.pool.zone_id
-        found[name] = [shelf.offers[int(i)] for i in np.flatnonzero(holds)]
-    return found
+        yield name, np.flatnonzero(holds)
 
 
-def _varied(planned: Offer, able: Sequence[Offer], strategy: Strategy) -> list[Offer]:
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What sets the offers of a shelf apart, a row each."""
+
+    offers: tuple[Offer, ...]
+    is_spot: Bools
+    instance_type: Ints
+    """Numbered."""
+    zone: Ints
+    """Numbered."""
+    types: Mapping[str, int]
+    zones: Mapping[str, int]
+
+    @classmethod
+    def of(cls, shelf: Shelf) -> "_Traits":
+        types: dict[str, int] = {}
+        zones: dict[str, int] = {}
+        return cls(
+            shelf.offers,
+            np.array([o.is_spot for o in shelf.offers], dtype=np.bool_),
+            np.array(
+                [types.setdefault(o.pool.instance_type, len(types)) for o in shelf.offers], dtype=np.int64
+            ),
+            np.array([zones.setdefault(o.pool.zone_id, len(zones)) for o in shelf.offers], dtype=np.int64),
+            types,
+            zones,
+        )
+
+
+def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy) -> list[Offer]:
+    """Choose among the offers that would do: the cheapest, then another way to buy, another type, another zone."""
+    offers = traits.offers
     # A price that is higher in no way that matters: the order of the shelf, which is by price.
-    chosen = list(able[: CHEAPEST_FIRST - 1])
+    chosen: list[int] = []
+    for i in able.tolist():
+        if len(chosen) == CHEAPEST_FIRST - 1:
+            break
+        if offers[i].pool != planned.pool:
+            chosen.append(i)
 
-    def add(wanted: Iterable[Offer]) -> None:
-        first = next((o for o in wanted if o not in chosen), None)
-        if first is not None and len(chosen) < MAX_OFFERS - 1:
-            chosen.append(first)
+    def add(is_wanted: Bools) -> None:
+        for i in able[is_wanted].tolist():
+            if i not in chosen and offers[i].pool != planned.pool:
+                if len(chosen) < MAX_OFFERS - 1:
+                    chosen.append(i)
+                return
 
-    everything = (planned, *chosen)
+    everything = [planned, *(offers[i] for i in chosen)]
     if strategy is Strategy.HYBRID and all(o.is_spot for o in everything):
-        add(o for o in able if not o.is_spot)
+        add(~traits.is_spot[able])
     if len({o.pool.instance_type for o in everything}) == 1:
-        add(o for o in able if o.pool.instance_type != planned.pool.instance_type)
+        add(traits.instance_type[able] != traits.types.get(planned.pool.instance_type, -1))
     if len({o.pool.zone_id for o in everything}) == 1:
-        add(o for o in able if o.pool.zone_id != planned.pool.zone_id)
-    return sorted(chosen, key=lambda o: (not o.is_spot and planned.is_spot, o.micro_usd, o.pool))
+        add(traits.zone[able] != traits.zones.get(planned.pool.zone_id, -1))
+    return sorted(
+        (offers[i] for i in chosen), key=lambda o: (not o.is_spot and planned.is_spot, o.micro_usd, o.pool)
+    )
