@@ -6,15 +6,19 @@ from datetime import timedelta
 import aioboto3
 
 from services.pricing.adapters.aws_requests import AwsRequests
+from services.pricing.adapters.bulk_price_file import BulkPriceFile
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
+from services.pricing.adapters.model_store import ChildModelStore
 from services.pricing.adapters.notice_grave import BusNoticeGrave
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.sqs_events import SqsNoticeQueue
 from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
-from services.pricing.entrypoints import subscribers, ticker
+from services.pricing.entrypoints import subscribers, ticker, uploads
 from services.pricing.entrypoints.notice_queue import watch_queue
 from services.pricing.handlers.announce_prices import keep_price_table
+from services.pricing.handlers.refresh_pool_risks import refresh_pool_risks
+from services.pricing.ports import OnDemandPriceSource
 from services.pricing.settings import PricingSettings
 from shared.runtime.flag_board import FlagBoard
 from shared.runtime.price_tables import ObjectPriceTables
@@ -22,6 +26,9 @@ from shared.runtime.service import Runtime
 
 FIRST_TRY_PERIOD = timedelta(seconds=5)
 """How soon the very first reading is tried again: until it succeeds nobody can plan."""
+
+RISK_LEASE = timedelta(minutes=15)
+"""Longer than a model takes for all pools in which anybody has instances."""
 
 HISTORY_LEASE = timedelta(minutes=15)
 """Longer than folding all months of a year of prices takes."""
@@ -43,16 +50,23 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             requests_per_second=settings.aws_requests_per_second,
             burst=settings.aws_request_burst,
         )
+        on_demand: list[OnDemandPriceSource] = [
+            PriceListSource(session, requests, api_region=settings.price_list_region)
+        ]
+        if settings.price_list_bulk_url:
+            on_demand.append(BulkPriceFile(settings.price_list_bulk_url))
         refreshers = ticker.Refreshers(
             settings=settings,
             catalogue=Ec2Catalogue(session, requests),
-            on_demand=[PriceListSource(session, requests, api_region=settings.price_list_region)],
+            on_demand=on_demand,
             spot_prices=Ec2SpotPriceSource(session, requests),
             advisor=SpotAdvisorFile(settings.spot_advisor_url),
             unit_of_work=unit_of_work,
             clock=runtime.clock,
             ids=runtime.ids,
         )
+        model = ChildModelStore(clock=runtime.clock)
+        runtime.on_close(model.close)
         subscribers.subscribe(
             runtime.bus,
             within=PostgresUnitOfWork,
@@ -62,13 +76,32 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             ids=runtime.ids,
             spot_fresh_for=settings.spot_fresh_for,
             on_demand_fresh_for=settings.on_demand_fresh_for,
+            risk_fresh_for=settings.risk_fresh_for,
+            model=model,
         )
 
+        uploads.serve_uploads(
+            runtime.bus,
+            regions=settings.regions,
+            unit_of_work=unit_of_work,
+            clock=runtime.clock,
+            ids=runtime.ids,
+        )
         runtime.once("start_up", FIRST_TRY_PERIOD, refreshers.start_up)
         runtime.every("prices", settings.refresh_period, refreshers.refresh_prices, first=False)
         runtime.every("catalogue", settings.catalogue_period, refreshers.refresh_catalogues, first=False)
         runtime.every("on_demand", settings.on_demand_retry, refreshers.retry_on_demand, first=False)
         runtime.every("ratings", settings.advisor_period, refreshers.refresh_ratings)
+
+        async def predict_risks() -> None:
+            async with runtime.leases.held("pool_risks", lifetime=RISK_LEASE) as lease:
+                if lease is not None:
+                    for region in sorted(settings.regions):
+                        await refresh_pool_risks(
+                            region=region, model=model, unit_of_work=unit_of_work, clock=runtime.clock
+                        )
+
+        runtime.every("pool_risks", settings.risk_period, predict_risks)
 
         async def keep_history() -> None:
             async with runtime.leases.held("price_history", lifetime=HISTORY_LEASE) as lease:

@@ -31,3 +31,12 @@ notices_refused = Counter(
     ["reason"],
 )
 pools_flagged = Counter("spot_pricing_pools_flagged_total", "Flags raised", ["reason"])
+observed_pools = Gauge(
+    "spot_pricing_observed_pools", "Pools whose risk is told from what was seen of them", ["region", "source"]
+)
+model_failures = Counter(
+    "spot_pricing_risk_model_failures_total", "Times the risk model could not be asked", ["reason"]
+)
+strange_pools = Counter(
+    "spot_pricing_strange_pools_total", "Opinions put aside: a pool unlike all that the model was trained on"
+)

@@ -11,10 +11,14 @@ from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.placement import PlacementScore
+from services.pricing.domain.pool_observations import Observation, ObservedRisk
 from services.pricing.domain.price_list import OnDemandPrices, Origin
 from services.pricing.domain.refusals import RefusedRow
+from services.pricing.domain.risk_model.contract import Opinion
+from services.pricing.domain.risk_model.traces import Trace
 from shared.contracts.base import Message
-from shared.contracts.v1.pricing import LiveFlag, PriceTable
+from shared.contracts.v1.price_table import PriceTable
+from shared.contracts.v1.pricing import LiveFlag
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
@@ -316,6 +320,47 @@ class PriceTables(Protocol):
         ...
 
 
+class ObservationRepository(Protocol):
+    """What happened to our own instances in spot pools, and the risk that follows from it."""
+
+    async def add(self, observation: Observation) -> None:
+        """Keep an observation; the same one twice is one."""
+        ...
+
+    async def since(self, region: str, *, since: datetime) -> Sequence[Observation]:
+        """Return a region's observations from then on, and the launches of instances that lived then."""
+        ...
+
+    async def forget(self, region: str, *, before: datetime) -> None:
+        """Drop what is older, except launches of instances that lived then."""
+        ...
+
+    async def put_risks(self, region: str, risks: Sequence[ObservedRisk], *, as_of: datetime) -> None:
+        """Replace a region's predicted risks."""
+        ...
+
+    async def risks(self, region: str, *, since: datetime) -> Mapping[PoolKey, ObservedRisk]:
+        """Return the risks that were predicted from then on."""
+        ...
+
+
+class RiskModelStore(Protocol):
+    """The interruption model."""
+
+    @property
+    def name(self) -> str:
+        """Say which model it is."""
+        ...
+
+    async def opinions(self, pasts: Sequence[Trace]) -> Sequence[Opinion | None]:
+        """Ask about pools, each with its past up to now; None where no instance runs now.
+
+        Raises:
+            RiskModelUnavailableError: it cannot be asked, or does not answer, or not sensibly.
+        """
+        ...
+
+
 class FlagWriter(Protocol):
     """The board on which everybody sees flags at once."""
 
@@ -357,6 +402,11 @@ class UnitOfWork(Protocol):
     @property
     def risk(self) -> RiskRepository:
         """Risk."""
+        ...
+
+    @property
+    def observations(self) -> ObservationRepository:
+        """What was seen of pools."""
         ...
 
     @property

@@ -77,5 +77,19 @@ class PricingSettings(ServiceSettings):
     spot_advisor_url: str = "https://spot-bid-advisor.s3.amazonaws.com/spot-advisor-data.json"
     """Spot Advisor's data, as AWS serves it to its own web page."""
 
+    risk_period: timedelta = timedelta(minutes=5)
+    """How often the risk of pools in which we had instances is predicted anew; flags are quicker, and short."""
+
+    risk_fresh_for: timedelta = timedelta(minutes=30)
+    """An older prediction is not believed: Spot Advisor's figure takes its place."""
+
     price_list_region: str = "us-east-1"
     """Where the Price List API is asked; it serves every region's prices from few."""
+
+    price_list_bulk_url: str | None = (
+        "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current/{region}/index.csv"
+    )
+    """AWS's offer file, {region} in its address, for when the API does not answer; null or empty: never asked.
+
+    Hundreds of MB, read as a stream from a temporary file.
+    """

@@ -10,7 +10,11 @@ from decimal import Decimal
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.pool_observations import Observation, ObservationKind, ObservedRisk
 from services.pricing.domain.price_list import Collection, OnDemandPrices, Origin, PriceRow
+from services.pricing.domain.risk_model.contract import Opinion
+from services.pricing.domain.risk_model.traces import Trace
+from services.pricing.errors import RiskModelUnavailableError
 from services.pricing.ports import QueuedNotice, StoredOffering
 from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
@@ -158,6 +162,57 @@ class InMemoryRiskRepository:
 
 
 @dataclass
+class InMemoryObservationRepository:
+    """See ports.ObservationRepository."""
+
+    kept: dict[tuple[ObservationKind, str], Observation] = field(default_factory=dict)
+    predicted: dict[str, tuple[datetime, dict[PoolKey, ObservedRisk]]] = field(default_factory=dict)
+
+    async def add(self, observation: Observation) -> None:
+        self.kept.setdefault((observation.kind, observation.subject), observation)
+
+    async def since(self, region: str, *, since: datetime) -> Sequence[Observation]:
+        return [
+            o
+            for o in self.kept.values()
+            if o.pool.region == region and (o.at >= since or self._lived(o, at=since))
+        ]
+
+    async def forget(self, region: str, *, before: datetime) -> None:
+        kept = await self.since(region, since=before)
+        self.kept = {k: o for k, o in self.kept.items() if o.pool.region != region or o in kept}
+
+    async def put_risks(self, region: str, risks: Sequence[ObservedRisk], *, as_of: datetime) -> None:
+        self.predicted[region] = as_of, {risk.pool: risk for risk in risks}
+
+    async def risks(self, region: str, *, since: datetime) -> Mapping[PoolKey, ObservedRisk]:
+        as_of, risks = self.predicted.get(region, (since, {}))
+        return risks if as_of >= since else {}
+
+    def _lived(self, launched: Observation, *, at: datetime) -> bool:
+        ends = (
+            self.kept.get((kind, launched.subject))
+            for kind in (ObservationKind.ENDED, ObservationKind.INTERRUPTED)
+        )
+        return launched.kind is ObservationKind.LAUNCHED and not any(end and end.at < at for end in ends)
+
+
+@dataclass
+class FakeRiskModelStore:
+    """See ports.RiskModelStore; says what it is told to."""
+
+    answers: list[Opinion | None] | RiskModelUnavailableError = field(default_factory=list)
+    asked: list[Trace] = field(default_factory=list)
+    name: str = "m1"
+
+    async def opinions(self, pasts: Sequence[Trace]) -> Sequence[Opinion | None]:
+        self.asked += pasts
+        if isinstance(self.answers, RiskModelUnavailableError):
+            raise self.answers
+        return [*self.answers, *[None] * len(pasts)][: len(pasts)]
+
+
+@dataclass
 class InMemoryAnnouncementRepository:
     """See ports.AnnouncementRepository."""
 
@@ -179,6 +234,7 @@ class InMemoryPricing:
     history: InMemoryHistoryRepository = field(default_factory=InMemoryHistoryRepository)
     sources: InMemorySourceRepository = field(default_factory=InMemorySourceRepository)
     risk: InMemoryRiskRepository = field(default_factory=InMemoryRiskRepository)
+    observations: InMemoryObservationRepository = field(default_factory=InMemoryObservationRepository)
     announcements: InMemoryAnnouncementRepository = field(default_factory=InMemoryAnnouncementRepository)
     sent: list[Message] = field(default_factory=list)
     next_error: Exception | None = None
@@ -193,7 +249,7 @@ class InMemoryPricing:
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
-        kept = self.offerings, self.history, self.sources, self.risk, self.announcements
+        kept = (self.offerings, self.history, self.sources, self.risk, self.announcements, self.observations)
         before = copy.deepcopy(kept), list(self.sent)
         try:
             yield self
@@ -201,7 +257,17 @@ class InMemoryPricing:
                 error, self.next_error = self.next_error, None
                 raise error
         except BaseException:
-            (self.offerings, self.history, self.sources, self.risk, self.announcements), self.sent = before
+            (
+                (
+                    self.offerings,
+                    self.history,
+                    self.sources,
+                    self.risk,
+                    self.announcements,
+                    self.observations,
+                ),
+                self.sent,
+            ) = before
             raise
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from services.pricing.adapters.postgres import PostgresOfferingRepository
 from services.pricing.adapters.postgres_announcements import PostgresAnnouncementRepository
 from services.pricing.adapters.postgres_history import PostgresHistoryRepository
+from services.pricing.adapters.postgres_observations import PostgresObservationRepository
 from services.pricing.adapters.postgres_risk import PostgresRiskRepository
 from services.pricing.adapters.postgres_sources import PostgresSourceRepository
 from services.pricing.ports import UnitOfWorkFactory
@@ -20,6 +21,7 @@ class PostgresUnitOfWork:
         self.history = PostgresHistoryRepository(transaction.connection)
         self.sources = PostgresSourceRepository(transaction.connection)
         self.risk = PostgresRiskRepository(transaction.connection)
+        self.observations = PostgresObservationRepository(transaction.connection)
         self.announcements = PostgresAnnouncementRepository(transaction.connection)
         self.outbox = transaction
 

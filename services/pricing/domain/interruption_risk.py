@@ -73,3 +73,10 @@ def regional_prior(ratings: Mapping[str, AdvisorBand]) -> RiskEstimate | None:
         return None
     mean = fmean(sorted(LOST_IN_A_MONTH_RATIO[band] for band in ratings.values()))
     return RiskEstimate(hourly_probability(mean), "regional_prior")
+
+
+def over(estimate: RiskEstimate, *, seconds: float) -> float:
+    """Give P(interrupted within `seconds`) under the constant hazard behind an estimate."""
+    if estimate.interruption_probability >= 1:
+        return 1.0
+    return -math.expm1(math.log1p(-estimate.interruption_probability) * seconds / 3_600)

@@ -3,17 +3,25 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from services.pricing.handlers import flag_pool
+from services.pricing.handlers import flag_pool, keep_observation
 from services.pricing.handlers.list_flags import list_flags
-from services.pricing.handlers.quote_offerings import quote_offerings
-from services.pricing.ports import FlagWriter, UnitOfWork, UnitOfWorkFactory
-from shared.contracts.v1.executor import CapacityInsufficient, InstanceLaunched, NodeInterrupted
+from services.pricing.handlers.predict_interruption import predict_interruption
+from services.pricing.handlers.quote_offerings import RISK_FRESH_FOR, quote_offerings
+from services.pricing.ports import FlagWriter, RiskModelStore, UnitOfWork, UnitOfWorkFactory
+from shared.contracts.v1.executor import (
+    CapacityInsufficient,
+    InstanceLaunched,
+    InstanceTerminated,
+    NodeInterrupted,
+)
 from shared.contracts.v1.pricing import (
     Flags,
+    InterruptionPrediction,
     ListFlags,
     LiveFlag,
     OfferingQuotes,
     PoolFlagged,
+    PredictInterruption,
     QuoteOfferings,
 )
 from shared.kernel.clock import Clock
@@ -32,17 +40,28 @@ def subscribe(
     ids: Ids,
     spot_fresh_for: timedelta,
     on_demand_fresh_for: timedelta,
+    risk_fresh_for: timedelta = RISK_FRESH_FOR,
+    model: RiskModelStore | None = None,
 ) -> None:
     """Bind every subject that pricing reads or serves."""
 
     async def node_interrupted(message: NodeInterrupted, transaction: Transaction) -> None:
-        await flag_pool.flag_interrupted_pool(message, uow=within(transaction), clock=clock, ids=ids)
+        uow = within(transaction)
+        await keep_observation.keep_interruption(message, uow=uow)
+        await flag_pool.flag_interrupted_pool(message, uow=uow, clock=clock, ids=ids)
 
     async def capacity_insufficient(message: CapacityInsufficient, transaction: Transaction) -> None:
-        await flag_pool.flag_insufficient_pool(message, uow=within(transaction), clock=clock, ids=ids)
+        uow = within(transaction)
+        await keep_observation.keep_no_capacity(message, uow=uow)
+        await flag_pool.flag_insufficient_pool(message, uow=uow, clock=clock, ids=ids)
 
     async def instance_launched(message: InstanceLaunched, transaction: Transaction) -> None:
-        await flag_pool.keep_instance_pool(message, uow=within(transaction))
+        uow = within(transaction)
+        await flag_pool.keep_instance_pool(message, uow=uow)
+        await keep_observation.keep_launch(message, uow=uow)
+
+    async def instance_terminated(message: InstanceTerminated, transaction: Transaction) -> None:
+        await keep_observation.keep_end(message, uow=within(transaction))
 
     async def pool_flagged(message: PoolFlagged, _transaction: Transaction) -> None:
         # The event is what committed with the flag; writing it down again changes nothing.
@@ -58,6 +77,11 @@ def subscribe(
     async def answer_flags(request: ListFlags) -> Flags:
         return await list_flags(request, unit_of_work=unit_of_work, clock=clock)
 
+    async def answer_prediction(request: PredictInterruption) -> InterruptionPrediction:
+        return await predict_interruption(
+            request, model=model, unit_of_work=unit_of_work, clock=clock, ids=ids
+        )
+
     async def answer_quotes(request: QuoteOfferings) -> OfferingQuotes:
         return await quote_offerings(
             request,
@@ -65,11 +89,14 @@ def subscribe(
             clock=clock,
             spot_fresh_for=spot_fresh_for,
             on_demand_fresh_for=on_demand_fresh_for,
+            risk_fresh_for=risk_fresh_for,
         )
 
     bus.consume(NodeInterrupted, node_interrupted)
     bus.consume(CapacityInsufficient, capacity_insufficient)
     bus.consume(InstanceLaunched, instance_launched)
+    bus.consume(InstanceTerminated, instance_terminated)
     bus.consume(PoolFlagged, pool_flagged)
+    bus.serve(PredictInterruption, answer_prediction)
     bus.serve(ListFlags, answer_flags)
     bus.serve(QuoteOfferings, answer_quotes)

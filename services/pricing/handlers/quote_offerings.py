@@ -18,6 +18,8 @@ from shared.kernel.pools import CapacityType, PoolKey
 
 SPOT_SOURCE = "spot_price_history"
 ON_DEMAND_SOURCE = "price_list"
+RISK_FRESH_FOR = timedelta(minutes=30)
+"""A prediction from what was seen of a pool that is older than that is not quoted."""
 
 
 async def quote_offerings(
@@ -27,6 +29,7 @@ async def quote_offerings(
     clock: Clock,
     spot_fresh_for: timedelta,
     on_demand_fresh_for: timedelta,
+    risk_fresh_for: timedelta = RISK_FRESH_FOR,
 ) -> OfferingQuotes:
     """Quote every pool with a known price and type; one without is left out, never quoted at zero."""
     region = request.scope
@@ -37,6 +40,7 @@ async def quote_offerings(
         types = await uow.offerings.instance_types(region)
         ratings = await uow.risk.ratings(region)
         flags = await uow.risk.live_flags(region, now=now)
+        observed = await uow.observations.risks(region, since=now - risk_fresh_for)
     known = {t.name for t in types if not wanted or t.name in wanted}
     prior = interruption_risk.regional_prior(ratings)
     risks = {name: interruption_risk.estimate(name, ratings=ratings, fallback=prior) for name in known}
@@ -53,7 +57,7 @@ async def quote_offerings(
             source = _source(pool, as_of=offering.as_of, now=now, fresh_for=fresh_for)
             sources[pool.capacity_type, offering.as_of] = source
         price = offering.point.usd_per_hour
-        risk = risks[pool.instance_type] if is_spot else None
+        risk = (observed.get(pool) or risks[pool.instance_type]) if is_spot else None
         quotes.append(
             Quote(
                 pool,

@@ -4,6 +4,8 @@ import structlog
 
 from services.pricing import metrics
 from services.pricing.domain import notices
+from services.pricing.domain.pool_observations import Observation, ObservationKind
+from services.pricing.handlers import keep_observation
 from services.pricing.handlers.flag_pool import raise_flag
 from services.pricing.ports import UnitOfWorkFactory
 from shared.contracts.v1.pricing import FlagReason, InstanceNoticeReceived
@@ -38,6 +40,8 @@ async def receive_notice(body: str, *, unit_of_work: UnitOfWorkFactory, clock: C
             await uow.outbox.add(event)
             pool = await uow.risk.instance_pool(notice.instance_id)
             if pool is not None and notice.kind is InterruptionKind.SPOT_INTERRUPTION:
+                seen = Observation(pool, ObservationKind.INTERRUPTED, notice.instance_id, notice.at)
+                await keep_observation.keep(seen, uow=uow)
                 await raise_flag(
                     pool, reason=FlagReason.INTERRUPTION, uow=uow, clock=clock, ids=ids, cause=event
                 )

@@ -226,6 +226,29 @@ create table pool_flags (
     constraint pool_flags_pkey PRIMARY KEY (region, instance_type, zone_id, capacity_type)
 );
 
+create table pool_observations (
+    region text not null,
+    instance_type text not null,
+    zone_id text not null,
+    kind text not null,
+    subject text not null,
+    at timestamp with time zone not null,
+    constraint pool_observations_kind_check CHECK ((kind = ANY (ARRAY['launched'::text, 'ended'::text, 'interrupted'::text, 'insufficient'::text]))),
+    constraint pool_observations_pkey PRIMARY KEY (kind, subject)
+);
+CREATE INDEX pool_observations_by_region ON pricing.pool_observations USING btree (region, at);
+
+create table pool_risks (
+    region text not null,
+    instance_type text not null,
+    zone_id text not null,
+    interruption_probability double precision not null,
+    source text not null,
+    as_of timestamp with time zone not null,
+    constraint pool_risks_interruption_probability_check CHECK (((interruption_probability >= (0)::double precision) AND (interruption_probability <= (1)::double precision))),
+    constraint pool_risks_pkey PRIMARY KEY (region, instance_type, zone_id)
+);
+
 create table price_days (
     region text not null,
     instance_type text not null,

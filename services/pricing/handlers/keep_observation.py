@@ -1,0 +1,50 @@
+"""Remember what happens to our own instances in spot pools: what a pool's risk is told from."""
+
+from services.pricing.domain.pool_observations import Observation, ObservationKind
+from services.pricing.ports import UnitOfWork
+from shared.contracts.v1.executor import (
+    CapacityInsufficient,
+    InstanceLaunched,
+    InstanceTerminated,
+    NodeInterrupted,
+)
+from shared.kernel.interruption import InterruptionKind
+from shared.kernel.pools import CapacityType
+
+
+async def keep(observation: Observation, *, uow: UnitOfWork) -> None:
+    """Keep what happened in a spot pool; on-demand instances are not interrupted."""
+    if observation.pool.capacity_type is CapacityType.SPOT:
+        await uow.observations.add(observation)
+
+
+async def keep_launch(message: InstanceLaunched, *, uow: UnitOfWork) -> None:
+    """An instance of ours is up from now on."""
+    await keep(
+        Observation(message.pool, ObservationKind.LAUNCHED, message.instance_id, message.occurred_at), uow=uow
+    )
+
+
+async def keep_end(message: InstanceTerminated, *, uow: UnitOfWork) -> None:
+    """We ended an instance; one that we did not launch is in no pool that we know of."""
+    pool = await uow.risk.instance_pool(message.instance_id)
+    if pool is not None:
+        await keep(
+            Observation(pool, ObservationKind.ENDED, message.instance_id, message.occurred_at), uow=uow
+        )
+
+
+async def keep_interruption(message: NodeInterrupted, *, uow: UnitOfWork) -> None:
+    """EC2 takes an instance."""
+    if message.pool is not None and message.kind is InterruptionKind.SPOT_INTERRUPTION:
+        await keep(
+            Observation(message.pool, ObservationKind.INTERRUPTED, message.instance_id, message.occurred_at),
+            uow=uow,
+        )
+
+
+async def keep_no_capacity(message: CapacityInsufficient, *, uow: UnitOfWork) -> None:
+    """A launch found no capacity."""
+    await keep(
+        Observation(message.pool, ObservationKind.INSUFFICIENT, str(message.id), message.occurred_at), uow=uow
+    )

@@ -1,0 +1,108 @@
+"""Answer contract v1: how likely is it that an instance of this pool, running now, is interrupted?"""
+
+from datetime import datetime
+
+import numpy as np
+
+from services.pricing.domain import interruption_risk, pool_observations
+from services.pricing.domain.pool_observations import LOOK_BACK
+from services.pricing.domain.risk_model import contract
+from services.pricing.domain.risk_model.contract import FlagState, PricePoint, RiskQuestion
+from services.pricing.domain.risk_model.traces import UNKNOWN, Trace, TraceKind
+from services.pricing.handlers.refresh_pool_risks import opinions, prior_by_horizon
+from services.pricing.ports import RiskModelStore, UnitOfWorkFactory
+from shared.contracts.v1.pricing import (
+    InterruptionPrediction,
+    PoolHistory,
+    PredictInterruption,
+    RecommendedAction,
+)
+from shared.kernel.clock import Clock
+from shared.kernel.ids import Ids
+from shared.kernel.pool_flags import AVOID_LEVEL, PoolFlag
+from shared.kernel.pools import CapacityType, PoolKey
+
+
+async def predict_interruption(
+    request: PredictInterruption,
+    *,
+    model: RiskModelStore | None,
+    unit_of_work: UnitOfWorkFactory,
+    clock: Clock,
+    ids: Ids,
+) -> InterruptionPrediction:
+    """Predict from the pool's past, as told or as seen by us, with Spot Advisor's figure and live flags.
+
+    Raises:
+        RiskQuestionError: a price is no price.
+    """
+    region, now = request.scope, clock.now()
+    async with unit_of_work() as uow:
+        zones = await uow.offerings.zone_ids(region)
+        zone_id = zones.get(request.availability_zone, request.availability_zone)
+        pool = PoolKey(region, request.instance_type, zone_id, CapacityType.SPOT)
+        ratings = await uow.risk.ratings(region)
+        flags = await uow.risk.live_flags(region, now=now)
+        seen = [] if request.pool_history else await uow.observations.since(region, since=now - LOOK_BACK)
+    past = (
+        _told(request.pool_history, pool)
+        if request.pool_history
+        else pool_observations.pasts(seen, now=now).get(pool)
+    )
+    prior = interruption_risk.estimate(
+        request.instance_type, ratings=ratings, fallback=interruption_risk.regional_prior(ratings)
+    )
+    question = RiskQuestion(
+        instance_type=request.instance_type,
+        availability_zone=zone_id,
+        spot_price_history=tuple(
+            PricePoint(point.at, float(point.usd_per_hour)) for point in request.spot_price_history
+        ),
+        hour_of_day=request.hour_of_day,
+        day_of_week=request.day_of_week,
+        past=past,
+        prior_by_horizon=prior_by_horizon(prior),
+        prior_source=prior.source if prior else "",
+        flag=_flag_state(flags.get(pool), now=now),
+    )
+    said = await opinions(model, [past]) if past is not None else [None]
+    prediction_id = ids.new()
+    told = contract.predict(
+        question,
+        prediction_id=str(prediction_id),
+        opinion=said[0],
+        model_name=model.name if model else "",
+    )
+    return InterruptionPrediction(
+        prediction_id=prediction_id,
+        interruption_probability=told.interruption_probability,
+        horizon_seconds=told.horizon_seconds,
+        confidence_score=told.confidence_score,
+        recommended_action=RecommendedAction(told.recommended_action.value),
+        probability_by_horizon=dict(told.probability_by_horizon),
+        hazard_per_hour=told.hazard_per_hour,
+        source=told.source,
+    )
+
+
+def _told(history: PoolHistory, pool: PoolKey) -> Trace | None:
+    """Read a past that the asker has; None when nobody looked at any tick."""
+    up = np.array([UNKNOWN if count is None else count for count in history.up], dtype=np.int64)
+    if not (up > UNKNOWN).any():
+        return None
+    return Trace(
+        name=str(pool),
+        kind=TraceKind.PREEMPTION,
+        zone=pool.zone_id,
+        instance_type=pool.instance_type,
+        collection=pool.region,
+        tick_seconds=history.tick_seconds,
+        up=up,
+    )
+
+
+def _flag_state(flag: PoolFlag | None, *, now: datetime) -> FlagState:
+    """A flag keeps launches away while its level is high; then it has decayed."""
+    if flag is None:
+        return FlagState.NONE
+    return FlagState.FRESH if flag.level(now) > AVOID_LEVEL else FlagState.DECAYED
