@@ -6,7 +6,7 @@ import zstandard
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from shared.contracts.v1.pricing import PriceTable
+from shared.contracts.v1.price_table import PriceTable
 from shared.kernel.errors import UnavailableError
 from shared.runtime import payloads
 from shared.runtime.safe_mode import JetStreamSource

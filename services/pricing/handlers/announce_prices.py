@@ -5,7 +5,8 @@ from datetime import datetime
 
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.ports import PriceTables, UnitOfWork, UnitOfWorkFactory
-from shared.contracts.v1.pricing import LARGEST_BATCH, OfferingPrice, OfferingPricesChanged, PriceTable
+from shared.contracts.v1.price_table import PriceTable
+from shared.contracts.v1.pricing import LARGEST_BATCH, OfferingPrice, OfferingPricesChanged
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 from shared.kernel.pools import PoolKey
