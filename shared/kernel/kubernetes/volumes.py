@@ -24,6 +24,7 @@ IN_TREE_EBS = "kubernetes.io/aws-ebs"
 """What the CSI driver answers for, too."""
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 """Of classes whose volumes are made by hand."""
+UNSEEN = "is bound to a persistentvolume that is not known"
 SELECTED_NODE_ANNOTATION = "volume.kubernetes.io/selected-node"
 ANY_NODE = (NodeSelectorTerm(fields=(Requirement(evaluation.NAME_FIELD, Operator.EXISTS),)),)
 
@@ -55,8 +56,8 @@ def parse_volume(
         driver=_driver(volume, storage_class),
     )
     if is_bound:
-        if volume is None:
-            return known
+        if volume is None:  # in which zone it lies is not known, so no node can be said to reach it
+            return replace(known, refusal=known.refusal or UNSEEN)
         return replace(known, node_affinity=_affinity(volume), zone_labels=_zone_labels(volume))
     if storage_class is None or spec.text("volumeName"):
         return known  # a volume that is named, yet not bound, is waited for

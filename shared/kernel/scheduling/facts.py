@@ -11,6 +11,7 @@ from shared.kernel.scheduling.topology import Tally
 from shared.kernel.workload import Node, Pod, PodAffinityTerm, Volume
 
 Test = Callable[[Pod], bool]
+MOST_PODS_KNOWN = 200_000
 HARD_AFFINITY_WEIGHT = 1
 """kube-scheduler's default hardPodAffinityWeight."""
 
@@ -107,6 +108,8 @@ class Facts:
             shape = Shape(pod, company, self._reasons.setdefault(place_key(pod), {}))
             self._shapes[key] = shape
             self._fill(shape)
+        if len(self._shape_by_id) >= MOST_PODS_KNOWN:
+            self._shape_by_id.clear()  # pods that were only tried must not be kept for ever
         self._shape_by_id[id(pod)] = (pod, shape)  # the pod is kept, so its id stays its own
         return shape
 
