@@ -111,7 +111,7 @@ def lower_bound(
         least, ended_by = max(least, proof.micro_usd), proof.ended_by
         if ended_by is not Ending.BUDGET or (objective - paid - least) * NEAR <= objective:
             break
-    return Bound(usd(paid + least), ended_by, _left_out(classes, limits))
+    return Bound(usd(paid + least), ended_by, _left_out(classes, limits, grouper.rules))
 
 
 def _is_paid_for(after: FleetState, fixed: Collection[str]) -> bool:
@@ -238,7 +238,9 @@ def _by_resources(supply: Supply, demand: Demand) -> int:
     return max(int(float(total @ worth) * SAFETY), 0)
 
 
-def _left_out(classes: Sequence[PodClass], limits: Sequence[tuple[NodeLimit, ...]]) -> tuple[str, ...]:
+def _left_out(
+    classes: Sequence[PodClass], limits: Sequence[tuple[NodeLimit, ...]], rules: PlanRules
+) -> tuple[str, ...]:
     samples = [c.sample for c in classes]
     has: Mapping[str, bool] = {
         "spreading over zones and nodes": any(p.topology_spread for p in samples),
@@ -248,6 +250,9 @@ def _left_out(classes: Sequence[PodClass], limits: Sequence[tuple[NodeLimit, ...
             for c, known in zip(classes, limits, strict=True)
         ),
         "limits per spot pool": any(c.may_use_spot and c.per_spot_pool < UNLIMITED for c in classes),
+        "shares of pools and zones": rules.max_cluster_pool_share_ratio is not None
+        or rules.max_zone_share_ratio is not None,
+        "the number of nodes": rules.min_nodes > 0,
         "volumes": any(p.claims for p in samples),
     }
     return tuple(name for name, is_there in has.items() if is_there)

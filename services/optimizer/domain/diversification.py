@@ -16,7 +16,7 @@ from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.losses import share_of
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
-from shared.kernel.pools import CapacityType, PoolKey
+from shared.kernel.pools import CapacityType
 from shared.kernel.workload import Node, Pod
 
 
@@ -32,51 +32,64 @@ class Breach:
     sentence: str
 
 
-def cluster_limits(
-    pools: Sequence[PoolKey],
-    millicores: Ints,
-    *,
-    requested: int,
-    standing: Mapping[PoolKey, int],
-    rules: PlanRules,
-) -> list[Limit]:
-    """Give the policy's shares of requested vCPU as limits of a packing; none where the policy has none.
+class Shares:
+    """The policy's shares of all requested vCPU, and what holds how much of them already."""
 
-    Args:
-        pools: of each offer, in the packing's order.
-        millicores: per shape, what one pod requests.
-        requested: millicores of all pods that will run, those that stay where they are included.
-        standing: millicores requested, by pool, on nodes that are no part of the packing.
-        rules: the policy's.
-    """
-    found = []
-    if rules.max_cluster_pool_share_ratio is not None:
-        groups = [str(p) if p.capacity_type is CapacityType.SPOT else None for p in pools]
-        held = _sums((str(p), m) for p, m in standing.items() if p.capacity_type is CapacityType.SPOT)
-        at_most = share_of(rules.max_cluster_pool_share_ratio, requested)
-        found.append(_limit(groups, millicores, held, at_most))
-    if rules.max_zone_share_ratio is not None:
-        held = _sums((p.zone_id, m) for p, m in standing.items())
-        at_most = share_of(rules.max_zone_share_ratio, requested)
-        found.append(_limit([p.zone_id for p in pools], millicores, held, at_most))
-    return found
+    def __init__(self, rules: PlanRules, requested: int) -> None:
+        """Start with nothing held; `requested` is the millicores of all pods that will run."""
+        self._at_most = {
+            kind: share_of(ratio, requested)
+            for kind, ratio in (
+                ("pool", rules.max_cluster_pool_share_ratio),
+                ("zone", rules.max_zone_share_ratio),
+            )
+            if ratio is not None
+        }
+        self._held: dict[tuple[str, str], int] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._at_most)
 
-def _limit(groups: Sequence[str | None], weights: Ints, held: Mapping[str, int], at_most: int) -> Limit:
-    names = sorted({g for g in groups if g is not None})
-    at = {name: i for i, name in enumerate(names)}
-    return Limit(
-        weights=weights.astype(np.int64),
-        group=np.array([-1 if g is None else at[g] for g in groups], dtype=np.int64),
-        at_most=np.array([max(at_most - held.get(n, 0), 0) for n in names], dtype=np.int64),
-    )
+    def add(self, node: Node, millicores: int) -> None:
+        """Count what came to a node."""
+        for group in self._groups(node):
+            self._held[group] = self._held.get(group, 0) + millicores
 
+    def room(self, node: Node, millicores: int) -> int | None:
+        """Give how many more pods of a size the node's pool and zone may hold; None: any number."""
+        if not self._at_most or millicores == 0:
+            return None
+        left = [self._at_most[g[0]] - self._held.get(g, 0) for g in self._groups(node)]
+        return max(min(left), 0) // millicores if left else None
 
-def _sums(amounts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, amount in amounts:
-        found[name] = found.get(name, 0) + amount
-    return found
+    def limits(self, nodes: Sequence[Node], millicores: Ints) -> tuple[Limit, ...]:
+        """Give the shares as limits of a packing.
+
+        Args:
+            nodes: what each offer would become, in the packing's order.
+            millicores: what one pod of each class requests.
+        """
+        found = []
+        for kind, at_most in self._at_most.items():
+            groups = [next((g for g in self._groups(n) if g[0] == kind), None) for n in nodes]
+            names = sorted({g for g in groups if g is not None})
+            at = {name: i for i, name in enumerate(names)}
+            found.append(
+                Limit(
+                    weights=millicores.astype(np.int64),
+                    group=np.array([-1 if g is None else at[g] for g in groups], dtype=np.int64),
+                    at_most=np.array([max(at_most - self._held.get(n, 0), 0) for n in names], dtype=np.int64),
+                )
+            )
+        return tuple(found)
+
+    def _groups(self, node: Node) -> list[tuple[str, str]]:
+        found = []
+        if "pool" in self._at_most and node.capacity_type is CapacityType.SPOT:
+            found.append(("pool", pool_name(node)))
+        if "zone" in self._at_most:
+            found.append(("zone", zone_name(node)))
+        return found
 
 
 def breaches(nodes: Iterable[StandingNode], judge: SpotJudge) -> list[Breach]:
@@ -91,9 +104,14 @@ def added(before: Iterable[Breach], after: Iterable[Breach]) -> list[Breach]:
     return [b for b in after if b.amount - b.at_most > today.get(b.what, 0)]
 
 
+def zone_name(node: Node) -> str:
+    """Name the zone of a node, by its id where that is known."""
+    return node.zone_id or node.zone or "unknown"
+
+
 def pool_name(node: Node) -> str:
     """Name the spot pool of a node by its labels; nodes whose type nobody knows count as one pool of their zone."""
-    return f"spot:{node.instance_type or 'unknown'}:{node.zone_id or node.zone or 'unknown'}"
+    return f"spot:{node.instance_type or 'unknown'}:{zone_name(node)}"
 
 
 def _of_workloads(fleet: Sequence[StandingNode], judge: SpotJudge) -> list[Breach]:
@@ -135,7 +153,7 @@ def _of_cluster(fleet: Sequence[StandingNode], rules: PlanRules) -> list[Breach]
     for node in fleet:
         held = sum(p.requests.cpu_millicores for p in node.movable)
         total += held
-        zone = node.node.zone_id or node.node.zone or "unknown"
+        zone = zone_name(node.node)
         by_zone[zone] = by_zone.get(zone, 0) + held
         if node.node.capacity_type is CapacityType.SPOT:
             pool = pool_name(node.node)

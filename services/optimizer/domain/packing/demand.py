@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.optimizer.domain.columns.problem import Limit
 from services.optimizer.domain.packing.classes import Bools, Floats, Ints, NodeLimit
 
 
@@ -43,6 +44,8 @@ class Demand:
     """Of each class: those of others that count its pods; they bind where one of those others is."""
     used: Ints
     """Offer x workload: replicas that stand in the offer's pool already."""
+    shares: tuple[Limit, ...] = ()
+    """What groups of offers may hold together, by weights of classes."""
     interruption_micro_usd: Ints = field(default_factory=_any_number)
     """Of each class: what one interruption of one pod is worth; empty: nothing."""
 

@@ -98,7 +98,7 @@ class Packer:
         classes = self.grouper.classes(pods)
         columns = columns_for(p for c in classes for p in c.pods)
         names = self.names(prefix, taken=(n.name for n in kept.nodes))
-        return Scene(self.shelf, kept, _by_size(classes, columns), columns, names)
+        return Scene(self.shelf, kept, _by_size(classes, columns), columns, names, self.grouper.rules)
 
 
 def _result(scene: Scene, endings: Sequence[Ending]) -> Packing:

@@ -123,6 +123,7 @@ class Launcher:
             node_limits=tuple(c.node_limits for c in classes),
             counted=grouping.counted_by(classes),
             used=self._used(names),
+            shares=scene.shares.limits(scene.shelf.nodes, requests[:, CPU]),
             interruption_micro_usd=grouping.interruption_costs(classes, self._grouper.judge),
         )
         found = by_columns.loads(supply, demand, effort=self._effort, should_stop=self._should_stop)
@@ -203,7 +204,16 @@ class Launcher:
         return refused
 
     def place_the_rest(self) -> None:
-        """Place one by one what numbers could not: on any new node, else on the cheapest one that takes it."""
+        """Place one by one what numbers could not: on any new node, else on the cheapest one that takes it.
+
+        What finds no place within the limits of pools and zones is placed without them: to run is worth more.
+        """
+        self._place_singly()
+        if self._scene.waiting and self._scene.has_limits:
+            self._scene.lift_limits()
+            self._place_singly()
+
+    def _place_singly(self) -> None:
         scene = self._scene
         filler = self._filler()
         progress = True

@@ -5,7 +5,7 @@ and per spot pool, is kept for the solver as far as it can matter, and settled i
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,7 +71,11 @@ def merged(supply: Supply, demand: Demand) -> Merged:
         per_node=np.minimum(np.array(limits, dtype=np.int64), UNBOUNDED),
         pod_micro_usd=risk if risk.any() else _none(),
         copies=supply.copies,
-        limits=_pool_limits(supply, demand, members),
+        limits=(
+            *_pool_limits(supply, demand, members),
+            # Weights are requests, which are the same for all classes of a shape.
+            *(replace(x, weights=x.weights[firsts]) for x in demand.shares),
+        ),
     )
     return Merged(problem, tuple(tuple(m) for m in members))
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from services.optimizer.domain.diversification import pool_name
+from services.optimizer.domain.diversification import Shares, pool_name
 from services.optimizer.domain.packing.classes import UNLIMITED, Columns, Ints, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
+from services.optimizer.domain.rules import PlanRules
 from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Node, Pod, Volume
@@ -22,6 +23,7 @@ class Scene:
         classes: Sequence[PodClass],
         columns: Columns,
         names: Iterator[str],
+        rules: PlanRules,
     ) -> None:
         self.shelf = shelf
         self.kept = kept
@@ -40,8 +42,11 @@ class Scene:
         self._in_pool: dict[tuple[str, str], int] = {}
         """Replicas by controller and spot pool, of the controllers that have a limit per spot pool."""
         self._limited = {c.workload for c in classes if c.workload is not None}
-        by_name = {n.name: n for n in kept.nodes} if self._limited else {}
-        for pod in kept.pods:
+        standing = [p for p in kept.pods if not (p.is_daemon or p.is_mirror or p.is_finished)]
+        all_pods = [*standing, *(p for c in classes for p in c.pods)]
+        self.shares = Shares(rules, sum(p.requests.cpu_millicores for p in all_pods))
+        by_name = {n.name: n for n in kept.nodes} if self.has_limits else {}
+        for pod in standing:
             if pod.node_name in by_name:
                 self._count(pod, by_name[pod.node_name])
 
@@ -51,12 +56,25 @@ class Scene:
         return sum(map(len, self.left))
 
     def pool_room(self, kind: PodClass, node: Node) -> int:
-        """Give how many more pods of the class the node's pool may hold."""
-        if kind.workload is None or node.capacity_type is not CapacityType.SPOT:
-            return UNLIMITED
-        return kind.per_spot_pool - self._in_pool.get((kind.workload, pool_name(node)), 0)
+        """Give how many more pods of the class the node's pool and zone may hold."""
+        shared = self.shares.room(node, kind.sample.requests.cpu_millicores) if self.shares else None
+        room = UNLIMITED if shared is None else shared
+        if kind.workload not in self._limited or node.capacity_type is not CapacityType.SPOT:
+            return room
+        return min(room, kind.per_spot_pool - self._in_pool.get((kind.workload, pool_name(node)), 0))
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether some pool or zone is limited."""
+        return bool(self._limited or self.shares)
+
+    def lift_limits(self) -> None:
+        """Forget what pools and zones may hold."""
+        self._limited = set()
+        self.shares = Shares(PlanRules(), 0)
 
     def _count(self, pod: Pod, node: Node) -> None:
+        self.shares.add(node, pod.requests.cpu_millicores)
         if pod.owner is None or node.capacity_type is not CapacityType.SPOT:
             return
         workload = f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}"
@@ -90,7 +108,7 @@ class Scene:
         """Place a pod on a node that stays."""
         self.view.place(pod, name)
         self.onto_kept[pod.key] = name
-        if self._limited:
+        if self.has_limits:
             self._count(pod, self.view.node(name))
 
     def free(self, names: Sequence[str]) -> Ints:

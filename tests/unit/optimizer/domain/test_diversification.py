@@ -10,7 +10,7 @@ from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.rules import PlanRules, Strategy
 from services.optimizer.domain.spot_tolerance import SpotJudge, spot_judge
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.kernel.workload import ClusterObjects, DisruptionBudget, Pod
+from shared.kernel.workload import ClusterObjects, DisruptionBudget, Node, Pod
 from tests.builders import app_selector, make_node, make_pod, make_pool
 from tests.unit.optimizer.domain.market import make_workload
 
@@ -76,25 +76,31 @@ def test_only_what_gets_worse_is_held_against_a_change() -> None:
     assert diversification.added(today, elsewhere) == elsewhere
 
 
+def candidate(*, zone_id: str = "use1-az1", capacity_type: CapacityType = CapacityType.SPOT) -> Node:
+    return make_node(instance_type="m5.large", zone_id=zone_id, capacity_type=capacity_type)
+
+
 def test_limits_of_the_cluster_leave_out_what_stands_already() -> None:
-    pools = [
-        make_pool("m5.large", capacity_type=CapacityType.SPOT),
-        make_pool("m5.large"),
-        make_pool("m5.large", zone_id="use1-az2", capacity_type=CapacityType.SPOT),
-    ]
-    rules = PlanRules(max_cluster_pool_share_ratio=0.4, max_zone_share_ratio=0.6)
-    pool, zone = diversification.cluster_limits(
-        pools, np.array([500, 1000]), requested=10_000, standing={pools[0]: 1500, pools[1]: 6000}, rules=rules
+    nodes = [candidate(), candidate(capacity_type=CapacityType.ON_DEMAND), candidate(zone_id="use1-az2")]
+    shares = diversification.Shares(
+        PlanRules(max_cluster_pool_share_ratio=0.4, max_zone_share_ratio=0.6), 10_000
     )
+    shares.add(nodes[0], 1500)
+    shares.add(nodes[1], 6000)
+    pool, zone = shares.limits(nodes, np.array([500, 1000]))
     assert pool.group.tolist() == [0, -1, 1]
     assert pool.at_most.tolist() == [2500, 4000]
     assert zone.group.tolist() == [0, 0, 1]
     assert zone.at_most.tolist() == [0, 6000]
     assert zone.weights.tolist() == [500, 1000]
+    assert [shares.room(n, 500) for n in nodes] == [0, 0, 8]
 
 
 def test_without_shares_there_are_no_limits() -> None:
-    assert diversification.cluster_limits([], np.array([500]), requested=1, standing={}, rules=QUARTER) == []
+    shares = diversification.Shares(QUARTER, 10_000)
+    assert not shares
+    assert shares.limits([candidate()], np.array([500])) == ()
+    assert shares.room(candidate(), 500) is None
 
 
 def test_the_worst_loss_names_what_it_breaks() -> None:

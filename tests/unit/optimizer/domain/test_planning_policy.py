@@ -70,6 +70,36 @@ def test_a_fleet_under_a_quarter_per_pool_survives_the_loss_of_any_pool(mode: Pl
     assert draft.assurance.worst_pool_loss.below_minimum == ()
 
 
+@pytest.mark.parametrize("mode", [PlanMode.SAVE, PlanMode.GREENFIELD])
+def test_no_pool_and_no_zone_holds_more_than_its_share_of_the_cluster(mode: PlanMode) -> None:
+    rules = PlanRules(max_cluster_pool_share_ratio=0.2, max_zone_share_ratio=0.4)
+    objects = make_cluster(make_workload("web", 40) + make_workload("api", 20, cpu=1500))
+    draft = plan(objects, make_market(), rules, TEMPLATE, mode=mode)
+    assert draft.unplaced == ()
+    assert draft.moves
+    assert draft.assurance is not None
+    assert draft.assurance.breaches == ()
+    asked = {p.key: p.requests.cpu_millicores for p in objects.pods}
+    total = sum(asked.values())
+    held: dict[tuple[str | None, ...], int] = {}
+    for node in draft.nodes:
+        millicores = sum(asked[p] for p in node.pods)
+        spot = node.node.capacity_type is CapacityType.SPOT
+        for key in ((node.node.zone,), *([(node.node.instance_type, node.node.zone)] if spot else [])):
+            held[key] = held.get(key, 0) + millicores
+    assert max(m for key, m in held.items() if len(key) == 1) <= 0.4 * total
+    assert max(m for key, m in held.items() if len(key) == 2) <= 0.2 * total
+
+
+def test_a_pod_that_no_share_leaves_room_for_runs_all_the_same_and_that_is_told() -> None:
+    rules = PlanRules(strategy=Strategy.SPOT, max_cluster_pool_share_ratio=0.01)
+    objects = make_cluster(make_workload("web", 4))
+    draft = plan(objects, make_market(), rules, TEMPLATE, mode=PlanMode.GREENFIELD)
+    assert draft.unplaced == ()
+    assert draft.assurance is not None
+    assert any("more than 1.0%" in sentence for sentence in draft.assurance.breaches)
+
+
 def test_where_on_demand_is_forbidden_what_is_not_safe_is_listed_with_the_reason() -> None:
     rules = replace(QUARTER, strategy=Strategy.SPOT)
     draft = plan(shop(), make_market(), rules, TEMPLATE, mode=PlanMode.GREENFIELD)
