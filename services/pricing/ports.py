@@ -303,6 +303,10 @@ class AnnouncementRepository(Protocol):
         """Take that many numbers; return the last. Others wait until the transaction ends."""
         ...
 
+    async def current(self, region: str) -> int:
+        """Return the last number taken, zero when none was."""
+        ...
+
     async def hold(self, region: str) -> int:
         """Return the last number taken, zero when none was; nobody takes another until the transaction ends."""
         ...

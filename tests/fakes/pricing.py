@@ -219,8 +219,11 @@ class InMemoryAnnouncementRepository:
     numbers: dict[str, int] = field(default_factory=dict)
 
     async def advance(self, region: str, *, by: int) -> int:
-        self.numbers[region] = await self.hold(region) + by
+        self.numbers[region] = self.numbers.get(region, 0) + by
         return self.numbers[region]
+
+    async def current(self, region: str) -> int:
+        return self.numbers.get(region, 0)
 
     async def hold(self, region: str) -> int:
         return self.numbers.get(region, 0)

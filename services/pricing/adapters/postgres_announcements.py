@@ -23,6 +23,13 @@ class PostgresAnnouncementRepository:
             )
         )
 
+    async def current(self, region: str) -> int:
+        """See the port."""
+        held = await self._connection.fetchval(
+            "select sequence from price_sequences where region = $1", region
+        )
+        return int(held or 0)
+
     async def hold(self, region: str) -> int:
         """See the port."""
         held = await self._connection.fetchval(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from services.pricing.handlers import flag_pool, keep_observation
 from services.pricing.handlers.list_flags import list_flags
 from services.pricing.handlers.predict_interruption import predict_interruption
-from services.pricing.handlers.quote_offerings import RISK_FRESH_FOR, quote_offerings
+from services.pricing.handlers.quote_offerings import RISK_FRESH_FOR, Shelf, quote_offerings
 from services.pricing.ports import FlagWriter, RiskModelStore, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.v1.executor import (
     CapacityInsufficient,
@@ -82,6 +82,8 @@ def subscribe(
             request, model=model, unit_of_work=unit_of_work, clock=clock, ids=ids
         )
 
+    shelf: Shelf = {}
+
     async def answer_quotes(request: QuoteOfferings) -> OfferingQuotes:
         return await quote_offerings(
             request,
@@ -89,6 +91,7 @@ def subscribe(
             clock=clock,
             spot_fresh_for=spot_fresh_for,
             on_demand_fresh_for=on_demand_fresh_for,
+            shelf=shelf,
             risk_fresh_for=risk_fresh_for,
         )
 

@@ -26,6 +26,7 @@ async def refresh_catalogue(
         await uow.offerings.replace_catalogue(
             region, zone_ids=zone_ids, instance_types=types, offered=offered
         )
+        await uow.offerings.note_source(region, SOURCE, as_of=clock.now())
         changed = await offer_on_demand_prices(region=region, uow=uow, clock=clock, ids=ids)
     log.info("catalogue_refreshed", region=region, types=len(types), zones=len(zone_ids), changed=changed)
     return changed

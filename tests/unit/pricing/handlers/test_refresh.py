@@ -15,7 +15,7 @@ from services.pricing.errors import (
     SourceThrottledError,
     SourceUnavailableError,
 )
-from services.pricing.handlers.quote_offerings import quote_offerings
+from services.pricing.handlers.quote_offerings import Shelf, quote_offerings
 from services.pricing.handlers.refresh_catalogue import refresh_catalogue
 from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
 from services.pricing.handlers.refresh_prices import refresh_prices
@@ -63,6 +63,7 @@ class Stage:
         self.price_list = FakePriceList({"m5.xlarge": Decimal("0.192"), "c5.xlarge": Decimal("0.17")})
         self.bulk_file = FakePriceList({})
         self.spot = FakeSpotPriceSource()
+        self.shelf: Shelf = {}
 
     async def read_catalogue(self) -> int:
         changed = await refresh_catalogue(
@@ -107,6 +108,7 @@ class Stage:
             clock=self.clock,
             spot_fresh_for=30 * MINUTE,
             on_demand_fresh_for=72 * HOUR,
+            shelf=self.shelf,
         )
 
     def point(self, usd: str, *, ago: timedelta = HOUR, pool: PoolKey | None = None) -> PricePoint:
@@ -325,9 +327,29 @@ async def test_quotes_hold_the_facts_of_every_type_quoted_and_no_others(stage: S
     answer = await stage.quotes()
     assert [t.name for t in answer.instance_types] == ["m5.xlarge"]
     assert {q.pool.instance_type for q in answer.quotes} == {"m5.xlarge"}
+    await stage.clock.sleep(60)
     stage.catalogue.types = []
     await stage.read_catalogue()
     assert await stage.quotes() == OfferingQuotes(region=REGION, as_of=stage.clock.now(), instance_types=())
+
+
+async def test_tables_are_read_anew_when_a_price_or_the_catalogue_changed_only(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.10")]
+    await stage.read_prices()
+    first = {q.pool: q.usd_per_hour for q in (await stage.quotes()).quotes}
+    [held] = stage.shelf.values()
+    await stage.clock.sleep(300)
+    await stage.read_prices()
+    again = await stage.quotes()
+    assert {q.pool: q.usd_per_hour for q in again.quotes} == first
+    assert max(q.age_seconds for q in again.quotes if q.pool == spot()) == 0, "the source was asked since"
+    assert stage.shelf[REGION] is held
+    stage.spot.history = [stage.point("0.11", ago=MINUTE)]
+    await stage.read_prices()
+    assert {q.pool: q.usd_per_hour for q in (await stage.quotes()).quotes} == first | {
+        spot(): Decimal("0.11")
+    }
 
 
 async def test_asking_for_some_types_gives_those(stage: Stage) -> None:

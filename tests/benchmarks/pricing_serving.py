@@ -1,0 +1,186 @@
+"""What pricing serves, measured: `python -m tests.benchmarks.pricing_serving`.
+
+Quotes of a whole region: 1,000 types that EC2 describes, in 6 zones, spot and on-demand, each with a price of its own
+(real prices repeat, and compress better). And how soon everybody knows of an interruption: 1,000 messages on SQS, each
+about a pool of its own, until the other clusters' optimizer and executor see the flag.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+
+import structlog
+import zstandard
+
+from deploy.sandbox.aws import moto_host
+from deploy.sandbox.aws.world import AwsConfig
+from services.pricing.adapters.unit_of_work import factory
+from services.pricing.domain.instance_types import instance_type_from
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.offerings import PricePoint
+from services.pricing.handlers.quote_offerings import Shelf, quote_offerings
+from services.pricing.settings import PricingSettings
+from shared.contracts.v1.pricing import OfferingQuotes, QuoteOfferings
+from shared.kernel.capacity import InstanceType
+from shared.kernel.pools import CapacityType, PoolKey
+from shared.runtime import payloads
+from shared.runtime.clock import SystemClock
+from shared.runtime.ids import UuidSeven
+from shared.runtime.postgres import Database
+from tests import hive
+from tests.benchmarks import servers
+from tests.integration.pricing import aws
+
+REGION = hive.REGION
+ZONES = {f"us-east-1{letter}": f"use1-az{number}" for number, letter in enumerate("abcdef", start=1)}
+TYPES = 1_000
+REPEATS = 7
+EVENTS = 1_000
+EVENTS_PER_SECOND = 10
+CLOCK, IDS = SystemClock(), UuidSeven()
+
+
+async def main() -> int:
+    """Print one row a measurement."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    print("| what | size | target | median or p50 | p99 |\n|---|---|---|---|---|", flush=True)  # noqa: T201
+    async with servers.running() as stage:
+        for row in await _quotes(stage):
+            print(row, flush=True)  # noqa: T201
+        print(await _hive(stage), flush=True)  # noqa: T201
+    return 0
+
+
+async def _quotes(stage: servers.Servers) -> list[str]:
+    database = await stage.make_database("pricing")
+    await _fill(database)
+    settings = PricingSettings()
+    shelf: Shelf = {}
+
+    async def answer(request: QuoteOfferings) -> OfferingQuotes:
+        return await quote_offerings(
+            request,
+            unit_of_work=factory(database),
+            clock=CLOCK,
+            spot_fresh_for=settings.spot_fresh_for,
+            on_demand_fresh_for=settings.on_demand_fresh_for,
+            shelf=shelf,
+        )
+
+    request = QuoteOfferings.make(scope=REGION, clock=CLOCK, ids=IDS)
+    quoted = await answer(request)
+    packed = _encoded(quoted)
+    name = f"{len(quoted.quotes)} offerings, {len(quoted.instance_types)} types"
+
+    async def build() -> None:
+        OfferingQuotes.of(
+            region=REGION, as_of=quoted.as_of, instance_types=quoted.instance_types, quotes=quoted.quotes
+        )
+
+    async def encode() -> None:
+        _encoded(quoted)
+
+    async def decode() -> None:
+        body = payloads.inflate(packed, at_most=payloads.LARGEST_BODY_BYTES)
+        assert len(OfferingQuotes.model_validate_json(body).quotes) == len(quoted.quotes)
+
+    server, asker = await stage.bus_for("pricing", database), await stage.bus_for("optimizer", None)
+    server.serve(QuoteOfferings, answer)
+    await server.broker.start()
+
+    async def ask() -> None:
+        assert len((await asker.ask(request, OfferingQuotes)).quotes) == len(quoted.quotes)
+
+    columns, encoding, decoding = [await _milliseconds(work) for work in (build, encode, decode)]
+
+    async def read() -> None:
+        shelf.clear()
+        await answer(request)
+
+    reading = await _milliseconds(read)
+    handled, asked = await _milliseconds(lambda: answer(request)), await _milliseconds(ask)
+    return [
+        f"| quote, compressed: {name} | {len(packed) / 1024:.0f} KiB | 512 KiB | | |",
+        f"| lay out in columns and encode | | 100 ms | {columns + encoding:.0f} ms | |",
+        f"| decode into rows | | 100 ms | {decoding:.0f} ms | |",
+        f"| make the answer, after a price changed | | | {reading:.0f} ms | |",
+        f"| make the answer, no price changed | | 100 ms | {handled:.0f} ms | |",
+        f"| ask over the bus, until the asker has the rows | | | {asked:.0f} ms | |",
+    ]
+
+
+async def _hive(stage: servers.Servers) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        config = AwsConfig(state_dir=Path(folder), clock_factor=1.0)
+        with aws.running(config) as world:
+            os.environ |= world.environment()
+            async with hive.hive(
+                make_database=stage.make_database,
+                bus_for=stage.bus_for,
+                queue_url=world.world.seed.queue_url,
+            ) as mind:
+                found = await hive.latencies(mind, events=EVENTS, per_second=EVENTS_PER_SECOND)
+    p50, p99 = hive.percentile(found, 0.5), hive.percentile(found, 0.99)
+    return (
+        f"| SQS to flag at optimizer and executor | {EVENTS} events, {EVENTS_PER_SECOND} a second | p99 1 s "
+        f"| {p50:.3f} s | {p99:.3f} s |"
+    )
+
+
+async def _fill(database: Database) -> None:
+    chance = random.Random(11)
+    at = CLOCK.now() - timedelta(minutes=2)
+    types = _types()
+    points = [
+        PricePoint(
+            PoolKey(REGION, t.name, zone, kind), Decimal(chance.randint(10_000, 9_999_999)) / 10**6, at
+        )
+        for t in types
+        for zone in ZONES.values()
+        for kind in (CapacityType.SPOT, CapacityType.ON_DEMAND)
+    ]
+    async with factory(database)() as uow:
+        await uow.offerings.replace_catalogue(
+            REGION,
+            zone_ids=ZONES,
+            instance_types=types,
+            offered=frozenset((t.name, zone) for t in types for zone in ZONES),
+        )
+        await uow.offerings.put_in_force(points)
+        await uow.offerings.note_source(REGION, "spot_price_history", as_of=at)
+        await uow.offerings.note_source(REGION, "price_list", as_of=at)
+        await uow.risk.put_ratings(REGION, {t.name: AdvisorBand(n % 5) for n, t in enumerate(types)})
+
+
+def _types() -> list[InstanceType]:
+    described = moto_host.described_types()
+    found = (instance_type_from(described[name]) for name in sorted(described))
+    return [t for t in found if t is not None][:TYPES]
+
+
+def _encoded(answer: OfferingQuotes) -> bytes:
+    """Compress as `payloads.pack` does."""
+    return zstandard.ZstdCompressor(level=3).compress(answer.model_dump_json().encode())
+
+
+async def _milliseconds(work: Callable[[], Awaitable[object]]) -> float:
+    """Give the median time of a few runs after the first."""
+    times = []
+    for _ in range(REPEATS + 1):
+        began = time.perf_counter()
+        await work()
+        times.append(time.perf_counter() - began)
+    return median(times[1:]) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
