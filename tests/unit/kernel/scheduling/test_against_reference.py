@@ -99,15 +99,30 @@ PORTS = st.builds(
     st.sampled_from(["TCP", "UDP"]),
     st.sampled_from(["0.0.0.0", "10.0.0.1", "10.0.0.2"]),
 )
+NEAR = st.fixed_dictionaries({"pod_affinity": some(TERMS, 2, 1)})
+AWAY = st.fixed_dictionaries({"pod_anti_affinity": some(TERMS, 2, 1)})
+SPREAD = st.fixed_dictionaries({"topology_spread": some(SPREADS, 3, 1)})
+ON_PORTS = st.fixed_dictionaries({"host_ports": some(PORTS, 2, 1)})
+WITH_CLAIMS = st.fixed_dictionaries({"claims": some(st.sampled_from(["c0", "c1", "c2"]), 2, 1)})
+THEMES: list[st.SearchStrategy[dict[str, Any]]] = [
+    SPREAD,
+    SPREAD | st.fixed_dictionaries({"node_selector": st.just({ZONE: "z0"})}),
+    NEAR,
+    AWAY,
+    NEAR | AWAY | SPREAD,
+    ON_PORTS,
+    WITH_CLAIMS,
+]
+"""What a scene may be about: with all rules at once, few questions hang on a single one."""
 ASPECTS: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.fixed_dictionaries({"pod_affinity": some(TERMS, 2, 1)}),
-    st.fixed_dictionaries({"pod_anti_affinity": some(TERMS, 2, 1)}),
-    st.fixed_dictionaries({"topology_spread": some(SPREADS, 3, 1)}),
+    NEAR,
+    AWAY,
+    SPREAD,
+    ON_PORTS,
+    WITH_CLAIMS | st.fixed_dictionaries({"claims": st.just(("c3",))}),
     st.fixed_dictionaries({"node_affinity": some(NODE_TERMS, 2, 1)}),
     st.fixed_dictionaries({"node_selector": st.sampled_from([{ZONE: "z0"}, {"rack": "r0"}])}),
     st.fixed_dictionaries({"tolerations": some(TOLERATIONS, 2, 1)}),
-    st.fixed_dictionaries({"host_ports": some(PORTS, 2, 1)}),
-    st.fixed_dictionaries({"claims": some(st.sampled_from(["c0", "c1", "c2", "c3"]), 2, 1)}),
     st.sampled_from([{"os": "linux"}, {"os": "windows"}, {"is_terminating": True}]),
     st.sampled_from([{}] * 6 + [{"scheduling_gated": True}, {"has_resource_claims": True}]),
 )
@@ -121,21 +136,35 @@ REQUESTS = st.builds(
 
 
 @st.composite
-def pods(draw: st.DrawFn, index: int) -> Pod:
+def pods(draw: st.DrawFn, index: int, theme: st.SearchStrategy[dict[str, Any]] | None) -> Pod:
     fields: dict[str, Any] = {}
-    for aspect in draw(st.lists(ASPECTS, max_size=3)):
+    for aspect in draw(st.lists(ASPECTS, max_size=3) if theme is None else st.lists(theme, max_size=1)):
         fields |= aspect
     return Pod(
-        namespace=draw(st.sampled_from(["x", "x", "y"])),
+        namespace=draw(st.sampled_from(["x", "x", "x", "y"])),
         name=f"p{index}",
         uid="",
-        requests=draw(REQUESTS),
+        requests=draw(REQUESTS) if theme is None else Resources(),
         labels=draw(
             st.fixed_dictionaries(
-                {"app": st.sampled_from(["a", "b"])}, optional={"rev": st.sampled_from(["1", "2"])}
+                {"app": st.sampled_from(["a", "a", "b"])}, optional={"rev": st.sampled_from(["1", "2"])}
             )
         ),
         **fields,
+    )
+
+
+@st.composite
+def plain_nodes(draw: st.DrawFn, index: int) -> Node:
+    labels = {HOSTNAME: f"n{index}", "rack": draw(st.sampled_from(["r0", "r1"]))}
+    zone = draw(st.sampled_from(["z0", "z1", "z2", None]))
+    return Node(
+        name=f"n{index}",
+        allocatable=Resources(),
+        max_pods=20,
+        labels=labels if zone is None else labels | {ZONE: zone},
+        taints=(Taint("t", TaintEffect.NO_SCHEDULE),) if draw(st.integers(0, 9)) == 9 else (),
+        volume_limits={"ebs.csi.aws.com": draw(st.integers(1, 3))},
     )
 
 
@@ -206,9 +235,11 @@ class Scene:
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
     keys = [(namespace, f"c{i}") for namespace in "xy" for i in range(3)]
+    theme = draw(st.sampled_from([None, *THEMES]))
+    kinds = nodes if theme is None else plain_nodes
     return Scene(
-        [draw(nodes(i)) for i in range(draw(st.integers(1, 4)))],
-        [draw(pods(i)) for i in range(draw(st.integers(1, 7)))],
+        [draw(kinds(i)) for i in range(draw(st.integers(1, 4)))],
+        [draw(pods(i, theme)) for i in range(draw(st.integers(1, 8)))],
         [draw(volumes(*key)) for key in keys] if draw(st.booleans()) else None,
         [Namespace("x", {"team": draw(st.sampled_from(["red", "blue"]))})] if draw(st.booleans()) else [],
     )
