@@ -1,7 +1,7 @@
 """An independent judge of placements: raw Kubernetes objects in, broken rules out.
 
 It shares no code with what it judges and goes about it differently: it looks at a finished placement as a whole,
-recounting everything for every pod, in quadratic time. Two rules depend on the order in which pods came; it takes
+recounting everything for every pod that has rules, in quadratic time. Two rules depend on the order in which pods came; it takes
 the sense that a finished placement can be held to:
 a pod with affinity needs another pod that it means in its domain, unless it means itself and no other is anywhere;
 a pod with a spread constraint must not lie in a domain that is ahead of the emptiest one by more than maxSkew.
@@ -206,6 +206,9 @@ class Judge:
         self.nodes = {node["metadata"]["name"]: node for node in nodes}
         self.placed = [pod for pod in pods if key_of(pod) in placement]
         self.place = placement
+        self.on: dict[str, list[Raw]] = {}
+        for pod in self.placed:
+            self.on.setdefault(placement[key_of(pod)], []).append(pod)
         self.namespaces = {n["metadata"]["name"]: labels_of(n) for n in namespaces}
         self.claims = {key_of(claim): claim for claim in claims}
         self.volumes = {volume["metadata"]["name"]: volume for volume in volumes}
@@ -231,7 +234,7 @@ class Judge:
         return self.nodes[self.place[key_of(pod)]]
 
     def crowding(self, name: str, node: Raw) -> Iterator[Violation]:
-        here = [pod for pod in self.placed if self.place[key_of(pod)] == name]
+        here = self.on.get(name, [])
         has = {n: amount(text) for n, text in node["status"]["allocatable"].items()}
         if len(here) > has.get("pods", Decimal(110)):
             yield Violation("pods", name)
@@ -240,8 +243,9 @@ class Judge:
             used = sum((need.get(resource, Decimal(0)) for need in needs), Decimal(0))
             if used > has.get(resource, Decimal(0)):
                 yield Violation("resource", name, detail=f"{resource}: {used} of {has.get(resource)}")
-        for index, pod in enumerate(here):
-            for other in here[:index]:
+        with_ports = [pod for pod in here if ports_of(pod)]
+        for index, pod in enumerate(with_ports):
+            for other in with_ports[:index]:
                 for number, protocol, address in ports_of(pod):
                     for taken, other_protocol, other_address in ports_of(other):
                         addresses = {address, other_address}
@@ -279,6 +283,8 @@ class Judge:
     def bad_company(self, pod: Raw, name: str) -> Iterator[Violation]:
         affinity = pod["spec"].get("affinity") or {}
         rule = "requiredDuringSchedulingIgnoredDuringExecution"
+        if not affinity:
+            return
         own = labels_of(self.nodes[name])
         others = [o for o in self.placed if key_of(o) != key_of(pod) and self.place[key_of(o)] in self.nodes]
         for term in (affinity.get("podAntiAffinity") or {}).get(rule) or []:

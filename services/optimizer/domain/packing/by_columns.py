@@ -1,7 +1,7 @@
 """Ask the column solver for the nodes that a demand needs, and deal its pods out to them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,11 @@ from services.optimizer.domain.columns.solve import never, solve_fleet
 from services.optimizer.domain.packing.classes import UNLIMITED, Ints, NodeLimit
 from services.optimizer.domain.packing.demand import Demand, Load, Supply
 from services.optimizer.domain.packing.merging import merged
+
+
+SHAPES_FOR_ALL_EFFORT = 50
+ROUNDS, IMPROVEMENTS = 60, 8
+"""Of effort for more shapes: rounds take longer there, and gain little of what rounding loses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,11 @@ def loads(
 ) -> Loads:
     """Give the nodes to launch."""
     asked = merged(supply, demand)
+    effort = effort or Effort()
+    if len(asked.members) > SHAPES_FOR_ALL_EFFORT:
+        effort = replace(
+            effort, rounds=min(effort.rounds, ROUNDS), improvements=min(effort.improvements, IMPROVEMENTS)
+        )
     solution = solve_fleet(asked.problem, effort=effort, should_stop=should_stop)
     dealer = _Dealer(supply, demand, asked.members)
     nodes = tuple(dealer.load(node) for node in solution.nodes)

@@ -23,7 +23,7 @@ __all__ = ["LOOKING", "THOROUGH", "TIGHT", "PackedNode", "Packer", "Packing", "S
 
 LOOKING = Effort(rounds=40, improvements=0)
 """To compare many fleets of which most are thrown away."""
-THOROUGH = Effort(rounds=60, improvements=8)
+THOROUGH = Effort()
 """For a fleet that is proposed as it is."""
 
 
