@@ -17,7 +17,7 @@ from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.optimizer import PlanningSkipped, PlanProposed, ProposePlan
 from shared.contracts.v1.plan import Plan, PlanTrigger
 from shared.contracts.v1.policy import CapacityStrategy, NodeTemplate, Policy, SubnetRef
-from shared.contracts.v1.pricing import OfferingQuotes, Quote, QuoteSource
+from shared.contracts.v1.pricing import FlagReason, LiveFlag, OfferingQuotes, Quote, QuoteSource
 from shared.kernel.cluster_state import Position
 from shared.kernel.errors import UnavailableError
 from shared.kernel.workload import ClusterObjects, PodPhase
@@ -134,6 +134,37 @@ async def test_a_plan_says_what_it_was_made_from_and_is_told_with_its_digest(sta
     kept = stage.store.plans.kept[plan.id]
     assert kept.sha256 == told.plan_sha256 == plan_sha256(plan)
     assert stage.store.plans.wishes == {}
+
+
+async def test_a_freshly_flagged_pool_is_avoided_and_the_plan_says_so_until_the_flag_fades(
+    stage: Stage,
+) -> None:
+    free = await stage.planned()
+    assert not isinstance(free, str)
+    bought = {o.pool for m in free.moves for launch in m.launches for o in launch.offerings}
+    best = free.moves[0].launches[0].offerings[0].pool
+    now = stage.clock.now()
+    flag = LiveFlag(
+        pool=best,
+        reason=FlagReason.INSUFFICIENT_CAPACITY,
+        raised_at=now - timedelta(minutes=5),
+        expires_at=now + timedelta(minutes=25),
+    )
+    answer = stage.market()
+    stage.quotes.answer = answer.model_copy(update={"flags": (flag,)})
+    careful = await stage.planned()
+    assert not isinstance(careful, str)
+    assert best in bought
+    assert best not in {o.pool for m in careful.moves for launch in m.launches for o in launch.offerings}
+    since = f"{flag.raised_at:%H:%M}"
+    assert f"Pool {best} is flagged since {since} UTC: nothing new is launched there." in careful.notes
+    faded = flag.model_copy(
+        update={"raised_at": now - timedelta(minutes=20), "expires_at": now + timedelta(minutes=10)}
+    )
+    stage.quotes.answer = answer.model_copy(update={"flags": (faded,)})
+    later = await stage.planned()
+    assert not isinstance(later, str)
+    assert best in {o.pool for m in later.moves for launch in m.launches for o in launch.offerings}
 
 
 async def test_the_digest_outlives_the_wire(stage: Stage) -> None:
