@@ -1,4 +1,4 @@
-"""`spotopt risk`: fit an interruption model on recorded pools, and say how good one is."""
+"""`spotopt risk`: fit an interruption model on recorded pools, say how good one is, and what its layers are worth."""
 
 import sys
 from pathlib import Path
@@ -92,7 +92,49 @@ def evaluate(
     _print({"model": name, **report, "other_clouds": recordings.other_clouds}, output)
 
 
-for name_, command in (("train", train), ("evaluate", evaluate)):
+def ablate(
+    traces: Traces,
+    advisor: Advisor = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How to print.")] = Form.TABLE,
+) -> None:
+    """Leave one layer of the model out at a time, and say what it is worth on zones never seen.
+
+    Takes a few minutes: each row is a whole training.
+
+    Example:
+      spotopt risk ablate --traces preemptions
+    """
+    from deploy.risk import ablation
+    from deploy.risk.traces import read_traces
+    from shared.kernel.errors import PermanentError
+
+    try:
+        rows = ablation.ablate(
+            read_traces(traces).traces, ratings=_ratings(traces, advisor), progress=_progress
+        )
+    except PermanentError as error:
+        fail(str(error), code=BAD_INPUT)
+    if output is not Form.TABLE:
+        show({"rows": rows}, output)
+        return
+    horizons = list(rows[0]["by_horizon"])
+    table(
+        ("model", *horizons),
+        [
+            [
+                row["model"],
+                *(
+                    f"{s['skill']:+.1%} / {s['log_loss_skill']:+.1%} / {s['ece']:.1%}" if s else "-"
+                    for s in row["by_horizon"].values()
+                ),
+            ]
+            for row in rows
+        ],
+    )
+    typer.echo("better than the base rate on Brier / on log loss / calibration error")
+
+
+for name_, command in (("train", train), ("evaluate", evaluate), ("ablate", ablate)):
     app.command(name_, help=described(command))(command)
 
 

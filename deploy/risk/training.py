@@ -16,7 +16,7 @@ from deploy.risk.traces import RiskFileError
 from services import pricing
 from services.pricing.domain.risk_model import baselines, evaluation, model_file
 from services.pricing.domain.risk_model.baselines import Ratings
-from services.pricing.domain.risk_model.model import RiskModel, fit_horizon, samples
+from services.pricing.domain.risk_model.model import SHIPPED, Recipe, RiskModel, fit_horizon, samples
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
 
 DEFAULT_MODEL: Final = Path(pricing.__file__).parent / "models" / "risk.skops"
@@ -25,7 +25,9 @@ VERSIONED: Final = ("spot-optimizer", "numpy", "scikit-learn", "scipy", "skops")
 Progress = Callable[[str], None]
 
 
-def train(traces: Sequence[Trace], *, ratings: Ratings, progress: Progress) -> RiskModel:
+def train(
+    traces: Sequence[Trace], *, ratings: Ratings, progress: Progress, recipe: Recipe = SHIPPED
+) -> RiskModel:
     """Fit every horizon that the recordings can teach.
 
     Raises:
@@ -34,7 +36,9 @@ def train(traces: Sequence[Trace], *, ratings: Ratings, progress: Progress) -> R
     horizons = {}
     for name, seconds in HORIZON_SECONDS.items():
         progress(f"fitting {name}")
-        fitted = fit_horizon(samples(traces, seconds), seconds, rivals=baselines.rivals(ratings))
+        fitted = fit_horizon(
+            samples(traces, seconds), seconds, rivals=baselines.rivals(ratings), recipe=recipe
+        )
         if fitted is not None:
             horizons[name] = fitted
     if not horizons:

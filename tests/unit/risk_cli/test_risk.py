@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import risk
 from deploy.risk import training
-from services.pricing.domain.risk_model import model_file
+from services.pricing.domain.risk_model import features, model_file
 from tests.unit.pricing.risk_model.recordings import drawn_up
 
 PRICES = "Timestamp,AvailabilityZone,InstanceType,ProductDescription,SpotPrice\n"
@@ -170,3 +170,16 @@ def test_another_file_for_the_advisor_s_is_refused(traces: Path, tmp_path: Path)
 
     assert refused.exit_code == 2
     assert "is not Spot Advisor's file" in refused.stderr
+
+
+@pytest.mark.slow
+def test_every_layer_is_left_out_once(traces: Path) -> None:
+    told = run("ablate", "--traces", traces, "-o", "json")
+
+    assert told.exit_code == 0, told.output
+    rows = {row["model"]: row["by_horizon"] for row in json.loads(told.stdout)["rows"]}
+    assert {f"without {name}" for name in features.LAYERS} <= set(rows)
+    whole, corrected = rows["as it ships"], rows["own record corrects nothing"]
+    assert whole["1h"] == corrected["1h"]
+    assert whole["6h"] != corrected["6h"]
+    assert whole["1h"]["skill"] > rows["age only"]["1h"]["skill"] > -0.1

@@ -27,6 +27,15 @@ HOURS: Final = 24
 PRIOR_WINDOWS: Final = 2.0
 """How many windows of a pool's own past weigh as much as all other pools together."""
 EPSILON: Final = 0.01
+LAYERS: Final = {
+    "age": range(5),
+    "availability": range(5, 8),
+    "siblings": range(8, 9),
+    "own rate": range(9, 14),
+    "own rate at this age": range(14, 15),
+    "own rate at this hour": range(15, 16),
+}
+"""Which columns of PoolPast.matrix are which layer; each can be left out to see what it is worth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

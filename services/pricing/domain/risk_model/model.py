@@ -35,6 +35,18 @@ CORRECTION_VARIANCE_WHEN_FLAT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a model is made of; anything but the default is for seeing what a layer is worth."""
+
+    without: frozenset[int] = frozenset()
+    """Columns left out."""
+    corrected_from_seconds: float = CORRECTED_FROM_SECONDS
+
+
+SHIPPED: Final = Recipe()
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrator:
     """Platt scaling: a slope and an intercept on the log odds."""
 
@@ -130,7 +142,11 @@ def samples(traces: Sequence[Trace], horizon_seconds: float) -> list[Sample]:
 
 
 def fit_horizon(
-    samples: Sequence[Sample], horizon_seconds: float, *, rivals: Mapping[str, Rival]
+    samples: Sequence[Sample],
+    horizon_seconds: float,
+    *,
+    rivals: Mapping[str, Rival],
+    recipe: Recipe = SHIPPED,
 ) -> HorizonModel | None:
     """Fit one horizon on all zones, and again without each; None without both outcomes in two zones."""
     zones = sorted({sample.trace.zone for sample in samples})
@@ -138,7 +154,7 @@ def fit_horizon(
         s.windows.at_risk.sum() for s in samples
     ):
         return None
-    fits = _Fits(samples, horizon_seconds, rivals)
+    fits = _Fits(samples, horizon_seconds, rivals, recipe)
     return HorizonModel(fits.member(frozenset()), {zone: fits.member(frozenset([zone])) for zone in zones})
 
 
@@ -146,11 +162,16 @@ class _Fits:
     """Fits without one zone serve the calibration of the fit on all; without two, that of those."""
 
     def __init__(
-        self, samples: Sequence[Sample], horizon_seconds: float, rivals: Mapping[str, Rival]
+        self,
+        samples: Sequence[Sample],
+        horizon_seconds: float,
+        rivals: Mapping[str, Rival],
+        recipe: Recipe,
     ) -> None:
         self._samples = [_thinned(sample) for sample in samples]
         self._horizon_seconds = horizon_seconds
         self._rivals = rivals
+        self._recipe = recipe
         self._left: dict[frozenset[str], list[Sample]] = {}
         self._raw: dict[frozenset[str], Member] = {}
 
@@ -169,7 +190,8 @@ class _Fits:
             heard = [(s, log_odds) for s, log_odds in said if log_odds is not None]
             if heard:
                 rivals[name] = calibrate(heard)
-        calibrated = calibrated_or_flat(raw, held_out, horizon_seconds=self._horizon_seconds)
+        is_corrected = self._horizon_seconds >= self._recipe.corrected_from_seconds
+        calibrated = calibrated_or_flat(raw, held_out, is_corrected=is_corrected)
         return replace(calibrated, rivals=rivals)
 
     def _kept(self, without: frozenset[str]) -> list[Sample]:
@@ -189,6 +211,7 @@ class _Fits:
             self._raw[without] = _regression(
                 self._kept(without) or self._samples,
                 inverse_penalty=INVERSE_PENALTY * min(1.0, 3_600 / self._horizon_seconds),
+                without=self._recipe.without,
             )
         return self._raw[without]
 
@@ -201,11 +224,10 @@ def calibrate(held_out: Sequence[tuple[Sample, Floats]]) -> Calibrator:
 
 
 def calibrated_or_flat(
-    raw: Member, held_out: Sequence[tuple[Sample, Member, Floats]], *, horizon_seconds: float
+    raw: Member, held_out: Sequence[tuple[Sample, Member, Floats]], *, is_corrected: bool
 ) -> Member:
     """Give the calibrated member, or the flat base rate where that scores better on zones held out."""
     calibrator = calibrate([(sample, log_odds) for sample, _, log_odds in held_out])
-    is_corrected = horizon_seconds >= CORRECTED_FROM_SECONDS
     told = replace(
         raw, calibrator=calibrator, correction_variance=CORRECTION_VARIANCE if is_corrected else None
     )
@@ -239,9 +261,12 @@ def _scored(sample: Sample, probability: Floats) -> metrics.Scored:
     return metrics.Scored("", np.zeros(len(w.ticks)), w.at_risk, w.lost, probability)
 
 
-def _regression(samples: Sequence[Sample], *, inverse_penalty: float) -> Member:
+def _regression(
+    samples: Sequence[Sample], *, inverse_penalty: float, without: frozenset[int] = frozenset()
+) -> Member:
     prior = float(np.clip(np.mean([sample.windows.rate for sample in samples]), SURE, 1 - SURE))
     rows = np.vstack([sample.past.matrix(sample.windows.ticks, prior) for sample in samples])
+    rows[:, sorted(without)] = 0.0
     mean, scale = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     weights, intercept = _logistic((rows - mean) / scale, samples, inverse_penalty=inverse_penalty)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.pricing.domain.interruption_risk import AdvisorBand
-from services.pricing.domain.risk_model import baselines, evaluation, model
+from services.pricing.domain.risk_model import baselines, evaluation, features, model
 from services.pricing.domain.risk_model.model import HorizonModel, RiskModel
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
 from tests.unit.pricing.risk_model.recordings import drawn_up, make_trace, unlike_pools
@@ -67,10 +67,26 @@ def test_where_nothing_can_be_learnt_it_says_the_base_rate() -> None:
     raw = replace(fitted(unlike_pools(ticks=600)).whole, prior=0.4)
     held_out = [(s, raw, np.where(np.arange(len(s.windows.ticks)) % 2, 4.0, -4.0)) for s in samples]
 
-    flat = model.calibrated_or_flat(raw, held_out, horizon_seconds=3_600)
+    flat = model.calibrated_or_flat(raw, held_out, is_corrected=False)
 
     assert flat.calibrator.is_flat
     assert flat.calibrator.apply(np.array([-5.0, 5.0])) == pytest.approx([0.4, 0.4])
+
+
+def test_a_layer_left_out_has_no_weight() -> None:
+    without = frozenset(features.LAYERS["own rate"])
+    found = model.fit_horizon(
+        model.samples(unlike_pools(ticks=600), 3_600), 3_600, rivals={}, recipe=model.Recipe(without=without)
+    )
+
+    assert found is not None
+    assert {n for n, weight in enumerate(found.whole.weights) if weight == 0.0} >= without
+
+
+def test_the_layers_are_all_columns_once() -> None:
+    columns = sorted(column for layer in features.LAYERS.values() for column in layer)
+
+    assert columns == list(range(len(fitted(unlike_pools(ticks=600)).whole.weights)))
 
 
 def test_one_zone_or_one_outcome_teaches_nothing() -> None:
