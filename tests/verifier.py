@@ -1,8 +1,8 @@
 """An independent judge of placements: raw Kubernetes objects in, broken rules out.
 
 It shares no code with what it judges and goes about it differently: it looks at a finished placement as a whole,
-recounting everything for every pod that has rules, in quadratic time. Two rules depend on the order in which pods came; it takes
-the sense that a finished placement can be held to:
+recounting everything for every pod that has rules, in quadratic time. Two rules depend on the order in which pods
+came; it takes the sense that a finished placement can be held to:
 a pod with affinity needs another pod that it means in its domain, unless it means itself and no other is anywhere;
 a pod with a spread constraint must not lie in a domain that is ahead of the emptiest one by more than maxSkew.
 """

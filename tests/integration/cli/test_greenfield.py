@@ -110,7 +110,8 @@ def broken(
     unplaced = [u["pod"] for u in plan["unplaced"]]
     assert Counter(placed + unplaced) == Counter(verifier.key_of(p) for p in pods)
     assert all(u["reasons"] for u in plan["unplaced"])
-    nodes, placement = [], {}
+    nodes: list[dict[str, Any]] = []
+    placement: dict[str, str] = {}
     for number, node in enumerate(plan["nodes"]):
         name = f"node-{number}"
         placement |= dict.fromkeys(node["pods"], name)

@@ -1,0 +1,222 @@
+"""A proven bound is never above what any fleet costs; a plan may be stopped at any moment; nothing depends on order."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.optimizer.domain.columns.problem import Ending
+from services.optimizer.domain.drafts import PlanDraft
+from services.optimizer.domain.offers import MICRO, Market
+from services.optimizer.domain.planning import CUT_SHORT, PlanMode, plan, study
+from services.optimizer.domain.rules import PlanRules, Strategy
+from shared.kernel.resources import Resources
+from shared.kernel.scheduling import ClusterView
+from shared.kernel.workload import (
+    ClusterObjects,
+    LabelSelector,
+    Operator,
+    Pod,
+    PodAffinityTerm,
+    Requirement,
+    TopologySpread,
+)
+from tests.unit.optimizer.domain.market import (
+    ON_DEMAND,
+    TEMPLATE,
+    carried_out,
+    make_cluster,
+    make_market,
+    make_workload,
+)
+
+MARKET = make_market()
+RULES = PlanRules()
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+
+
+def _selector(app: str) -> LabelSelector:
+    return LabelSelector((Requirement("app", Operator.IN, (app,)),))
+
+
+def _rules(kind: str, app: str) -> dict[str, object]:
+    if kind in ("zones", "hosts"):
+        key = ZONE if kind == "zones" else HOST
+        return {"topology_spread": (TopologySpread(key, 1, "DoNotSchedule", _selector(app)),)}
+    if kind == "apart":
+        return {"pod_anti_affinity": (PodAffinityTerm(HOST, _selector(app)),)}
+    if kind == "together":
+        return {"pod_affinity": (PodAffinityTerm(ZONE, _selector(app)),)}
+    return {}
+
+
+@st.composite
+def workloads(draw: st.DrawFn, *, most: int = 6) -> list[Pod]:
+    pods: list[Pod] = []
+    for number in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(("free", "free", "zones", "hosts", "apart", "together")))
+        pods += make_workload(
+            f"w{number}",
+            draw(st.integers(1, most)),
+            cpu=draw(st.integers(10, 3900)),
+            gib=draw(st.integers(1, 60)) / 8,
+            **_rules(kind, f"w{number}"),
+        )
+    return pods
+
+
+def _partitions(items: Sequence[Pod]) -> Iterator[list[list[Pod]]]:
+    if not items:
+        yield []
+        return
+    for rest in _partitions(items[1:]):
+        yield [[items[0]], *rest]
+        for i, block in enumerate(rest):
+            yield [*rest[:i], [items[0], *block], *rest[i + 1 :]]
+
+
+def _cheapest(pods: Sequence[Pod], market: Market) -> float:
+    """Try every way to divide the pods among nodes, each of them the cheapest type that holds its share."""
+    draft = study(ClusterObjects(pods=tuple(pods)), market, ON_DEMAND, TEMPLATE, mode=PlanMode.GREENFIELD)
+    nodes = [
+        (o.micro_usd, n) for o, n in zip(draft.packer.shelf.offers, draft.packer.shelf.nodes, strict=True)
+    ]
+
+    def price(block: Sequence[Pod]) -> float:
+        total = sum((p.requests for p in block), Resources())
+        able = (usd for usd, n in nodes if total.fits_in(n.allocatable) and len(block) <= n.max_pods)
+        return min(able, default=float("inf"))
+
+    return min(sum(map(price, blocks)) for blocks in _partitions(list(pods))) / MICRO
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(100, 12000), st.integers(1, 200)), min_size=1, max_size=5))
+def test_no_division_of_few_pods_undercuts_the_bound(sizes: list[tuple[int, int]]) -> None:
+    market = make_market(spot_ratio=None)
+    pods = [p for i, (cpu, gib) in enumerate(sizes) for p in make_workload(f"w{i}", 1, cpu=cpu, gib=gib / 8)]
+    draft = plan(ClusterObjects(pods=tuple(pods)), market, ON_DEMAND, TEMPLATE, mode=PlanMode.GREENFIELD)
+    held = [p for p in pods if p.key not in {u.pod for u in draft.unplaced}]
+    if held:
+        assert draft.lower_bound_usd_per_hour is not None
+        assert draft.lower_bound_usd_per_hour <= _cheapest(held, market) + 1e-9
+
+
+def _check(objects: ClusterObjects, draft: PlanDraft) -> None:
+    """Check that no pod is lost, that none came where it may not, and that the bound is one."""
+    after = carried_out(objects, draft)
+    placed = [p for p in after.pods if p.node_name is not None]
+    lost = {p.key for p in after.pods} - {p.key for p in placed} - {u.pod for u in draft.unplaced}
+    assert not lost
+    view = ClusterView.of(replace(after, pods=()))
+    waiting = sorted(placed, key=lambda p: (bool(p.topology_spread), p.key))
+    progress = True
+    while waiting and progress:
+        # In some order that the scheduler could have seen, every pod was let in.
+        rest = []
+        for pod in waiting:
+            if view.fits(pod, pod.node_name or ""):
+                view.place(pod, pod.node_name or "")
+            else:
+                rest.append(pod)
+        progress, waiting = len(rest) < len(waiting), rest
+    assert waiting == []
+    if draft.lower_bound_usd_per_hour is not None and draft.objective_usd_per_hour is not None:
+        assert draft.lower_bound_usd_per_hour <= draft.objective_usd_per_hour + 1e-9
+
+
+@settings(max_examples=30)
+@given(workloads(), st.sampled_from(Strategy))
+def test_a_new_fleet_keeps_to_all_rules_and_costs_no_less_than_the_bound(
+    pods: list[Pod], strategy: Strategy
+) -> None:
+    objects = ClusterObjects(pods=tuple(pods))
+    rules = replace(RULES, strategy=strategy)
+    draft = plan(objects, MARKET, rules, TEMPLATE, mode=PlanMode.GREENFIELD)
+    _check(objects, draft)
+
+
+@settings(max_examples=20)
+@given(workloads(), workloads(most=4))
+def test_room_for_pods_that_wait_keeps_to_all_rules_and_costs_no_less_than_the_bound(
+    running: list[Pod], waiting: list[Pod]
+) -> None:
+    free = [replace(p, topology_spread=(), pod_affinity=(), pod_anti_affinity=()) for p in running]
+    late = [replace(p, name=f"late-{p.name}", labels={"app": f"late-{p.labels['app']}"}) for p in waiting]
+    objects = make_cluster(free)
+    objects = replace(objects, pods=(*objects.pods, *late))
+    draft = plan(objects, MARKET, RULES, TEMPLATE, mode=PlanMode.PENDING)
+    _check(objects, draft)
+    assert draft.cost_after_usd_per_hour is not None
+    assert (draft.lower_bound_usd_per_hour or 0) >= (draft.cost_before_usd_per_hour or 0) - 1e-9
+
+
+def _after(calls: int) -> Callable[[], bool]:
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+SOME = [
+    p
+    for i, kind in enumerate(("free", "zones", "hosts", "apart", "together", "free"))
+    for p in make_workload(f"w{i}", 5 + i, cpu=300 + 170 * i, gib=0.5 + i, **_rules(kind, f"w{i}"))
+]
+
+
+@pytest.mark.parametrize("mode", [PlanMode.GREENFIELD, PlanMode.SAVE])
+@pytest.mark.parametrize("calls", [0, 1, 2, 3, 5, 8, 13, 40, 100, 300])
+def test_a_plan_that_is_stopped_after_any_number_of_questions_breaks_nothing(
+    mode: PlanMode, calls: int
+) -> None:
+    free = [replace(p, topology_spread=(), pod_affinity=(), pod_anti_affinity=()) for p in SOME]
+    objects = make_cluster(free) if mode is PlanMode.SAVE else ClusterObjects(pods=tuple(SOME))
+    draft = plan(objects, MARKET, RULES, TEMPLATE, mode=mode, should_stop=_after(calls))
+    _check(objects, draft)
+    assert not draft.unplaced
+    assert (draft.ended_by is Ending.STOPPED) == (CUT_SHORT in draft.notes)
+
+
+def test_a_plan_that_may_take_its_time_says_that_it_was_not_cut() -> None:
+    draft = plan(ClusterObjects(pods=tuple(SOME)), MARKET, RULES, TEMPLATE, mode=PlanMode.GREENFIELD)
+    assert draft.ended_by is not Ending.STOPPED
+    assert CUT_SHORT not in draft.notes
+    assert "spreading over zones and nodes" in draft.bound_leaves_out
+
+
+@settings(max_examples=10)
+@given(workloads(), st.randoms(use_true_random=False))
+def test_a_new_fleet_does_not_depend_on_the_order_of_the_input(pods: list[Pod], rng: random.Random) -> None:
+    shuffled, offers = list(pods), list(MARKET.offers)
+    rng.shuffle(shuffled)
+    rng.shuffle(offers)
+    drafts = [
+        plan(ClusterObjects(pods=tuple(p)), m, RULES, TEMPLATE, mode=PlanMode.GREENFIELD)
+        for p, m in ((pods, MARKET), (shuffled, replace(MARKET, offers=tuple(offers))))
+    ]
+    assert repr(drafts[0]) == repr(drafts[1])
+
+
+def test_a_new_fleet_does_not_depend_on_how_this_process_hashes() -> None:
+    code = (
+        "from tests.unit.optimizer.domain.test_bounds import *;"
+        "print(repr(plan(ClusterObjects(pods=tuple(SOME)), MARKET, RULES, TEMPLATE, mode=PlanMode.GREENFIELD)))"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[4],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
