@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 from services.optimizer.domain import selection
 from services.optimizer.domain.drafts import Unplaced
@@ -48,7 +49,15 @@ class _Explainer:
         self._nodes = state.nodes
         self._view = ClusterView.of(state)
         self._room = [_left(shelf, at) for at in range(len(shelf.offers))]
+        # Offers of one type leave the same room in every zone: what is asked of rooms is asked once a type.
+        self._rows_by_room: dict[Hashable, list[int]] = {}
+        self._room_of: list[int] = []
+        for at, room in enumerate(self._room):
+            rows = self._rows_by_room.setdefault(_exact(room), [])
+            rows.append(at)
+            self._room_of.append(rows[0])
         self._refused: dict[Hashable, tuple[str | None, ...]] = {}
+        self._forbidden: list[tuple[Offer, str, Resources]] | None = None
 
     def reasons(self, pod: Pod, *, with_nodes: bool) -> tuple[str, ...]:
         """Give the reasons, the most general first."""
@@ -66,33 +75,54 @@ class _Explainer:
                 found.append(f"it may not run on spot, since {tolerance}, and nothing else is allowed")
         if not usable:
             return found + _no_offer(self._market, rules, template)
-        largest = Resources()
-        for at in usable:
-            largest = largest.at_least(self._room[at])
+        among = set(usable)
+        largest, fitting = Resources(), set[int]()
+        for rows in self._rows_by_room.values():
+            if among.isdisjoint(rows):
+                continue
+            room = self._room[rows[0]]
+            largest = largest.at_least(room)
+            if pod.requests.fits_in(room):
+                fitting.update(rows)
+        fitting &= among
         too_large = _too_large(pod.requests, largest)
         found += [f"larger than any allowed instance type: {text}" for text in too_large]
-        fitting = [at for at in usable if pod.requests.fits_in(self._room[at])]
         if not fitting and not too_large:
             found.append("no allowed instance type has enough of everything it asks for at once")
         if not fitting:
-            found += _would_fit(pod, self._market, rules, template)
-        return found + self._counted(pod, usable, set(fitting))
+            found += self._would_fit(pod)
+        return found + self._counted(pod, usable, fitting)
+
+    def _would_fit(self, pod: Pod) -> list[str]:
+        """Name the cheapest type that would hold the pod, for each of the rules that forbid such types."""
+        if self._forbidden is None:
+            self._forbidden = _forbidden(self._market, self._grouper.rules, self._grouper.template)
+        closest: dict[str, Offer] = {}
+        asked = replace(pod.requests, ephemeral_storage_bytes=0)
+        for offer, why, room in self._forbidden:
+            if why not in closest and asked.fits_in(room):
+                closest[why] = offer
+        named = list(closest.items())[:MOST_REFUSALS]
+        return [f"{offer.pool.instance_type} could hold it, but {why}" for why, offer in named]
 
     def _counted(self, pod: Pod, usable: Sequence[int], fitting: set[int]) -> list[str]:
         """Count the offers by the first rule against them."""
         refused = self._refused_by_rules(pod)
         counts: Counter[str] = Counter()
+        short: Counter[int] = Counter()
         open_rows: list[int] = []
         for at in usable:
             why = refused[at]
             if why is not None:
                 counts[why] += 1
             elif at not in fitting:
-                counts[_short_of(pod.requests, self._room[at])] += 1
+                short[self._room_of[at]] += 1
             elif self._shelf.nodes[at].allocatable.extended and not needs_devices(pod.requests):
                 counts["kept for pods that ask for devices"] += 1
             else:
                 open_rows.append(at)
+        for first, number in short.items():
+            counts[_short_of(pod.requests, self._room[first])] += number
         by_zone: dict[str, list[int]] = {}
         for at in open_rows:
             by_zone.setdefault(self._shelf.offers[at].pool.zone_id, []).append(at)
@@ -197,20 +227,21 @@ def _no_offer(market: Market, rules: PlanRules, template: Template) -> list[str]
     ]
 
 
-def _would_fit(pod: Pod, market: Market, rules: PlanRules, template: Template) -> list[str]:
-    why_not: dict[str, Offer] = {}
+def _forbidden(market: Market, rules: PlanRules, template: Template) -> list[tuple[Offer, str, Resources]]:
+    """Give the offers that the rules forbid, cheapest first and each type once a rule, with all that they hold."""
+    found: dict[tuple[str, str], tuple[Offer, str, Resources]] = {}
     for offer in sorted(market.prices().values(), key=lambda o: (o.micro_usd, o.pool)):
         instance_type = market.instance_types.get(offer.pool.instance_type)
         why = selection.refusal(offer, instance_type, rules, template)
         if why is None or instance_type is None:
             continue
         room = Resources(
-            instance_type.vcpus * 1000,
-            instance_type.memory_bytes,
-            pod.requests.ephemeral_storage_bytes,
-            instance_type.gpus,
+            instance_type.vcpus * 1000, instance_type.memory_bytes, extended=dict(instance_type.gpus)
         )
-        if pod.requests.fits_in(room):
-            why_not.setdefault(why, offer)
-    closest = list(why_not.items())[:MOST_REFUSALS]
-    return [f"{offer.pool.instance_type} could hold it, but {why}" for why, offer in closest]
+        found.setdefault((why, instance_type.name), (offer, why, room))
+    return list(found.values())
+
+
+def _exact(room: Resources) -> Hashable:
+    amounts = (room.cpu_millicores, room.memory_bytes, room.ephemeral_storage_bytes)
+    return (*amounts, frozenset(room.extended.items()))
