@@ -7,7 +7,7 @@ import aioboto3
 
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.bulk_price_file import BulkPriceFile
-from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
+from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2PlacementScoreSource, Ec2SpotPriceSource
 from services.pricing.adapters.model_store import ChildModelStore
 from services.pricing.adapters.notice_grave import BusNoticeGrave
 from services.pricing.adapters.price_list import PriceListSource
@@ -17,6 +17,7 @@ from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.pricing.entrypoints import subscribers, ticker, uploads
 from services.pricing.entrypoints.notice_queue import watch_queue
 from services.pricing.handlers.announce_prices import keep_price_table
+from services.pricing.handlers.refresh_placement_scores import refresh_placement_scores
 from services.pricing.handlers.refresh_pool_risks import refresh_pool_risks
 from services.pricing.ports import OnDemandPriceSource
 from services.pricing.settings import PricingSettings
@@ -29,6 +30,8 @@ FIRST_TRY_PERIOD = timedelta(seconds=5)
 
 RISK_LEASE = timedelta(minutes=15)
 """Longer than a model takes for all pools in which anybody has instances."""
+
+PLACEMENT_LEASE = timedelta(minutes=15)
 
 HISTORY_LEASE = timedelta(minutes=15)
 """Longer than folding all months of a year of prices takes."""
@@ -102,6 +105,23 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
                         )
 
         runtime.every("pool_risks", settings.risk_period, predict_risks)
+
+        if settings.placement_period:
+            scores = Ec2PlacementScoreSource(session, requests)
+
+            async def refresh_scores() -> None:
+                async with runtime.leases.held("placement_scores", lifetime=PLACEMENT_LEASE) as lease:
+                    for region in sorted(settings.regions if lease is not None else ()):
+                        await refresh_placement_scores(
+                            region=region,
+                            source=scores,
+                            unit_of_work=unit_of_work,
+                            clock=runtime.clock,
+                            most_families=settings.placement_families,
+                            target_vcpus=settings.placement_vcpus,
+                        )
+
+            runtime.every("placement_scores", settings.placement_period, refresh_scores)
 
         async def keep_history() -> None:
             async with runtime.leases.held("price_history", lifetime=HISTORY_LEASE) as lease:

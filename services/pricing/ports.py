@@ -68,6 +68,21 @@ class OnDemandPriceSource(Protocol):
         ...
 
 
+class PlacementScoreSource(Protocol):
+    """Spot placement scores."""
+
+    async def scores(
+        self, region: str, *, instance_types: Sequence[str], target_vcpus: int
+    ) -> Mapping[str, int]:
+        """Return 1 to 10 by zone id: how likely a request for so many vCPUs of any of these types succeeds there.
+
+        Raises:
+            SourceForbiddenError: the credentials lack ec2:GetSpotPlacementScores.
+            SpotError: AWS does not answer, or had enough of us for today.
+        """
+        ...
+
+
 class AdvisorSource(Protocol):
     """Spot Advisor."""
 

@@ -68,6 +68,15 @@ class PricingSettings(ServiceSettings):
     aws_request_burst: int = 50
     """How many requests may be made at once after a pause."""
 
+    placement_period: timedelta = timedelta(hours=6)
+    """How often EC2 is asked for spot placement scores, where it lets us; zero: never."""
+
+    placement_families: int = 10
+    """How many instance families in use are asked about; EC2 answers few different questions a day."""
+
+    placement_vcpus: int = 64
+    """The size of request whose chances are asked for."""
+
     notice_queue_url: str | None = None
     """SQS queue with EC2 and Health events; without it interruptions are seen only when nodes are gone."""
 

@@ -96,6 +96,23 @@ def products(market: Market, facts: Mapping[str, InstanceTypeFacts], body: bytes
     return Answer(200, json.dumps(answer).encode(), JSON_TYPE)
 
 
+def placement_scores(market: Market, zone_ids: Mapping[str, str], form: Form, *, request_id: str) -> Answer:
+    """Answer GetSpotPlacementScores for zones of the region: the more of the types a zone offers, the better."""
+    wanted = set(form.texts("InstanceType"))
+    if not wanted:
+        message = "InstanceTypes is required here."
+        return ec2_error("MissingParameter", message, status=400, request_id=request_id)
+    rows = [
+        {
+            "region": market.region,
+            "availabilityZoneId": zone_id,
+            "score": str(1 + 9 * sum((name, zone) in market.offered for name in wanted) // len(wanted)),
+        }
+        for zone, zone_id in sorted(zone_ids.items())
+    ]
+    return xml_answer("GetSpotPlacementScores", {"spotPlacementScoreSet": rows}, request_id=request_id)
+
+
 def json_error(code: str, message: str, *, status: int) -> Answer:
     """Write an error as the JSON protocols do."""
     return Answer(status, json.dumps({"__type": code, "message": message}).encode(), JSON_TYPE)

@@ -18,7 +18,7 @@ from deploy.sandbox.aws.fleets import create_fleet
 from deploy.sandbox.aws.launches import Launches, Outcome
 from deploy.sandbox.aws.moto_client import Caller, MotoClient
 from deploy.sandbox.aws.notices import Notices
-from deploy.sandbox.aws.price_api import SpotPriceApi, json_error, products
+from deploy.sandbox.aws.price_api import SpotPriceApi, json_error, placement_scores, products
 from deploy.sandbox.aws.query_protocol import (
     Answer,
     Form,
@@ -123,6 +123,10 @@ class Proxy:
             return None
         if service == "ec2" and action == "DescribeSpotPriceHistory":
             return self._spot_prices.answer(form, now=self._wall_clock(), request_id=request_id)
+        if service == "ec2" and action == "GetSpotPlacementScores":
+            return placement_scores(
+                self._launches.market, moto_host.zones(region), form, request_id=request_id
+            )
         if service == "ec2" and action == "DescribeInstances":
             return await self._describe_instances(caller, form)
         if action.startswith(READS) or form.get("DryRun") == "true":

@@ -102,6 +102,36 @@ class Ec2SpotPriceSource:
                 ]
 
 
+class Ec2PlacementScoreSource:
+    """GetSpotPlacementScores; EC2 answers few different questions a day."""
+
+    def __init__(self, session: aioboto3.Session, requests: AwsRequests) -> None:
+        self._session = session
+        self._requests = requests
+
+    async def scores(
+        self, region: str, *, instance_types: Sequence[str], target_vcpus: int
+    ) -> Mapping[str, int]:
+        """See ports.PlacementScoreSource."""
+        found: dict[str, int] = {}
+        async with self._session.client("ec2", region_name=region, config=ONE_TRY_CONFIG) as ec2:
+            async for page in self._requests.pages(
+                ec2.get_spot_placement_scores,
+                region=region,
+                doing="asking for spot placement scores",
+                InstanceTypes=list(instance_types),
+                TargetCapacity=target_vcpus,
+                TargetCapacityUnitType="vcpu",
+                SingleAvailabilityZone=True,
+                RegionNames=[region],
+            ):
+                for row in page.get("SpotPlacementScores", ()):
+                    zone_id, score = row.get("AvailabilityZoneId"), row.get("Score")
+                    if zone_id and isinstance(score, int) and 1 <= score <= 10:
+                        found[zone_id] = score
+        return found
+
+
 def _zone_id(row: Mapping[str, Any], zone_ids: Mapping[str, str]) -> str:
     """Prefer our own account's mapping; newer answers hold the id themselves."""
     zone = row.get("AvailabilityZone", "")

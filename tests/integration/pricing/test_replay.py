@@ -13,7 +13,7 @@ import pytest
 
 from deploy.sandbox.aws.world import AwsConfig
 from services.pricing.adapters.aws_requests import AwsRequests, Operation
-from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
+from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2PlacementScoreSource, Ec2SpotPriceSource
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.unit_of_work import factory
@@ -177,3 +177,13 @@ async def _history(database: Database) -> dict[Pool, list[Decimal]]:
     for row in rows:
         found[row["instance_type"], row["zone_id"]].append(row["usd_per_hour"])
     return found
+
+
+async def test_placement_scores_are_of_zone_ids(aws: World) -> None:
+    requests = AwsRequests(clock=SystemClock(), requests_per_second=50, burst=100)
+    source = Ec2PlacementScoreSource(aioboto3.Session(), requests)
+    scores = await source.scores(
+        REGION, instance_types=["m5.large", "m5.xlarge", "m5.2xlarge"], target_vcpus=64
+    )
+    assert scores.keys() == {zone_id for _, _, zone_id in aws.world.seed.subnets}
+    assert all(1 <= score <= 10 for score in scores.values())
