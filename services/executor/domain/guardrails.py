@@ -43,11 +43,6 @@ def _is_in(window: Window, now: datetime) -> bool:
     return False
 
 
-def disruption_limit(nodes: int, *, ratio: float) -> int:
-    """Give how many nodes may be cordoned or draining at the same time."""
-    return max(1, int(nodes * ratio))
-
-
 def cordoned(objects: ClusterObjects) -> frozenset[str]:
     """Name the nodes that take no pods, whoever cordoned them."""
     return frozenset(node.name for node in objects.nodes if node.is_unschedulable)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.executor.domain.steps import Errand, Execution, MoveSteps, Step, StepKind, StepStatus
+from shared.kernel.node_budgets import NodeBudgets
 
 DISRUPTING = (StepKind.CORDON, StepKind.DRAIN)
 STUCK = "it could not begin for too long: other nodes are cordoned, or the cluster is not heard of"
@@ -24,7 +25,7 @@ class Limits:
     """What bounds an execution now."""
 
     launches_in_flight: int
-    disrupted_nodes: int
+    budgets: NodeBudgets
     window_is_open: bool
 
 
@@ -66,7 +67,7 @@ def runnable(
                 if step.status is StepStatus.RUNNING:
                     cordons.append(step)
                 elif step.status is StepStatus.PENDING and (
-                    step.node_name in cordoned or len(cordoned) < limits.disrupted_nodes
+                    step.node_name in cordoned or limits.budgets.allows(step.node_name or "", cordoned)
                 ):
                     cordoned.add(step.node_name or "")
                     cordons.append(step)

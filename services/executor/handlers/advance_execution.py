@@ -28,6 +28,7 @@ from services.executor.handlers.terminate_instance import (
 )
 from services.executor.ports import Switch
 from shared.contracts.v1.policy import Policy
+from shared.kernel.node_budgets import node_budgets
 
 log = structlog.get_logger(__name__)
 
@@ -87,9 +88,7 @@ async def advance_execution(
     objects = scene.picture.objects if scene.picture else None
     limits = lifecycle.Limits(
         launches_in_flight=tools.pace.max_launches_in_flight,
-        disrupted_nodes=guardrails.disruption_limit(
-            len(objects.nodes) if objects else 0, ratio=policy.max_disrupted_nodes_ratio
-        ),
+        budgets=node_budgets(objects.nodes if objects else (), ratio=policy.max_disrupted_nodes_ratio),
         window_is_open=window_is_open,
     )
     steps = lifecycle.runnable(

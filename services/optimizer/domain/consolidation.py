@@ -71,8 +71,7 @@ class Consolidator:
             option = self.evaluate(state, everything, prefix=f"new-{len(found) + 1}-", style=style)
             if option is not None and guards.broken(option.after) is None:
                 found.append(option)
-        found += self._thinned(state, room, found, guards)
-        return sorted(found[1:], key=lambda o: o.order)
+        return sorted(self._thinned(state, room, found, guards), key=lambda o: o.order)
 
     def _thinned(
         self, state: FleetState, room: Option, options: Sequence[Option], guards: Safeguards

@@ -56,10 +56,10 @@ class Mover:
         Where that does not help, the nodes of such pods stay. It all ends, with pods still homeless, when the
         fleet ranks no better than `limit` any more.
         """
-        cuts = sequence.cut(before, after, min_savings_micro_usd=self._least)
+        cuts = self._cut(before, after, largest_first=False)
         troubles = self._rehearse(before, after, cuts)
         if troubles:
-            other = sequence.cut(before, after, min_savings_micro_usd=self._least, largest_first=True)
+            other = self._cut(before, after, largest_first=True)
             if other != cuts:
                 cuts, troubles = other, self._rehearse(before, after, other)
         for attempt in range(1, SPARE_ATTEMPTS + 1):
@@ -142,6 +142,15 @@ class Mover:
             offers = alternatives.offers_for(loads, self.packer.shelf, self.packer.grouper, claims)
         return tuple(
             _draft(number, move, old, new, offers, self.rules) for number, move in enumerate(cuts, start=1)
+        )
+
+    def _cut(self, before: FleetState, after: FleetState, *, largest_first: bool) -> list[Cut]:
+        return sequence.cut(
+            before,
+            after,
+            min_savings_micro_usd=self._least,
+            disrupted_ratio=self.rules.max_disrupted_nodes_ratio,
+            largest_first=largest_first,
         )
 
     @property

@@ -21,6 +21,29 @@ class Objective(StrEnum):
     CAPACITY_OPTIMIZED = "capacity-optimized"
 
 
+class Consolidation(StrEnum):
+    """What may be done to save."""
+
+    OFF = "off"
+    DELETE_ONLY = "delete-only"
+    REPLACE = "replace"
+
+
+class ConsolidationLevel(StrEnum):
+    """How eagerly nodes are given up to pack their pods elsewhere."""
+
+    CONSERVATIVE = "conservative"
+    BALANCED = "balanced"
+    AGGRESSIVE = "aggressive"
+
+
+UTILIZATION_THRESHOLDS: Mapping[ConsolidationLevel, int] = {
+    ConsolidationLevel.CONSERVATIVE: 20,
+    ConsolidationLevel.BALANCED: 50,
+    ConsolidationLevel.AGGRESSIVE: 80,
+}
+"""In percent of the larger of requested CPU and memory; from there on a node is only replaced one for one."""
+
 RISK_WEIGHTS: Mapping[Objective, int] = {
     Objective.LOWEST_COST: 0,
     Objective.BALANCED: 1,
@@ -138,6 +161,11 @@ class PlanRules:
     """How long a launched node is paid for beside what it replaces: two minutes to boot, three to drain."""
     payback_seconds: int = 1800
     """Within this time a move must have earned what it disrupts: spot prices and pods are no longer foreseen."""
+    consolidation: Consolidation = Consolidation.REPLACE
+    consolidation_level: ConsolidationLevel = ConsolidationLevel.AGGRESSIVE
+    min_node_age_seconds: int = 0
+    max_disrupted_nodes_ratio: float = 0.2
+    """Of each node pool."""
 
     @property
     def risk_weight(self) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
+from shared.kernel.node_budgets import NodeBudgets, node_budgets
 
 DRAINS_PER_MOVE = 5
 DRAINED_SHARE = 20
@@ -28,12 +29,18 @@ class Cut:
 
 
 def cut(
-    before: FleetState, after: FleetState, *, min_savings_micro_usd: int, largest_first: bool = False
+    before: FleetState,
+    after: FleetState,
+    *,
+    min_savings_micro_usd: int,
+    disrupted_ratio: float = 1.0,
+    largest_first: bool = False,
 ) -> list[Cut]:
     """Give the moves in the order to carry them out: what saves most first, or the largest pods.
 
     A large pod that comes late finds small ones everywhere, and on its way it goes from one node that is to be
-    drained to the next, since these are the emptiest.
+    drained to the next, since these are the emptiest. A move drains no more of a node pool than `disrupted_ratio`
+    of it, unless it would not be worth making.
     """
     old = {n.node.name: n for n in before.nodes}
     new = {n.node.name: n for n in after.nodes if n.node.name not in old}
@@ -44,77 +51,88 @@ def cut(
         for name, node in old.items()
         if name not in staying
     }
-    prices = {name: node.micro_usd for name, node in {**old, **new}.items() if node.offer is not None}
-    largest = {
-        name: max((weight(p) for p in old[name].movable), default=0) if largest_first else 0 for name in needs
-    }
-    most = max(DRAINS_PER_MOVE, len(old) // DRAINED_SHARE)
-    launched: set[str] = set()
-    cuts: list[Cut] = []
+    cutter = _Cutter(
+        needs=needs,
+        prices={name: node.micro_usd for name, node in {**old, **new}.items() if node.offer is not None},
+        largest={
+            name: max((weight(p) for p in old[name].movable), default=0) if largest_first else 0
+            for name in needs
+        },
+        budgets=node_budgets((n.node for n in before.nodes), ratio=disrupted_ratio),
+        most=max(DRAINS_PER_MOVE, len(old) // DRAINED_SHARE),
+        least=min_savings_micro_usd,
+    )
     pending = sorted({target[p.key] for p in before.pending if target.get(p.key) in new})
-    if pending:
-        cuts.append(Cut(launches=pending, is_for_pending=True))
-        launched.update(pending)
-    cuts += _deletes(needs, launched, prices, largest, most)
-    while needs:
-        cuts.append(_replace(needs, launched, prices, largest, min_savings_micro_usd, most))
-        cuts += _deletes(needs, launched, prices, largest, most)
-    return worthwhile(cuts, prices, min_savings_micro_usd)
+    cuts = cutter.cuts(pending)
+    return worthwhile(cuts, cutter.prices, min_savings_micro_usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cutter:
+    needs: dict[str, list[str]]
+    """New nodes that pods of a node to be drained go to; emptied on the way."""
+    prices: Mapping[str, int]
+    largest: Mapping[str, int]
+    """Size of its largest pod by node; 0 where that plays no part."""
+    budgets: NodeBudgets
+    most: int
+    least: int
+    launched: set[str] = field(default_factory=set)
+
+    def cuts(self, pending: Sequence[str]) -> list[Cut]:
+        found: list[Cut] = []
+        if pending:
+            found.append(Cut(launches=list(pending), is_for_pending=True))
+            self.launched.update(pending)
+        found += self._deletes()
+        while self.needs:
+            found.append(self._replace())
+            found += self._deletes()
+        return found
+
+    def _may_join(self, move: Cut, name: str) -> bool:
+        return len(move.drains) < self.most and self.budgets.allows(name, move.drains)
+
+    def _ready(self) -> list[str]:
+        found = [name for name, wanted in self.needs.items() if self.launched.issuperset(wanted)]
+        return sorted(found, key=lambda n: (-self.largest[n], -self.prices[n], n))
+
+    def _deletes(self) -> list[Cut]:
+        found: list[Cut] = []
+        for name in self._ready():
+            del self.needs[name]
+            if found and self._may_join(found[-1], name):
+                found[-1].drains.append(name)
+            else:
+                found.append(Cut(drains=[name]))
+        return found
+
+    def _replace(self) -> Cut:
+        move = Cut()
+        while self.needs:
+            name = self._next()
+            move.launches += [w for w in self.needs[name] if w not in self.launched]
+            self.launched.update(self.needs.pop(name))
+            move.drains.append(name)
+            for other in self._ready():
+                if self._may_join(move, other) or savings(move, self.prices) < self.least:
+                    move.drains.append(other)
+                    del self.needs[other]
+            if savings(move, self.prices) >= self.least and not self._may_join(move, self._next()):
+                break
+        return move
+
+    def _next(self) -> str:
+        return min(self.needs, key=lambda n: (-self.largest[n], self._net(n), n), default="")
+
+    def _net(self, name: str) -> int:
+        """Give what launching for one more node costs beyond what the node saves."""
+        return sum(self.prices[w] for w in self.needs[name] if w not in self.launched) - self.prices[name]
 
 
 def savings(move: Cut, prices: Mapping[str, int]) -> int:
     """Give what a move saves an hour, in micro-dollars."""
     return sum(prices[n] for n in move.drains) - sum(prices[n] for n in move.launches)
-
-
-def _ready(
-    needs: Mapping[str, Sequence[str]],
-    launched: set[str],
-    prices: Mapping[str, int],
-    largest: Mapping[str, int],
-) -> list[str]:
-    found = [name for name, wanted in needs.items() if launched.issuperset(wanted)]
-    return sorted(found, key=lambda n: (-largest[n], -prices[n], n))
-
-
-def _deletes(
-    needs: dict[str, list[str]],
-    launched: set[str],
-    prices: Mapping[str, int],
-    largest: Mapping[str, int],
-    most: int,
-) -> list[Cut]:
-    ready = _ready(needs, launched, prices, largest)
-    for name in ready:
-        del needs[name]
-    return [Cut(drains=ready[i : i + most]) for i in range(0, len(ready), most)]
-
-
-def _replace(
-    needs: dict[str, list[str]],
-    launched: set[str],
-    prices: Mapping[str, int],
-    largest: Mapping[str, int],
-    min_savings: int,
-    most: int,
-) -> Cut:
-    move = Cut()
-    while needs:
-
-        def net(name: str) -> int:
-            return sum(prices[w] for w in needs[name] if w not in launched) - prices[name]
-
-        name = min(needs, key=lambda n: (-largest[n], net(n), n))
-        move.launches += [w for w in needs[name] if w not in launched]
-        launched.update(needs.pop(name))
-        move.drains.append(name)
-        for other in _ready(needs, launched, prices, largest):
-            if len(move.drains) < most or savings(move, prices) < min_savings:
-                move.drains.append(other)
-                del needs[other]
-        if len(move.drains) >= most and savings(move, prices) >= min_savings:
-            break
-    return move
 
 
 def worthwhile(cuts: Sequence[Cut], prices: Mapping[str, int], min_savings: int) -> list[Cut]:

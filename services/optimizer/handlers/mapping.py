@@ -9,6 +9,8 @@ from services.optimizer.domain.drafts import LaunchDraft, MoveDraft, PlanDraft
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import (
     Commitments,
+    Consolidation,
+    ConsolidationLevel,
     HeadroomShape,
     Objective,
     OnDemandFloor,
@@ -104,6 +106,12 @@ def rules_from(policy: Policy) -> PlanRules:
         headroom=tuple(HeadroomShape(h.cpu_millicores, h.memory_bytes, h.count) for h in policy.headroom),
         min_nodes=policy.min_nodes,
         commitments=commitments_from(policy.commitments),
+        consolidation=Consolidation(policy.consolidation.value),
+        consolidation_level=ConsolidationLevel(policy.consolidation_level.value),
+        payback_seconds=policy.payback_seconds,
+        usd_per_moved_pod=policy.usd_per_moved_pod,
+        min_node_age_seconds=policy.min_node_age_seconds,
+        max_disrupted_nodes_ratio=policy.max_disrupted_nodes_ratio,
     )
 
 

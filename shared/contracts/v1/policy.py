@@ -99,6 +99,32 @@ class Commitments(Value):
     savings_plans: tuple[SavingsPlan, ...] = ()
 
 
+class Consolidation(StrEnum):
+    """What may be done to save."""
+
+    OFF = "off"
+    """Nothing: nodes are launched for pods that fit nowhere, and none is given up."""
+    DELETE_ONLY = "delete-only"
+    """Nodes whose pods fit on the others are given up; nothing is launched in their place."""
+    REPLACE = "replace"
+    """Nodes are given up, and cheaper ones launched for their pods."""
+
+
+class ConsolidationLevel(StrEnum):
+    """From which utilization on a node is not given up to pack its pods elsewhere.
+
+    Utilization is the larger of the shares of CPU and memory that pods request, as cluster-autoscaler's
+    scale-down-utilization-threshold counts it. A node at or above it may still be replaced by a cheaper one.
+    """
+
+    CONSERVATIVE = "conservative"
+    """20 %."""
+    BALANCED = "balanced"
+    """50 %, cluster-autoscaler's own default."""
+    AGGRESSIVE = "aggressive"
+    """80 %."""
+
+
 class MaintenanceWindow(Value):
     """When disruption is allowed; without any window it always is."""
 
@@ -125,7 +151,17 @@ class Policy(Value):
     min_move_savings_usd_per_hour: Annotated[float, Field(ge=0)] = 0.005
     """A single move that saves less is left out."""
     max_disrupted_nodes_ratio: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Share of a cluster's nodes that may be draining at the same time; at least one node."""
+    """Share of a node pool's nodes that may be draining at the same time; at least one node of each."""
+    consolidation: Consolidation = Consolidation.REPLACE
+    consolidation_level: ConsolidationLevel = ConsolidationLevel.AGGRESSIVE
+    """Aggressive by default: what holds a plan back is that each move must pay for itself and that all pods must
+    fit in any order; of a full but dear node, a lower level would forbid what is the larger part of the saving."""
+    payback_seconds: Annotated[int, Field(ge=0, le=WEEK_SECONDS)] = 1800
+    """Within this time a change must have earned what it costs once: pods that move, and nodes that overlap."""
+    usd_per_moved_pod: Annotated[float, Field(ge=0)] = 0.001
+    """What one planned move of a pod costs; the part of a change's cost that no invoice shows."""
+    min_node_age_seconds: Annotated[int, Field(ge=0, le=WEEK_SECONDS)] = 0
+    """Younger nodes are not given up, nor those of which the age is unknown; 0: age plays no part."""
     max_pool_share_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of one workload's replicas that may stand in one spot pool, rounded down; its disruption budget
     may allow less. Where that is none, the workload runs on-demand."""
