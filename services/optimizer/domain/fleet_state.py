@@ -71,7 +71,11 @@ class FleetState:
         return replace(
             self.objects,
             nodes=tuple(n.node for n in stay),
-            pods=tuple(replace(p, node_name=n.node.name) for n in stay for p in n.pods),
+            pods=tuple(
+                p if p.node_name == n.node.name else replace(p, node_name=n.node.name)
+                for n in stay
+                for p in n.pods
+            ),
         )
 
 
