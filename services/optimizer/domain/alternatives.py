@@ -76,6 +76,7 @@ def _rows(
     class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
     is_tied = np.array([zoning.matters(c.sample) for c in classes], dtype=np.bool_)
     zones = np.array([o.pool.zone_id for o in shelf.offers])
+    is_unlimited = np.array([c is None for c in shelf.copies], dtype=np.bool_)
     for name, (planned, pods) in loads.items():
         if not pods:
             yield name, np.zeros(0, dtype=np.int64)
@@ -84,6 +85,7 @@ def _rows(
         held = np.flatnonzero(counts)
         holds = allowed[:, held].all(axis=1)
         holds &= (supply.room >= counts[held] @ requests[held]).all(axis=1)
+        holds &= is_unlimited
         if is_tied[held].any():
             holds &= zones == planned.pool.zone_id
         yield name, np.flatnonzero(holds)

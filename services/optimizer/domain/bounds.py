@@ -203,12 +203,13 @@ def _joined(offers: Supply, nodes: _Rows) -> Supply:
     there = nodes.supply
     if not len(there.micro_usd):
         return offers
+    limited = offers.copies if offers.copies.size else np.full(len(offers.micro_usd), UNLIMITED, np.int64)
     return Supply(
         room=np.vstack([offers.room, there.room]),
         micro_usd=np.concatenate([offers.micro_usd, there.micro_usd]),
         chance=np.concatenate([offers.chance, there.chance]),
         is_spot=np.concatenate([offers.is_spot, there.is_spot]),
-        copies=np.concatenate([np.full(len(offers.micro_usd), UNLIMITED, dtype=np.int64), there.copies]),
+        copies=np.concatenate([limited, there.copies]),
     )
 
 

@@ -111,7 +111,13 @@ def study(
     offered = rules
     if rules.strategy is Strategy.SPOT and stubborn:
         offered = replace(rules, strategy=Strategy.HYBRID)
-    shelf = build_shelf(market, offered, template, daemon_sets(objects))
+    today = read_state(objects, market, rules, template, judge)
+    start = today
+    if mode is PlanMode.GREENFIELD:
+        start = read_state(_without_nodes(objects), market, rules, template, judge)
+    limited = commitments.limited_offers(start.nodes, market, rules.commitments, template)
+    today, start = (replace(s, nodes=commitments.priced(s.nodes, rules.commitments)) for s in (today, start))
+    shelf = build_shelf(market, offered, template, daemon_sets(objects), limited=limited)
     packer = Packer(
         shelf,
         grouper,
@@ -119,20 +125,16 @@ def study(
         should_stop=stop,
         effort=THOROUGH if mode is PlanMode.GREENFIELD else LOOKING,
     )
-    today = read_state(objects, market, rules, template, judge)
-    start = today
-    if mode is PlanMode.GREENFIELD:
-        start = read_state(_without_nodes(objects), market, rules, template, judge)
-    today, start = (replace(s, nodes=commitments.priced(s.nodes, rules.commitments)) for s in (today, start))
     consolidator, mover = Consolidator(packer, judge, rules), Mover(packer, rules)
     work = _Work(start, consolidator, mover, rules)
     outcome = work.outcome(mode)
-    explained = unplaced.explain_all(
-        headroom.without(outcome.after.pending),
-        shelf=shelf,
-        market=market,
-        grouper=grouper,
-        state=outcome.after.without(()),
+    homeless = headroom.without(outcome.after.pending)
+    explained = (
+        unplaced.explain_all(
+            homeless, shelf=shelf, market=market, grouper=grouper, state=outcome.after.without(())
+        )
+        if homeless
+        else ()
     )
     after = outcome.after.nodes
     cost_before = accounting.cost(today.nodes) if today.nodes else None

@@ -25,6 +25,9 @@ FORTIFIED = 8
 MERGED = 12
 """Nodes of which all pairs are tried: those that cost most for what they hold."""
 
+REFUSALS = 24
+"""Fleets that take all pods back and are not acceptable all the same, after which a search ends."""
+
 Acceptable = Callable[[Sequence[int], Sequence[int]], bool]
 """Asked with the indices of the nodes of today that stay, and rows of the shelf to launch."""
 
@@ -72,19 +75,25 @@ class Thinner:
             [n.node.is_ready and not n.node.is_unschedulable for n in today] + [True] * len(offered),
             dtype=np.bool_,
         )
+        self._is_unlimited = np.array([c is None for c in shelf.copies], dtype=np.bool_)
         self._offers = self._worth_a_look()
-        self._steps = 0
+        self._steps = self._refusals = 0
 
-    def thin(self, stay: Sequence[int], launch: Sequence[int], acceptable: Acceptable) -> Thinned:
+    def thin(
+        self,
+        stay: Sequence[int],
+        launch: Sequence[int],
+        acceptable: Acceptable,
+        *,
+        may_launch: bool = True,
+    ) -> Thinned:
         """Search from one fleet; it comes back as it is when nothing cheaper takes all pods."""
         fleet = [*stay, *(self._today + row for row in launch)]
-        self._steps = 0
-        while self._steps < STEPS:
-            better = (
-                self._dropped(fleet, acceptable)
-                or self._swapped(fleet, acceptable)
-                or self._merged(fleet, acceptable)
-            )
+        self._steps = self._refusals = 0
+        while not self._is_spent:
+            better = self._dropped(fleet, acceptable)
+            if better is None and may_launch:
+                better = self._swapped(fleet, acceptable) or self._merged(fleet, acceptable)
             if better is None:
                 break
             fleet = better
@@ -130,7 +139,13 @@ class Thinner:
         if self._crowd.restart(hosts, most=self._most).left > self._most:
             return False
         told = self._told(fleet)
-        return acceptable(told.stay, told.launch)
+        is_acceptable = acceptable(told.stay, told.launch)
+        self._refusals += not is_acceptable
+        return is_acceptable
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._steps >= STEPS or self._refusals >= REFUSALS
 
     def _removable(self, fleet: Sequence[int]) -> list[int]:
         """Give the places in the fleet of nodes that may go, the dearest first, of equals one."""
@@ -146,7 +161,7 @@ class Thinner:
 
     def _dropped(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
         for at in self._removable(fleet):
-            if self._steps >= STEPS:
+            if self._is_spent:
                 break
             rest = [*fleet[:at], *fleet[at + 1 :]]
             if self._holds(rest, acceptable):
@@ -168,7 +183,7 @@ class Thinner:
         some = sorted({*some[:MERGED], *places[:MERGED]})
         for i, a in enumerate(some):
             for b in some[i + 1 :]:
-                if self._steps >= STEPS:
+                if self._is_spent:
                     return None
                 rest = [f for at, f in enumerate(fleet) if at not in (a, b)]
                 limit = int(self._micro[fleet[a]] + self._micro[fleet[b]])
@@ -183,7 +198,7 @@ class Thinner:
         if self._most == 0:
             cheaper = cheaper[(self._all.free[cheaper] >= missing).all(axis=1)]
         for offer in cheaper[:TRIED_OFFERS].tolist():
-            if self._steps >= STEPS:
+            if self._is_spent:
                 return None
             fleet = [*rest, offer]
             if self._holds(fleet, acceptable):
@@ -192,7 +207,7 @@ class Thinner:
 
     def _worth_a_look(self) -> Ints:
         """Give the offers that none undercuts with as much room for the same pods, the cheapest first."""
-        rows = np.arange(self._today, len(self._micro))
+        rows = self._today + np.flatnonzero(self._is_unlimited)
         order = rows[np.lexsort((rows, self._micro[rows]))]
         groups: dict[bytes, list[int]] = {}
         for row in order.tolist():

@@ -126,6 +126,9 @@ class Launcher:
             shares=scene.shares.limits(scene.shelf.nodes, requests[:, CPU]),
             interruption_micro_usd=grouping.interruption_costs(classes, self._grouper.judge),
         )
+        if supply.copies.size:
+            left = [scene.copies_left(row) for row in range(len(supply.copies))]
+            supply = replace(supply, copies=np.array(left, dtype=np.int64))
         found = by_columns.loads(supply, demand, effort=self._effort, should_stop=self._should_stop)
         self.endings.append(found.ended_by)
         self._realise(found.nodes)
@@ -251,7 +254,7 @@ class Launcher:
         tried: set[str] = set()
         for row in np.flatnonzero(allowed & (supply.room >= request).all(axis=1)).tolist():
             zone = scene.shelf.offers[row].pool.zone_id
-            if scene.pool_room(kind, scene.shelf.nodes[row]) <= 0:
+            if scene.pool_room(kind, scene.shelf.nodes[row]) <= 0 or scene.copies_left(row) <= 0:
                 continue
             if zone in tried:
                 continue  # another type of the same zone would be refused for the same reason

@@ -82,6 +82,11 @@ class Scene:
             key = (workload, pool_name(node))
             self._in_pool[key] = self._in_pool.get(key, 0) + 1
 
+    def copies_left(self, row: int) -> int:
+        """Give how many more nodes of an offer there may be."""
+        most = self.shelf.copies[row]
+        return UNLIMITED if most is None else most - sum(r == row for _, r in self.new.values())
+
     def launch(self, row: int) -> str:
         """Add a node of an offer, with its daemons; give its name."""
         name = next(self._names)

@@ -7,8 +7,9 @@ import numpy as np
 
 from services.optimizer.domain import interruption_cost, selection
 from services.optimizer.domain.allocatable import candidate_node
+from services.optimizer.domain.commitments import LimitedOffer
 from services.optimizer.domain.offers import Market, Offer
-from services.optimizer.domain.packing.classes import Bools, Columns, Ints
+from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Columns, Ints
 from services.optimizer.domain.packing.demand import Supply
 from services.optimizer.domain.rules import PlanRules, Template
 from shared.kernel.scheduling import daemon_pods_for
@@ -24,6 +25,8 @@ class Shelf:
     offers: tuple[Offer, ...]
     nodes: tuple[Node, ...]
     daemons: tuple[tuple[Pod, ...], ...]
+    copies: tuple[int | None, ...]
+    """How many nodes there may be of each offer: reservations that are left; None: any number."""
     # One plan packs dozens of times from the same shelf: what does not change is worked out once.
     _supplies: dict[Columns, Supply] = field(default_factory=dict, compare=False, repr=False)
     _permitted: dict[Hashable, Bools] = field(default_factory=dict, compare=False, repr=False)
@@ -49,8 +52,15 @@ class Shelf:
                 micro_usd=np.array([o.micro_usd for o in self.offers], dtype=np.int64),
                 chance=np.array(chance, dtype=np.float64),
                 is_spot=np.array([o.is_spot for o in self.offers], dtype=np.bool_),
+                copies=self._copies(),
             )
         return self._supplies[columns]
+
+    def _copies(self) -> Ints:
+        """Give the copies as the packing takes them; empty where nothing is limited."""
+        if all(c is None for c in self.copies):
+            return np.zeros(0, dtype=np.int64)
+        return np.array([UNLIMITED if c is None else c for c in self.copies], dtype=np.int64)
 
     def permitted(self, key: Hashable, permits: Callable[[Node], bool]) -> Bools:
         """Say for each offer's node whether it is permitted; `key` names all that `permits` looks at."""
@@ -75,12 +85,23 @@ def room_of(columns: Columns, nodes: Iterable[tuple[Node, Iterable[Pod]]]) -> In
 
 
 def build_shelf(
-    market: Market, rules: PlanRules, template: Template, daemon_sets: Iterable[Workload]
+    market: Market,
+    rules: PlanRules,
+    template: Template,
+    daemon_sets: Iterable[Workload],
+    *,
+    limited: Iterable[LimitedOffer] = (),
 ) -> Shelf:
-    """Describe the node of every offer that the rules allow; a node that its daemons fill is left out."""
+    """Describe the node of every offer that the rules allow, `limited` ones too; one without room is left out."""
     sets = tuple(daemon_sets)
-    offers, nodes, daemons = [], [], []
-    for offer in selection.allowed(market, rules, template):
+    offers, nodes, daemons, copies = [], [], [], []
+    few: list[tuple[Offer, int | None]] = [
+        (x.offer, x.copies)
+        for x in limited
+        if selection.refusal(x.offer, market.instance_types.get(x.offer.pool.instance_type), rules, template)
+        is None
+    ]
+    for offer, number in [*few, *((o, None) for o in selection.allowed(market, rules, template))]:
         instance_type = market.instance_types[offer.pool.instance_type]
         architecture = next(a for a in instance_type.architectures if a in rules.architectures)
         node = candidate_node(
@@ -96,4 +117,5 @@ def build_shelf(
         offers.append(offer)
         nodes.append(node)
         daemons.append(tuple(daemon_pods_for(node, sets)))
-    return Shelf(tuple(offers), tuple(nodes), tuple(daemons))
+        copies.append(number)
+    return Shelf(tuple(offers), tuple(nodes), tuple(daemons), tuple(copies))

@@ -226,6 +226,26 @@ def test_a_reserved_node_costs_nothing_more_and_is_not_given_up() -> None:
     assert draft.assurance.commitments.covered_nodes == 10
 
 
+@pytest.mark.parametrize("mode", [PlanMode.SAVE, PlanMode.GREENFIELD])
+def test_reservations_that_nothing_uses_are_used_first_and_no_more_often_than_they_are(
+    mode: PlanMode,
+) -> None:
+    objects = make_cluster(make_workload("web", 40))
+    reserved = ReservedInstances(instance_type="c5.2xlarge", count=2)
+    rules = PlanRules(commitments=Commitments(reserved_instances=(reserved,)))
+    draft = plan(objects, make_market(), rules, TEMPLATE, mode=mode)
+    free = [n for n in draft.nodes if n.usd_per_hour == 0]
+    assert [(n.node.instance_type, n.node.capacity_type) for n in free] == [
+        ("c5.2xlarge", CapacityType.ON_DEMAND)
+    ] * 2
+    assert draft.assurance is not None
+    assert draft.assurance.commitments is not None
+    assert draft.assurance.commitments.unused_instances == ()
+    assert draft.lower_bound_usd_per_hour is not None
+    assert draft.objective_usd_per_hour is not None
+    assert draft.lower_bound_usd_per_hour <= draft.objective_usd_per_hour
+
+
 def test_a_plan_that_was_carried_out_meets_its_policy_again() -> None:
     rules = replace(QUARTER, headroom=(HeadroomShape(1000, GIB, 2),), min_nodes=4)
     objects = shop()
