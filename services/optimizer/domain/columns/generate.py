@@ -1,7 +1,7 @@
 """Column generation: solve the linear program, price, add what lowers it, until nothing does.
 
-Prices of pods are smoothed towards those that proved the best bound so far, since those of the linear program
-jump about while it knows few columns. Each pricing of all offers proves a bound; the best is kept.
+Prices of pods are smoothed over the rounds, since those of the linear program jump about while it knows few
+columns. Each pricing of all offers proves a bound; the best is kept.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,17 @@ from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.frontier import Frontier
 from services.optimizer.domain.columns.master import Column, Master, Prices, Relaxation
 from services.optimizer.domain.columns.pricing import Pricer
-from services.optimizer.domain.columns.problem import Effort, Ending
+from services.optimizer.domain.columns.problem import UNBOUNDED, Effort, Ending
 from services.optimizer.domain.columns.reduced import Reduced
 
 SMOOTHING = (6, 10)
-"""Share of the best prices so far in those that are tried next."""
+"""Share of the prices tried last in those that are tried next."""
 FIRST_STEPS = 200
 STALLED_ROUNDS, WORTH_A_WAIT = 20, 12
 """So many rounds that bring relaxation and bound nearer by less than 2^-12 call for longer searches, or an end."""
+TIMES_LONGER = 2
+NEARLY_SETTLED = 1.0005
+"""A bound this near to what is known to be possible is not searched for longer."""
 HOT_OFFERS = 48
 """Beyond so many offers, those that gave columns of late are asked alone as long as they give more."""
 
@@ -64,8 +67,8 @@ class Generator:
         reduced = self._reduced
         steps, smoothing, rounds = FIRST_STEPS, SMOOTHING[0], 0
         relaxation = self._master.solve()
-        best_prices = first_prices(reduced, first_worths)
-        best = self._bound(best_prices, 0)
+        center = first_prices(reduced, first_worths)
+        best, best_worths = self._bound(center, 0), first_worths
         ended_by = Ending.BUDGET
         marked_round, marked = 0, relaxation.nano_usd - best
         while rounds < self._effort.rounds:
@@ -76,11 +79,13 @@ class Generator:
             self._add_hot(relaxation, rounds)
             if len(self._frontier.offers) > HOT_OFFERS:
                 relaxation = self._master.solve()
-            tried = _between(best_prices, relaxation.prices, smoothing)
+            tried = _between(center, relaxation.prices, smoothing)
             value = self._bound(tried, steps)
+            center = tried
             if value > best:
-                best, best_prices = value, tried
+                best, best_worths = value, tried.worths
             found = self._pricer.improving(self._frontier.offers, relaxation.prices)
+            found += self._different(tried, relaxation.prices)
             if relaxation.nano_usd - best <= self._effort.tolerance(relaxation.nano_usd, len(reduced.counts)):
                 ended_by = Ending.CONVERGED
                 break
@@ -104,7 +109,7 @@ class Generator:
             else:
                 ended_by = Ending.BUDGET if stalls else Ending.CONVERGED
                 break
-        return Generated(relaxation, best, best_prices.worths, rounds, ended_by)
+        return Generated(relaxation, best, best_worths, rounds, ended_by)
 
     def refine(self, counts: Ints, copies: Ints, left: Ints, rounds: int) -> Relaxation:
         """Generate a little for what is left of pods, of copies and in rows of limits; proves nothing."""
@@ -123,6 +128,7 @@ class Generator:
     def _bound(self, prices: Prices, steps: int) -> int:
         reduced, places = self._reduced, self._frontier.offers
         priced = self._pricer.price(prices, reduced.counts, reduced.at_most, places, steps)
+        self._settle(prices, steps)
         allowed = reduced.at_most[prices.binding].tolist()
         return bound.proven(
             prices.worths,
@@ -132,6 +138,28 @@ class Generator:
             reduced.copies[places],
             sum(due * most for due, most in zip(prices.dues.tolist(), allowed, strict=True)),
         )
+
+    def _settle(self, prices: Prices, steps: int) -> None:
+        """Search longer where only that can tell whether the bound is as low as it seems: few offers decide it."""
+        reduced, places, last = self._reduced, self._frontier.offers, self._pricer.last
+        places = places[(reduced.copies[places] >= UNBOUNDED) & (reduced.nano_usd[places] > 0)]
+        costs = reduced.nano_usd[places].astype(np.float64)
+        for _ in range(TIMES_LONGER):
+            steps *= 10
+            if not 0 < steps <= self._effort.search_steps or not len(places):
+                return
+            possible = (np.maximum(last.worths[places], reduced.nano_usd[places]) / costs).max()
+            loose = places[last.bounds[places] / costs > possible * NEARLY_SETTLED]
+            if not len(loose):
+                return
+            self._pricer.price(prices, reduced.counts, reduced.at_most, loose, steps)
+
+    def _different(self, tried: Prices, prices: Prices) -> list[Column]:
+        """Give more columns of the offers that the last pricing found to be worth more than they cost."""
+        reduced, places = self._reduced, self._frontier.offers
+        over = places[self._pricer.last.bounds[places] > reduced.nano_usd[places]]
+        columns = self._pricer.different(tried, reduced.counts, reduced.at_most, over, FIRST_STEPS)
+        return self._pricer.gaining(columns, prices)
 
     def _add(self, columns: list[Column], round_number: int) -> int:
         for column in columns:
@@ -145,8 +173,9 @@ class Generator:
         hot = np.flatnonzero(self._last_gave >= max(round_number - 2, 1))
         if not len(hot):
             return
-        self._pricer.price(relaxation.prices, reduced.counts, reduced.at_most, hot, FIRST_STEPS)
-        self._master.add(self._pricer.improving(hot, relaxation.prices))
+        self._master.add(
+            self._pricer.different(relaxation.prices, reduced.counts, reduced.at_most, hot, FIRST_STEPS)
+        )
 
 
 def first_prices(reduced: Reduced, worths: Ints) -> Prices:
@@ -155,13 +184,13 @@ def first_prices(reduced: Reduced, worths: Ints) -> Prices:
     return Prices(worths, np.zeros(len(reduced.limited), dtype=np.int64), nothing, nothing)
 
 
-def _between(best: Prices, now: Prices, smoothing: int) -> Prices:
+def _between(last: Prices, now: Prices, smoothing: int) -> Prices:
     # Rows come one after the other: those that were not there yet were paid nothing.
     dues = np.zeros_like(now.dues)
-    dues[: len(best.dues)] = best.dues
+    dues[: len(last.dues)] = last.dues
     rest = SMOOTHING[1] - smoothing
     return Prices(
-        worths=(best.worths * smoothing + now.worths * rest) // SMOOTHING[1],
+        worths=(last.worths * smoothing + now.worths * rest) // SMOOTHING[1],
         rents=now.rents,
         binding=now.binding,
         dues=(dues * smoothing + now.dues * rest) // SMOOTHING[1],

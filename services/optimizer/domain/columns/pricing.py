@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.optimizer.domain.columns import knapsack
-from services.optimizer.domain.columns.arrays import Ints
+from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.columns.frontier import Frontier
 from services.optimizer.domain.columns.limits import due_of_loads
 from services.optimizer.domain.columns.master import Column, Prices
 from services.optimizer.domain.columns.reduced import Reduced
 
 TOPPING_STEPS = 300
+LOADS_PER_SHAPE = 2
+"""So many loads for every shape are the most that are looked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class Priced:
 
     loads: Ints
     """Offer x shape."""
+    worths: Ints
+    """Per offer: what that load is worth, its costs and dues taken off."""
     bounds: Ints
     """Per offer: what no load is worth more than; never below its price."""
 
@@ -34,7 +38,10 @@ class Pricer:
         self._limited = reduced.limited
         offers, shapes = reduced.allowed.shape
         self._loads = np.zeros((offers, shapes), dtype=np.int64)
+        self._worths = np.zeros(offers, dtype=np.int64)
         self._bounds = np.zeros(offers, dtype=np.int64)
+        self._many = np.zeros((LOADS_PER_SHAPE * shapes, shapes), dtype=np.int64)
+        self._many_offers = np.zeros(len(self._many), dtype=np.int64)
         self._total_room = reduced.total_room
         self._dues = np.zeros(len(reduced.at_most), dtype=np.int64)
 
@@ -80,9 +87,49 @@ class Pricer:
             places,
             steps,
             self._loads,
+            self._worths,
             self._bounds,
         )
-        return Priced(self._loads, self._bounds)
+        return self.last
+
+    @property
+    def last(self) -> Priced:
+        """Give what the last pricing found."""
+        return Priced(self._loads, self._worths, self._bounds)
+
+    def different(self, prices: Prices, counts: Ints, left: Ints, places: Ints, steps: int) -> list[Column]:
+        """Give columns that lower the linear program, many of an offer but no shape twice.
+
+        Args:
+            prices: of pods, copies and rows.
+            counts: per shape, how many pods are left.
+            left: per row of limits, what is left of it.
+            places: the offers to look at.
+            steps: of search per load.
+        """
+        reduced = self._reduced
+        floors = reduced.nano_usd + (reduced.nano_usd >> 30)
+        floors[self._limited] += prices.rents
+        found = knapsack.different_loads(
+            prices.worths,
+            reduced.pod_nano_usd,
+            reduced.requests,
+            counts,
+            reduced.per_node,
+            reduced.room,
+            reduced.allowed,
+            reduced.own,
+            reduced.rows,
+            self._frontier.is_bound,
+            left,
+            self._due(prices),
+            floors,
+            places,
+            steps,
+            self._many,
+            self._many_offers,
+        )
+        return self.columns(self._many_offers[:found].tolist(), self._many[:found])
 
     def _due(self, prices: Prices) -> Ints:
         if not prices.dues.any():
@@ -112,6 +159,18 @@ class Pricer:
     def improving(self, places: Ints, prices: Prices) -> list[Column]:
         """Give the loads of the last pricing that lower the linear program at these prices."""
         loads = self._loads[places]
+        found = np.flatnonzero(self._gains(places, loads, prices))
+        return self.columns(places[found].tolist(), loads[found])
+
+    def gaining(self, columns: Sequence[Column], prices: Prices) -> list[Column]:
+        """Give the columns that lower the linear program at these prices."""
+        if not columns:
+            return []
+        places = np.array([c.offer for c in columns], dtype=np.int64)
+        gains = self._gains(places, np.array([c.counts for c in columns], dtype=np.int64), prices)
+        return [columns[i] for i in np.flatnonzero(gains).tolist()]
+
+    def _gains(self, places: Ints, loads: Ints, prices: Prices) -> Bools:
         costs = self.cost(places, loads)
         gains = loads @ prices.worths - costs
         due = self._due(prices)
@@ -119,8 +178,7 @@ class Pricer:
             gains -= due_of_loads(self._reduced.rows, due, places, loads)
         rents = np.zeros(len(self._reduced.nano_usd), dtype=np.int64)
         rents[self._limited] = prices.rents
-        found = np.flatnonzero((gains - rents[places] > costs >> 30) & loads.any(axis=1))
-        return [Column(int(places[i]), loads[i].copy(), int(costs[i])) for i in found.tolist()]
+        return (gains - rents[places] > costs >> 30) & loads.any(axis=1)
 
     def cost(self, places: Ints, loads: Ints) -> Ints:
         """Give what nodes with their pods cost."""

@@ -244,14 +244,15 @@ class Repairer:
         if not len(loads) or self._has_pod_costs:
             return loads
         free = self._total_room[offers] - counts @ whole.requests
+        is_used = np.asarray(counts.any(axis=1))
         moves = np.zeros_like(counts)
         spare, slack = self._spare(loads), self._slack(loads)
         for source in self.most_wasteful(loads)[:LOOKED_AT]:
-            if not counts[source].any():
+            if not is_used[source]:
                 continue
             # The fullest nodes first: what room is left stays in one piece.
             order = np.lexsort((np.arange(len(loads)), free[:, 0])).astype(np.int64)
-            order = order[counts[order].any(axis=1)]
+            order = order[is_used[order]]
             old = int(offers[source])
             slack.give_back(old, counts[source])
             moved_out(
@@ -280,6 +281,7 @@ class Repairer:
                 counts += moves
                 counts[source] = rest
                 offers[source] = offer
+                is_used[source] = rest.any()
                 free = self._total_room[offers] - counts @ whole.requests
             else:
                 for target in np.flatnonzero(moves.any(axis=1)).tolist():
