@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -66,10 +66,16 @@ class Hive:
     optimizer: FlagBoard
     queue_url: str
 
-    async def seen_by_executor(self) -> frozenset[PoolKey]:
-        """What the executor reads before each step."""
-        async with PostgresUnitOfWorkFactory(self.executor)() as uow:
-            return await uow.flags.live(REGION, now=CLOCK.now())
+    async def kept_by_executor(self, pools: Collection[PoolKey]) -> frozenset[PoolKey]:
+        """Which of these the executor would find when it reads its flags before a step."""
+        async with self.executor.transaction() as transaction:
+            rows = await transaction.connection.fetch(
+                "select instance_type from pool_flags where instance_type = any($1::text[]) and expires_at > $2",
+                [pool.instance_type for pool in pools],
+                CLOCK.now(),
+            )
+        names = {row["instance_type"] for row in rows}
+        return frozenset(pool for pool in pools if pool.instance_type in names)
 
     def seen_by_optimizer(self) -> frozenset[PoolKey]:
         """What the optimizer adds to its quotes."""
@@ -150,11 +156,11 @@ async def latencies(hive: Hive, *, events: int, per_second: float) -> list[float
 
     async def look() -> None:
         while len(seconds) < events:
-            both = hive.seen_by_optimizer() & await hive.seen_by_executor()
+            both = hive.seen_by_optimizer() & await hive.kept_by_executor(sent.keys() - seconds.keys())
             now = time.perf_counter()
             for pool in both - seconds.keys():
                 seconds[pool] = now - sent[pool]
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
     async with asyncio.timeout(60 + 3 * events / per_second):
         await asyncio.gather(send(), look())

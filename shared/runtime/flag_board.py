@@ -44,6 +44,8 @@ class FlagBoard:
         self._bus = bus
         self._clock = clock
         self._held: dict[PoolKey, PoolFlag] = {}
+        self._bucket: KeyValue | None = None
+        """Bound once: binding asks the server, and a flag must not wait."""
 
     async def put(self, flag: LiveFlag) -> None:
         """Write a flag, unless a younger one is there already.
@@ -55,7 +57,9 @@ class FlagBoard:
         key = key_of(flag.pool)
         value = flag.model_dump_json().encode()
         try:
-            bucket = await self._bus.js.key_value(FLAG_BUCKET)
+            if self._bucket is None:
+                self._bucket = await self._bus.js.key_value(FLAG_BUCKET)
+            bucket = self._bucket
             try:
                 entry = await bucket.get(key)
             except KeyNotFoundError:

@@ -1,6 +1,6 @@
 """The queue of notices, read for the life of the service."""
 
-from collections.abc import Sequence
+import asyncio
 
 import structlog
 
@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 
 QUEUE_PAUSE_SECONDS = 5.0
 
+AT_ONCE = 4
+"""Notices are settled side by side: they may come by the hundred, and most of each is waiting for the database."""
+
 
 async def watch_queue(
     queue: NoticeQueue, *, grave: NoticeGrave, unit_of_work: UnitOfWorkFactory, clock: Clock, ids: Ids
@@ -25,18 +28,24 @@ async def watch_queue(
     A message is deleted after what it says is committed, or after it is stored among the dead letters. One that
     fails otherwise stays: the queue shows it again later, and its own redrive policy ends that.
     """
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def settle(notice: QueuedNotice) -> bool:
+        async with at_once:
+            return await _settle(notice, grave=grave, unit_of_work=unit_of_work, clock=clock, ids=ids)
+
     while True:
-        done: list[QueuedNotice] = []
         try:
-            try:
-                for notice in await queue.receive():
-                    if not await _settle(
-                        notice, grave=grave, unit_of_work=unit_of_work, clock=clock, ids=ids
-                    ):
-                        continue
-                    done.append(notice)
-            finally:
-                await _delete(queue, done)
+            received = await queue.receive()
+            outcomes = await asyncio.gather(*map(settle, received), return_exceptions=True)
+            done = [
+                notice.handle for notice, outcome in zip(received, outcomes, strict=True) if outcome is True
+            ]
+            if done:
+                await queue.delete(done)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
         except SpotError as error:
             log.warning("queue_awaited", error=str(error))
             await clock.sleep(QUEUE_PAUSE_SECONDS)
@@ -63,8 +72,3 @@ async def _settle(
         log.exception("notice_kept", message_id=notice.message_id)
         return False
     return True
-
-
-async def _delete(queue: NoticeQueue, done: Sequence[QueuedNotice]) -> None:
-    if done:
-        await queue.delete([notice.handle for notice in done])

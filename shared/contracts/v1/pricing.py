@@ -198,7 +198,10 @@ class OfferingQuotes(Reply):
         flags: Sequence[LiveFlag] = (),
     ) -> Self:
         """Lay quotes out in columns; they keep their order."""
-        types, zones, sources, risks = Words[str](), Words[str](), Words[QuoteSource](), Words[str]()
+        types, zones, risks = Words[str](), Words[str](), Words[str]()
+        # By identity: few objects are shared by thousands of rows, and hashing one takes as long as a row.
+        sources = {id(quote.source): quote.source for quote in quotes}
+        numbers = {key: number for number, key in enumerate(sources)}
         return cls(
             region=region,
             as_of=as_of,
@@ -207,14 +210,14 @@ class OfferingQuotes(Reply):
                 instance_type=tuple([types[q.pool.instance_type] for q in quotes]),
                 zone_id=tuple([zones[q.pool.zone_id] for q in quotes]),
                 capacity_type=tuple([q.pool.capacity_type for q in quotes]),
-                source=tuple([sources[q.source] for q in quotes]),
+                source=tuple([numbers[id(q.source)] for q in quotes]),
                 usd_per_hour=tuple([q.usd_per_hour for q in quotes]),
                 interruption_probability=tuple([q.interruption_probability for q in quotes]),
                 risk_source=tuple([None if q.risk_source is None else risks[q.risk_source] for q in quotes]),
             ),
             type_names=tuple(types),
             zone_ids=tuple(zones),
-            sources=tuple(sources),
+            sources=tuple(sources.values()),
             risk_sources=tuple(risks),
             flags=tuple(flags),
         )
