@@ -33,8 +33,12 @@ def main() -> int:
     for workload in workloads():
         print(_row(workload), flush=True)  # noqa: T201
     print(flush=True)  # noqa: T201
-    # In a process of its own: what the solver holds is not pricing's memory.
-    return subprocess.run([sys.executable, "-m", "tests.benchmarks.pricing_ingest"], check=False).returncode
+    # In processes of their own: what the solver holds is not pricing's memory.
+    code = 0
+    for module in ("tests.benchmarks.pricing_ingest", "tests.benchmarks.pricing_serving"):
+        code |= subprocess.run([sys.executable, "-m", module], check=False).returncode
+        print(flush=True)  # noqa: T201
+    return code
 
 
 def _row(workload: Workload) -> str:
