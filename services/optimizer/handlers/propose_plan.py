@@ -1,6 +1,7 @@
 """Plan one cluster: propose what saves, or say why nothing is proposed."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,7 @@ import structlog
 from services.optimizer import metrics
 from services.optimizer.domain import planning
 from services.optimizer.domain.drafts import PlanDraft
+from services.optimizer.domain.observed_memory import memory_corrections
 from services.optimizer.errors import MarketUnavailableError
 from services.optimizer.handlers import mapping
 from services.optimizer.ports import (
@@ -88,10 +90,12 @@ async def propose_plan(
     mode = planning.PlanMode.PENDING if is_pending else planning.PlanMode.SAVE
     began = stopwatch()
     try:
+        market = mapping.market_from(answer, now=clock.now())
+        observed = memory_corrections(inputs.view.objects.nodes, market.instance_types)
         draft: PlanDraft = await asyncio.to_thread(
             planning.plan,
             inputs.view.objects,
-            mapping.market_from(answer, now=clock.now()),
+            dataclasses.replace(market, memory_corrections=observed),
             mapping.rules_from(policy),
             mapping.template_from(inputs.config.node_template),
             mode=mode,
