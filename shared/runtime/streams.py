@@ -184,6 +184,7 @@ def service_permissions(service: str) -> Permissions:
         "_INBOX.>",  # answers to whom it serves; an asker's inbox is a secret of its own
         "dlq.>",
         "$JS.API.INFO",
+        "$JS.API.STREAM.NAMES",  # the client asks for it whenever it reads from an object store
         f"$JS.API.STREAM.INFO.KV_{SAFE_MODE_BUCKET}",
         f"$JS.API.DIRECT.GET.KV_{SAFE_MODE_BUCKET}.>",
         f"$JS.API.STREAM.MSG.GET.KV_{SAFE_MODE_BUCKET}",

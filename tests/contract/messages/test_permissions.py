@@ -73,6 +73,14 @@ def test_no_service_changes_a_stream_or_the_switch_of_others(service: str, verb:
     assert may_publish(service, f"$KV.{streams.SAFE_MODE_BUCKET}.global") == (service == "gateway")
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_only_pricing_writes_flags_and_price_tables(service: str) -> None:
+    assert may_publish(service, f"$KV.{streams.FLAG_BUCKET}.us-east-1.x") == (service == "pricing")
+    assert may_publish(service, f"$O.{streams.PRICE_TABLE_BUCKET}.M.x") == (service == "pricing")
+    for stream in (f"KV_{streams.FLAG_BUCKET}", f"OBJ_{streams.PRICE_TABLE_BUCKET}"):
+        assert not may_publish(service, f"$JS.API.STREAM.DELETE.{stream}")
+
+
 def test_only_the_executor_commands_agents() -> None:
     commands = [s for s in SUBJECTS if s.owner == "agent" and s.reply is not None]
     assert commands

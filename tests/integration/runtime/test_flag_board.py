@@ -1,23 +1,27 @@
-"""Flags on a real bucket: seen at once, by whoever starts late too, and only ever younger."""
+"""Flags (and price tables) in real buckets: seen at once, by whoever starts late too, and only ever younger."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from deploy.local import nats_server
 from deploy.local.ports import free_port
+from shared.contracts.v1.price_table import PriceTable
 from shared.contracts.v1.pricing import FlagReason, LiveFlag
 from shared.kernel.pool_flags import FLAG_LIFETIME
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.runtime import flag_board, streams
+from shared.runtime import flag_board, payloads, streams
 from shared.runtime.clock import SystemClock
 from shared.runtime.flag_board import BoardUnavailableError, FlagBoard
 from shared.runtime.health import Health
 from shared.runtime.messaging import Bus
+from shared.runtime.price_tables import ObjectPriceTables, TablesUnavailableError
 from tests.builders import make_pool
 from tests.waiting import until
 
@@ -105,7 +109,7 @@ async def test_without_the_bucket_nothing_is_written_and_no_service_starts(bus_f
 
 
 async def test_the_permissions_of_the_table_are_enough_and_no_more(tmp_path: Path) -> None:
-    names = ("pricing", "optimizer", "executor")
+    names = ("pricing", "optimizer", "reporting")
     port = free_port()
     config = tmp_path / "nats.json"
     passwords = dict.fromkeys((nats_server.ADMIN, *names), "test")
@@ -135,6 +139,20 @@ async def test_the_permissions_of_the_table_are_enough_and_no_more(tmp_path: Pat
             await until(lambda: raised(board), is_=[younger])
             with pytest.raises(BoardUnavailableError):
                 await FlagBoard(buses["optimizer"], clock=CLOCK).put(flag(at=now + timedelta(seconds=2)))
+            large = secrets.token_bytes(payloads.REFER_ABOVE_BYTES + 1)
+            body, headers = await payloads.pack(large, name="answer", js=buses["pricing"].js)
+            assert body == b""
+            assert await payloads.unpack(body, headers, js=buses["optimizer"].js) == large
+            table = PriceTable(region=SPOT.region, sequence=0, as_of=now)
+            for sequence in (1, 2):
+                rows = [(SPOT, Decimal("0.1") * sequence, now)]
+                table = PriceTable.of(region=SPOT.region, sequence=sequence, as_of=now, prices=rows)
+                await ObjectPriceTables(buses["pricing"]).put(table)
+                assert await ObjectPriceTables(buses["reporting"]).get(SPOT.region) == table
+            with pytest.raises(TablesUnavailableError):
+                await ObjectPriceTables(buses["reporting"]).put(table)
+            with pytest.raises(TablesUnavailableError):
+                await ObjectPriceTables(buses["optimizer"]).get(SPOT.region)
     finally:
         server.stop()
 
