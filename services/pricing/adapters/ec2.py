@@ -6,13 +6,18 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import aioboto3
+import structlog
 
+from services.pricing import metrics
 from services.pricing.adapters.aws_errors import ONE_TRY_CONFIG
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.domain.instance_types import instance_type_from
 from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.refusals import RefusalReason
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
+
+log = structlog.get_logger(__name__)
 
 NOT_A_PRICE = Decimal("NaN")
 TYPES_PAGE = 100
@@ -49,10 +54,7 @@ class Ec2Catalogue:
                 doing="describing instance types",
                 MaxResults=TYPES_PAGE,
             ):
-                for description in page["InstanceTypes"]:
-                    instance_type = instance_type_from(description)
-                    if instance_type is not None:
-                        found.append(instance_type)
+                found += [t for d in page["InstanceTypes"] if (t := _instance_type(d)) is not None]
         return sorted(found, key=lambda t: t.name)
 
     async def offered(self, region: str) -> frozenset[tuple[str, str]]:
@@ -130,6 +132,16 @@ class Ec2PlacementScoreSource:
                     if zone_id and isinstance(score, int) and 1 <= score <= 10:
                         found[zone_id] = score
         return found
+
+
+def _instance_type(description: Mapping[str, Any]) -> InstanceType | None:
+    """Read one description; one that lacks what planning needs costs that type, not the catalogue."""
+    try:
+        return instance_type_from(description)
+    except (KeyError, ValueError) as error:
+        metrics.rows_refused.labels("catalogue", RefusalReason.MALFORMED.value).inc()
+        log.warning("description_refused", type=description.get("InstanceType"), error=repr(error))
+        return None
 
 
 def _zone_id(row: Mapping[str, Any], zone_ids: Mapping[str, str]) -> str:
