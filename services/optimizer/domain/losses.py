@@ -10,9 +10,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 from shared.kernel.scheduling import selects
-from shared.kernel.workload import DisruptionBudget, Owner, Pod
+from shared.kernel.workload import DisruptionBudget, Operator, Owner, Pod
 
-Labels = frozenset[tuple[str, str]]
 WorkloadKey = tuple[str, Owner]
 """Namespace and controller."""
 
@@ -46,6 +45,43 @@ def _scaled(written: str, pods: int) -> int:
     return int(written)
 
 
+class Guards:
+    """Budgets by number, and which of them are over a pod; pods with the same labels are asked about once."""
+
+    def __init__(self, budgets: Iterable[DisruptionBudget]) -> None:
+        self.budgets = sorted(budgets, key=lambda b: b.key)
+        self._known: dict[object, tuple[int, ...]] = {}
+        # Most selectors ask for one value of some label: only pods that have it need be looked at.
+        self._by_label: dict[tuple[str, str, str], list[int]] = {}
+        self._others: dict[str, list[int]] = {}
+        for number, budget in enumerate(self.budgets):
+            asked = next(
+                (
+                    r
+                    for r in (budget.selector.requirements if budget.selector else ())
+                    if r.operator is Operator.IN
+                ),
+                None,
+            )
+            if asked is None:
+                self._others.setdefault(budget.namespace, []).append(number)
+                continue
+            for value in dict.fromkeys(asked.values):
+                self._by_label.setdefault((budget.namespace, asked.key, value), []).append(number)
+
+    def over(self, pod: Pod) -> tuple[int, ...]:
+        """Give the numbers of the budgets over a pod."""
+        key = (pod.namespace, frozenset(pod.labels.items()))
+        found = self._known.get(key)
+        if found is None:
+            near = [*self._others.get(pod.namespace, ())]
+            for label, value in pod.labels.items():
+                near += self._by_label.get((pod.namespace, label, value), ())
+            found = tuple(i for i in sorted(near) if selects(self.budgets[i].selector, pod.labels))
+            self._known[key] = found
+        return found
+
+
 def losable(
     budgets: Iterable[DisruptionBudget], pods: Iterable[Pod], replicas: Mapping[WorkloadKey, int]
 ) -> dict[WorkloadKey, int]:
@@ -54,15 +90,15 @@ def losable(
     A budget over several workloads is divided among them by their replicas, rounded down: whatever each of them
     loses, together they lose no more than the budget allows. The strictest budget counts.
     """
-    kinds: dict[str, set[tuple[WorkloadKey, Labels]]] = {}
+    guards = Guards(budgets)
+    covered_by: dict[int, set[WorkloadKey]] = {}
     for pod in pods:
         if pod.owner is not None and (pod.namespace, pod.owner) in replicas:
-            labels = frozenset(pod.labels.items())
-            kinds.setdefault(pod.namespace, set()).add(((pod.namespace, pod.owner), labels))
+            for number in guards.over(pod):
+                covered_by.setdefault(number, set()).add((pod.namespace, pod.owner))
     found: dict[WorkloadKey, int] = {}
-    for budget in budgets:
-        here = kinds.get(budget.namespace, ())
-        covered = {workload for workload, labels in here if selects(budget.selector, dict(labels))}
+    for number, covered in covered_by.items():
+        budget = guards.budgets[number]
         total = sum(replicas[key] for key in covered)
         spare = total - minimum_available(budget, total)
         for key in covered:

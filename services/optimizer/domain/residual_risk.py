@@ -1,17 +1,16 @@
 """What can still go wrong with a fleet: the loss of one spot pool, and workloads that are on spot against advice."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from services.optimizer.domain.diversification import breaches, pool_name
 from services.optimizer.domain.fleet_state import StandingNode
-from services.optimizer.domain.losses import minimum_available
+from services.optimizer.domain.losses import Guards, minimum_available
 from services.optimizer.domain.rules import Strategy
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.pools import CapacityType
-from shared.kernel.scheduling import selects
-from shared.kernel.workload import DisruptionBudget, Pod
+from shared.kernel.workload import DisruptionBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class AtRisk:
 
 def worst_pool_loss(nodes: Iterable[StandingNode], budgets: Iterable[DisruptionBudget]) -> PoolLoss | None:
     """Give the loss that breaks most budgets, of these the largest; None when nothing is on spot."""
-    guards = _Guards(sorted(budgets, key=lambda b: b.key))
+    guards = Guards(budgets)
     covered: Counter[int] = Counter()
     total = 0
     pools: dict[str, _Held] = {}
@@ -64,7 +63,7 @@ def worst_pool_loss(nodes: Iterable[StandingNode], budgets: Iterable[DisruptionB
             pods=held.pods,
             millicores=held.millicores,
             vcpu_share_ratio=held.millicores / total if total else 0.0,
-            below_minimum=guards.broken(covered, held.covered),
+            below_minimum=_broken(guards, covered, held.covered),
         )
         for pool, held in pools.items()
     ]
@@ -80,35 +79,20 @@ class _Held:
     """Pods by number of the budget over them."""
 
 
-class _Guards:
-    """Budgets by number, and which of them are over a pod."""
-
-    def __init__(self, budgets: Sequence[DisruptionBudget]) -> None:
-        self._budgets = budgets
-        self._known: dict[object, tuple[int, ...]] = {}
-
-    def over(self, pod: Pod) -> tuple[int, ...]:
-        key = (pod.namespace, frozenset(pod.labels.items()))
-        if key not in self._known:
-            self._known[key] = tuple(
-                i
-                for i, b in enumerate(self._budgets)
-                if b.namespace == pod.namespace and selects(b.selector, pod.labels)
-            )
-        return self._known[key]
-
-    def broken(self, covered: Counter[int], lost: Counter[int]) -> tuple[str, ...]:
-        return tuple(
-            budget.key
-            for i, budget in enumerate(self._budgets)
-            if lost[i] and covered[i] - lost[i] < minimum_available(budget, covered[i])
-        )
+def _broken(guards: Guards, covered: Counter[int], lost: Counter[int]) -> tuple[str, ...]:
+    return tuple(
+        guards.budgets[number].key
+        for number in sorted(lost)
+        if covered[number] - lost[number] < minimum_available(guards.budgets[number], covered[number])
+    )
 
 
 def at_risk(nodes: Iterable[StandingNode], judge: SpotJudge) -> list[AtRisk]:
     """Give the workloads on spot nodes that a hybrid policy would keep off them, or that crowd one pool."""
     fleet = list(nodes)
-    careful = replace(judge, rules=replace(judge.rules, strategy=Strategy.HYBRID))
+    careful = judge
+    if judge.strategy is Strategy.SPOT:
+        careful = replace(judge, rules=replace(judge.rules, strategy=Strategy.HYBRID))
     found: dict[str, str] = {}
     for node in fleet:
         if node.node.capacity_type is not CapacityType.SPOT:
