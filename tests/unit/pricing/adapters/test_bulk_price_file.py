@@ -1,0 +1,68 @@
+"""AWS's offer file over HTTP: as new as the asking, whole or not at all."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from services.pricing.adapters import bulk_price_file
+from services.pricing.adapters.bulk_price_file import BulkPriceFile
+from services.pricing.domain.price_list import Origin
+from services.pricing.errors import PriceFileError, SourceUnavailableError
+from tests.unit.pricing.adapters import offer_files
+from tests.unit.pricing.adapters.offer_files import REGION
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """Starts a server that answers /us-east-1/index.csv with a body and a status; gives its address."""
+    runners: list[web.AppRunner] = []
+
+    async def start(body: bytes, status: int = 200) -> str:
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(body=body, status=status)
+
+        app = web.Application()
+        app.router.add_get(f"/{REGION}/index.csv", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runners.append(runner)
+        return f"http://127.0.0.1:{runner.addresses[0][1]}/{{region}}/index.csv"
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def offers(tmp_path: Path) -> bytes:
+    offer_files.write_csv(tmp_path / "offers", types=3)
+    return (tmp_path / "offers").read_bytes()
+
+
+async def test_the_current_file_is_as_new_as_the_asking(
+    serve: Callable[..., Awaitable[str]], offers: bytes
+) -> None:
+    found = await BulkPriceFile(await serve(offers)).on_demand_prices(REGION)
+    assert found.usd_per_hour == {f"m{n}.large": Decimal(offer_files.price(n)) for n in range(3)}
+    assert (found.origin, found.published_at) == (Origin.BULK_FILE, None)
+
+
+async def test_no_answer_and_an_endless_one_are_an_absent_source(
+    serve: Callable[..., Awaitable[str]], offers: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SourceUnavailableError, match="404"):
+        await BulkPriceFile(await serve(offers, 404)).on_demand_prices(REGION)
+    with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:1"):
+        await BulkPriceFile("http://127.0.0.1:1/{region}").on_demand_prices(REGION)
+    monkeypatch.setattr(bulk_price_file, "LARGEST_FILE_BYTES", 100)
+    with pytest.raises(SourceUnavailableError, match="does not end"):
+        await BulkPriceFile(await serve(offers)).on_demand_prices(REGION)
+
+
+async def test_something_else_than_an_offer_file_is_refused(serve: Callable[..., Awaitable[str]]) -> None:
+    with pytest.raises(PriceFileError, match="no column"):
+        await BulkPriceFile(await serve(b"<html>")).on_demand_prices(REGION)
