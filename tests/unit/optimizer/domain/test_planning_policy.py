@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.planning import PlanMode, plan
@@ -21,6 +23,7 @@ from tests.builders import GIB, app_selector
 from tests.unit.optimizer.domain.market import TEMPLATE, carried_out, make_cluster, make_market, make_workload
 
 QUARTER = PlanRules(max_pool_share_ratio=0.25)
+FRESH = PlanMode.GREENFIELD
 SPOT_WISH = SpotWish(allowed=True)
 
 
@@ -256,3 +259,62 @@ def test_a_plan_that_was_carried_out_meets_its_policy_again() -> None:
     assert last.assurance is not None
     assert last.assurance.breaches == ()
     assert [k.placed for k in last.assurance.headroom] == [2]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    replicas=st.lists(st.integers(1, 14), min_size=1, max_size=4),
+    share=st.sampled_from([0.2, 0.25, 0.5, 1.0]),
+    floor=st.integers(0, 4),
+    spare=st.integers(0, 3),
+    reserved=st.integers(0, 2),
+    objective=st.sampled_from(Objective),
+    salt=st.integers(0, 3),
+)
+def test_any_policy_is_kept_whatever_the_order_of_the_input(
+    *,
+    replicas: list[int],
+    share: float,
+    floor: int,
+    spare: int,
+    reserved: int,
+    objective: Objective,
+    salt: int,
+) -> None:
+    pods = [p for i, n in enumerate(replicas) for p in make_workload(f"w{i}", n, cpu=400 + 300 * i)]
+    budgets = tuple(
+        DisruptionBudget("shop", f"w{i}", app_selector(f"w{i}"), min_available=f"{60 + 10 * i}%")
+        for i in range(len(replicas))
+    )
+    rules = PlanRules(
+        max_pool_share_ratio=share,
+        on_demand_floors=(OnDemandFloor("shop/w0", floor),) if floor else (),
+        headroom=(HeadroomShape(900, GIB, spare),) if spare else (),
+        commitments=Commitments(
+            reserved_instances=(ReservedInstances(instance_type="m5.xlarge", count=reserved),)
+        )
+        if reserved
+        else Commitments(),
+        objective=objective,
+    )
+    draft = plan(
+        ClusterObjects(pods=tuple(pods), budgets=budgets), make_market(), rules, TEMPLATE, mode=FRESH
+    )
+    turned = pods[salt:] + pods[:salt]
+    again = plan(
+        ClusterObjects(pods=tuple(turned), budgets=budgets), make_market(), rules, TEMPLATE, mode=FRESH
+    )
+    assert again == draft
+    found = draft.assurance
+    assert found is not None
+    assert draft.unplaced == ()
+    assert found.breaches == ()
+    assert found.at_risk == ()
+    assert found.worst_pool_loss is None or found.worst_pool_loss.below_minimum == ()
+    assert all(k.placed == k.shape.count for k in found.headroom)
+    on_demand = sum(p.startswith("shop/w0-") for p in {p.key for p in pods} - set(on_spot(draft)))
+    assert on_demand >= min(floor, replicas[0])
+    assert sum(n.usd_per_hour == 0 for n in draft.nodes) <= reserved
+    assert draft.lower_bound_usd_per_hour is not None
+    assert draft.objective_usd_per_hour is not None
+    assert draft.lower_bound_usd_per_hour <= draft.objective_usd_per_hour + 1e-9
