@@ -104,6 +104,30 @@ def made(
     )
 
 
+def crowded() -> FleetProblem:
+    """Give sixty workloads of twelve replicas, of which no pool of four hundred may hold more than four."""
+    rng = np.random.default_rng(3)
+    workloads, offers = 60, 400
+    requests = np.stack([rng.integers(1, 16, workloads) * 100, rng.integers(1, 16, workloads) * 256], axis=1)
+    cpu = rng.integers(2, 33, offers) * 1000
+    pool = np.arange(offers)
+    return FleetProblem(
+        requests=requests,
+        counts=np.full(workloads, 12, dtype=np.int64),
+        room=np.stack([cpu, cpu * rng.integers(2, 9, offers)], axis=1),
+        micro_usd=cpu * rng.integers(30, 60, offers) // 10,
+        allowed=np.ones((offers, workloads), dtype=np.bool_),
+        limits=tuple(
+            Limit(
+                weights=(np.arange(workloads) == w).astype(np.int64),
+                group=pool,
+                at_most=np.full(offers, 4, dtype=np.int64),
+            )
+            for w in range(workloads)
+        ),
+    )
+
+
 def wrongs(problem: FleetProblem, solution: FleetSolution) -> list[str]:
     """Say what is wrong with an answer; nothing must be."""
     found = []

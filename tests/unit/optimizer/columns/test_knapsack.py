@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.optimizer.domain.columns import knapsack, search
+from services.optimizer.domain.columns import knapsack, limits, search
 
 
 @st.composite
@@ -85,3 +85,32 @@ def test_tables_cut_nothing_that_a_search_would_find(
         assert is_complete
         found.append(int(lost))
     assert found[0] == found[1]
+
+
+def test_different_loads_share_no_item_and_each_is_worth_more_than_its_node() -> None:
+    values = np.array([9, 8, 7, 1], dtype=np.int64)
+    weights = np.array([[5], [5], [5], [5]], dtype=np.int64)
+    loads, offers = np.zeros((8, 4), dtype=np.int64), np.zeros(8, dtype=np.int64)
+    nothing = np.zeros(0, dtype=np.int64)
+    none = np.zeros((0, 0), dtype=np.int64)
+    counts, many = np.full(4, 2, dtype=np.int64), np.full(4, 1 << 60, dtype=np.int64)
+    found = knapsack.different_loads(
+        values,
+        none,
+        weights,
+        counts,
+        many,
+        np.array([[10]], dtype=np.int64),
+        np.ones((1, 4), dtype=np.bool_),
+        none,
+        limits.no_rows(4),
+        np.zeros(0, dtype=np.bool_),
+        nothing,
+        nothing,
+        np.array([13], dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        100,
+        loads,
+        offers,
+    )
+    assert loads[:found].tolist() == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]

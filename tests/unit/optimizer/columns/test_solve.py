@@ -1,5 +1,8 @@
 """The solver against the obvious, and what must hold whatever it is asked."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from services.optimizer.domain.columns.problem import Effort, Ending, FleetProblem
 from services.optimizer.domain.columns.solve import prove_bound, solve_fleet
 from tests.unit.optimizer.columns import brute_force
-from tests.unit.optimizer.columns.problems import made, problems, wrongs
+from tests.unit.optimizer.columns.problems import crowded, limit, made, problems, wrongs
 
 EXACT = Effort(tolerance_ratio=0.0)
 
@@ -180,7 +183,97 @@ def test_the_same_problem_gives_the_same_fleet() -> None:
     assert one.lower_bound_micro_usd == other.lower_bound_micro_usd
 
 
+@pytest.mark.slow
+def test_any_hash_seed_gives_the_same_fleet() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "tests.unit.optimizer.columns.told"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1] != ""
+
+
 def test_a_run_without_rounds_says_that_its_budget_ended_it() -> None:
     solution = solve_fleet(two_sizes([50, 40, 30]), effort=Effort(rounds=0, improvements=0))
     assert solution.ended_by is Ending.BUDGET
     assert 0 < solution.lower_bound_micro_usd <= solution.micro_usd
+
+
+def pools(at_most: int) -> FleetProblem:
+    """Give eight replicas, three spot pools and an on-demand type, and how many replicas one pool may hold."""
+    return made(
+        [[1000]],
+        [8],
+        [[8000], [8000], [8000], [8000]],
+        [100, 110, 120, 300],
+        limits=[limit([1], [0, 1, 2, -1], [at_most] * 3)],
+    )
+
+
+def test_replicas_are_spread_over_pools_as_far_as_their_limit_asks() -> None:
+    solution = solve_fleet(pools(4), effort=EXACT)
+    assert sorted((n.offer, n.counts.tolist()) for n in solution.nodes) == [(0, [4]), (1, [4])]
+    assert solution.lower_bound_micro_usd <= solution.micro_usd == 210
+
+
+def test_what_pools_may_not_hold_goes_on_demand() -> None:
+    solution = solve_fleet(pools(1), effort=EXACT)
+    assert [n.counts.tolist() for n in solution.nodes if n.offer == 3] == [[8]]
+    assert solution.micro_usd == 300
+
+
+def test_pods_that_limits_leave_no_place_are_unplaced() -> None:
+    asked = made([[1000]], [3], [[8000]], [100], limits=[limit([2], [0], [5])])
+    solution = solve_fleet(asked, effort=EXACT)
+    assert solution.unplaced.tolist() == [1]
+    assert solution.lower_bound_micro_usd <= solution.micro_usd == 100
+
+
+def test_two_running_nodes_are_given_up_for_one_when_that_costs_less() -> None:
+    running = made(
+        [[1000]], [4], [[0], [0], [4000]], [70, 70, 100], copies=[1, 1, 10**6], own=[[2], [2], [0]]
+    )
+    solution = solve_fleet(running, effort=EXACT)
+    assert [(n.offer, n.counts.tolist()) for n in solution.nodes] == [(2, [4])]
+
+
+def test_a_running_node_that_saves_nothing_is_kept_with_its_pods_and_takes_others() -> None:
+    running = made([[1000]], [3], [[1000], [4000]], [60, 100], copies=[1, 10**6], own=[[2], [0]])
+    solution = solve_fleet(running, effort=EXACT)
+    assert [(n.offer, n.counts.tolist()) for n in solution.nodes] == [(0, [3])]
+    assert solution.micro_usd == solution.lower_bound_micro_usd == 60
+
+
+def test_own_pods_stay_where_no_other_of_their_kind_may_come() -> None:
+    running = made([[1000]], [2], [[4000]], [60], [[False]], copies=[1], own=[[2]])
+    solution = solve_fleet(running, effort=EXACT)
+    assert [(n.offer, n.counts.tolist()) for n in solution.nodes] == [(0, [2])]
+
+
+def test_more_own_pods_than_there_are_pods_are_refused() -> None:
+    with pytest.raises(ValueError, match="own holds more pods of shape 0"):
+        made([[1]], [1], [[1]], [1], copies=[1], own=[[2]])
+    with pytest.raises(ValueError, match="without a number of copies"):
+        made([[1]], [1], [[1]], [1], own=[[1]])
+
+
+def test_limits_that_do_not_match_are_refused() -> None:
+    with pytest.raises(ValueError, match="a limit is"):
+        made([[1]], [1], [[1]], [1], limits=[limit([1, 1], [0], [1])])
+    with pytest.raises(ValueError, match="an offer in another"):
+        made([[1]], [1], [[1]], [1], limits=[limit([1], [1], [1])])
+
+
+def test_thousands_of_limits_of_which_few_bind_are_solved_at_the_same_cost_as_none() -> None:
+    limited = crowded()
+    asked = replace(limited, limits=())
+    free, held = solve_fleet(asked), solve_fleet(limited)
+    assert wrongs(limited, held) == []
+    assert not held.unplaced.any()
+    assert held.lower_bound_micro_usd >= free.lower_bound_micro_usd * 0.99
+    assert held.gap_ratio < 0.05
