@@ -17,7 +17,7 @@ from services.optimizer.domain.fleet_state import FleetState, StandingNode, weig
 from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
-from services.optimizer.domain.rules import PlanRules
+from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.sequence import Cut
 from shared.kernel.workload import Pod
 
@@ -62,7 +62,8 @@ class Mover:
             other = self._cut(before, after, largest_first=True)
             if other != cuts:
                 cuts, troubles = other, self._rehearse(before, after, other)
-        for attempt in range(1, SPARE_ATTEMPTS + 1):
+        may_launch = self.rules.consolidation is Consolidation.REPLACE
+        for attempt in range(1, SPARE_ATTEMPTS + 1 if may_launch else 1):
             added = 0
             for trouble in troubles:
                 spares = self._spare(trouble.homeless, before, f"spare-{attempt}-{trouble.move + 1}-")

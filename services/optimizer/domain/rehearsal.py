@@ -15,11 +15,9 @@ import numpy as np
 
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.sequence import Cut
-from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling import ClusterView, pods_all_fit
 from shared.kernel.workload import ClusterObjects, Node, Pod
 
-SPOT = CapacityType.SPOT
 Order = Callable[[Pod], tuple[object, ...]]
 
 
@@ -72,10 +70,10 @@ class Rehearsal:
         closed: Iterable[str],
         run: Run,
         *,
-        refuses_spot: Callable[[Pod], bool] | None = None,
+        wants: Callable[[Pod, Node], bool] | None = None,
     ) -> None:
-        self._refuses_spot = refuses_spot
-        """Given where pods are placed as policy wants it; kube-scheduler does not know of such pods."""
+        self._wants = wants
+        """Given where pods are placed as policy wants it; kube-scheduler knows nothing of that."""
         self._view = ClusterView.of(objects)
         self._closed = set(closed)
         """Nodes that take no pods: cordoned or not ready."""
@@ -183,14 +181,14 @@ class Rehearsal:
     def _schedule(self, pod: Pod) -> bool:
         asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
         able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0))
-        if self._refuses_spot is not None and self._refuses_spot(pod):
-            able = able[[self._view.node(self._names[i]).capacity_type is not SPOT for i in able.tolist()]]
         if len(able) == 0:
             return False
         room = np.maximum(self._room[able], 1)
         score = ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
         for i in able[np.lexsort((able, -score))].tolist():
             name = self._names[i]
+            if self._wants is not None and not self._wants(pod, self._view.node(name)):
+                continue
             if self._view.fits(pod, name):
                 self._place(pod, name)
                 return True

@@ -120,7 +120,7 @@ class Hosts:
     wanted: Bools
     """Node x class: what policy permits beside."""
 
-    def only(self, rows: Sequence[int] | Ints) -> "Hosts":
+    def only(self, rows: Sequence[int] | Ints | Bools) -> "Hosts":
         """Give some of them, in that order."""
         return Hosts(self.free[rows], self.room[rows], self.allowed[rows], self.wanted[rows])
 
@@ -229,6 +229,14 @@ class Crowd:
             if worst > most:
                 break
         return Returned(max(worst, 0), waiting_then, counts)
+
+    def hopeless(self, hosts: Hosts) -> int:
+        """Count the pods that none of these nodes would take even by itself."""
+        lost = 0
+        for at, pods in enumerate(self.classes):
+            takes = hosts.allowed[:, at] & (hosts.free >= self.requests[at]).all(axis=1)
+            lost += 0 if takes.any() else len(pods)
+        return lost
 
     def _permits(self, node: Node) -> Bools:
         labels = tuple(node.labels.get(k) for k in self._label_keys)

@@ -6,7 +6,7 @@ not get worse.
 
 from dataclasses import dataclass
 
-from services.optimizer.domain import diversification, headroom, on_demand_floor, on_demand_replicas
+from services.optimizer.domain import diversification, headroom, levels, on_demand_floor, on_demand_replicas
 from services.optimizer.domain.diversification import Breach
 from services.optimizer.domain.fleet_state import FleetState
 from services.optimizer.domain.losses import WorkloadKey
@@ -35,6 +35,9 @@ class Safeguards:
             return "It would leave no room for the headroom that the policy asks for."
         if not on_demand_floor.is_kept(self.before, after, self.judge):
             return "It would leave too little room on on-demand for pods that must not run on spot."
+        full = levels.broken(self.before, after, rules)
+        if full is not None:
+            return full
         counts = on_demand_replicas.counts(((n.node, n.movable) for n in after.nodes), self.judge.floors)
         for (namespace, owner), had in sorted(self.on_demand.items()):
             least = min(self.judge.floors[namespace, owner], had)

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.optimizer.domain import disruption
+from services.optimizer.domain import disruption, levels
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.packing.classes import Ints
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.restarts import Crowd, Hosts
-from services.optimizer.domain.rules import PlanRules
+from services.optimizer.domain.rules import Consolidation, PlanRules
 
-STEPS = 400_000_000
-"""Comparisons of a pod with a node that one search may take: about a second."""
+STEPS = 100_000_000
+"""Comparisons of a pod with a node that one search may take: a quarter of a second or so."""
 TRIED_OFFERS = 12
 """Cheaper offers that are tried in the place of one or two nodes."""
 FORTIFIED = 8
@@ -27,9 +27,6 @@ MERGED = 12
 
 REFUSALS = 24
 """Fleets that take all pods back and are not acceptable all the same, after which a search ends."""
-
-Acceptable = Callable[[Sequence[int], Sequence[int]], bool]
-"""Asked with the indices of the nodes of today that stay, and rows of the shelf to launch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,66 +39,75 @@ class Thinned:
     """Rows of the shelf, one for each launch."""
 
 
+Acceptable = Callable[[Thinned], bool]
+"""Asked of fleets that take all pods back."""
+
+
 class Thinner:
     """Searches from several fleets under one market, one crowd and one set of nodes of today."""
 
     def __init__(
-        self, today: Sequence[StandingNode], shelf: Shelf, crowd: Crowd, rules: PlanRules, *, most: int
+        self,
+        nodes: Sequence[StandingNode],
+        shelf: Shelf,
+        crowd: Crowd,
+        rules: PlanRules,
     ) -> None:
         self._crowd = crowd
-        self._most = most
+        self._may_launch = rules.consolidation is Consolidation.REPLACE
         offered = [
             StandingNode(n, o, d, None)
             for n, o, d in zip(shelf.nodes, shelf.offers, shelf.daemons, strict=True)
         ]
-        self._all = crowd.hosts([*today, *offered])
-        self._today = len(today)
+        self._all = crowd.hosts([*nodes, *offered])
+        self._today = len(nodes)
         self._micro = np.array(
             [
                 0
                 if n.offer is None
                 else n.micro_usd - disruption.hourly(disruption.charge([n], [], rules), rules)
-                for n in today
+                for n in nodes
             ]
             + [n.micro_usd + disruption.hourly(disruption.charge([], [n], rules), rules) for n in offered],
             dtype=np.int64,
         )
         self._may_go = np.array(
-            [n.kept_because is None for n in today] + [True] * len(offered), dtype=np.bool_
+            [n.kept_because is None for n in nodes] + [True] * len(offered), dtype=np.bool_
         )
-        names = [(str(n.offer.pool) if n.offer else "", i) for i, n in enumerate([*today, *offered])]
+        names = [(str(n.offer.pool) if n.offer else "", i) for i, n in enumerate([*nodes, *offered])]
         self._place = {i: at for at, (_, i) in enumerate(sorted(names))}
         self._takes = np.array(
-            [n.node.is_ready and not n.node.is_unschedulable for n in today] + [True] * len(offered),
+            [n.node.is_ready and not n.node.is_unschedulable for n in nodes] + [True] * len(offered),
             dtype=np.bool_,
         )
         self._is_unlimited = np.array([c is None for c in shelf.copies], dtype=np.bool_)
         self._offers = self._worth_a_look()
         self._steps = self._refusals = 0
+        self._is_alone = np.array(
+            [levels.is_replaced_alone(n, rules) for n in nodes] + [False] * len(offered), dtype=np.bool_
+        )
+        # Pods that not even an empty node takes keep nobody from anything.
+        self._most = crowd.hopeless(self._all.only(self._takes))
 
-    def thin(
-        self,
-        stay: Sequence[int],
-        launch: Sequence[int],
-        acceptable: Acceptable,
-        *,
-        may_launch: bool = True,
-    ) -> Thinned:
+    def thin(self, start: Thinned, acceptable: Acceptable) -> Thinned:
         """Search from one fleet; it comes back as it is when nothing cheaper takes all pods."""
-        fleet = [*stay, *(self._today + row for row in launch)]
+        fleet = self._fleet(start)
         self._steps = self._refusals = 0
         while not self._is_spent:
             better = self._dropped(fleet, acceptable)
-            if better is None and may_launch:
+            if better is None and self._may_launch:
                 better = self._swapped(fleet, acceptable) or self._merged(fleet, acceptable)
             if better is None:
                 break
             fleet = better
         return self._told(fleet)
 
-    def fortify(self, stay: Sequence[int], launch: Sequence[int]) -> Thinned | None:
+    def _fleet(self, told: Thinned) -> list[int]:
+        return [*told.stay, *(self._today + row for row in told.launch)]
+
+    def fortify(self, start: Thinned) -> Thinned | None:
         """Add the cheapest nodes for what is left over, until the fleet takes all pods back; None if it will not."""
-        fleet = [*stay, *(self._today + row for row in launch)]
+        fleet = self._fleet(start)
         for _ in range(FORTIFIED):
             back = self._crowd.restart(self._hosts(fleet), most=self._crowd.size)
             if back.left <= self._most:
@@ -116,12 +122,6 @@ class Thinner:
             whole = (self._all.free[offers] >= missing).all(axis=1)
             fleet.append(int(offers[whole][0] if whole.any() else offers[-1]))
         return None
-
-    def left(self, stay: Sequence[int], launch: Sequence[int]) -> int:
-        """Give how many pods find no node on a fleet, at worst."""
-        return self._crowd.restart(
-            self._hosts([*stay, *(self._today + r for r in launch)]), most=self._crowd.size
-        ).left
 
     def _told(self, fleet: Sequence[int]) -> Thinned:
         stay = tuple(sorted(i for i in fleet if i < self._today))
@@ -139,7 +139,7 @@ class Thinner:
         if self._crowd.restart(hosts, most=self._most).left > self._most:
             return False
         told = self._told(fleet)
-        is_acceptable = acceptable(told.stay, told.launch)
+        is_acceptable = acceptable(told)
         self._refusals += not is_acceptable
         return is_acceptable
 
@@ -164,6 +164,8 @@ class Thinner:
             if self._is_spent:
                 break
             rest = [*fleet[:at], *fleet[at + 1 :]]
+            if self._is_alone[fleet[at]]:
+                continue
             if self._holds(rest, acceptable):
                 return rest
         return None
@@ -177,10 +179,10 @@ class Thinner:
         return None
 
     def _merged(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
-        some = self._removable(fleet)
         # Equal nodes may be merged with each other too.
         places = [a for a in range(len(fleet)) if self._may_go[fleet[a]] and self._micro[fleet[a]] > 0]
-        some = sorted({*some[:MERGED], *places[:MERGED]})
+        some = sorted({*self._removable(fleet)[:MERGED], *places[:MERGED]})
+        some = [at for at in some if not self._is_alone[fleet[at]]]
         for i, a in enumerate(some):
             for b in some[i + 1 :]:
                 if self._is_spent:
