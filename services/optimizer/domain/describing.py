@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from services.optimizer.domain import headroom
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
 from shared.kernel.resources import Resources
@@ -27,7 +28,9 @@ def sentence(drained: Sequence[StandingNode], launched: Sequence[StandingNode], 
     """Tell what goes, what comes, and what it costs before and after."""
     before, after = sum(n.micro_usd for n in drained), sum(n.micro_usd for n in launched)
     if not drained:
-        return f"Launch {kinds(launched)} at {usd(after):.4g} USD/h for pods that fit on no node."
+        is_spare = all(headroom.is_placeholder(p) for n in launched for p in n.movable)
+        why = "to keep the headroom that the policy asks for" if is_spare else "for pods that fit on no node"
+        return f"Launch {kinds(launched)} at {usd(after):.4g} USD/h {why}."
     moving = f"{pods} pod{'' if pods == 1 else 's'}"
     if not launched:
         where = f"its {moving} fit" if len(drained) == 1 else f"their {moving} fit"

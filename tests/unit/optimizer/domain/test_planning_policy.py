@@ -174,6 +174,13 @@ def test_headroom_is_kept_free_and_told_as_headroom_only(mode: PlanMode) -> None
     assert draft.unplaced == ()
 
 
+def test_a_launch_for_headroom_alone_says_so() -> None:
+    rules = PlanRules(headroom=(HeadroomShape(6000, 4 * GIB, 3),))
+    draft = plan(make_cluster(make_workload("web", 4)), make_market(), rules, TEMPLATE, mode=PlanMode.PENDING)
+    assert [x.pods for m in draft.moves for x in m.launches] == [()]
+    assert draft.moves[0].explanation.endswith("to keep the headroom that the policy asks for.")
+
+
 def test_headroom_that_nothing_can_hold_is_missing_and_no_pod_is() -> None:
     rules = PlanRules(headroom=(HeadroomShape(500_000, GIB, 1),))
     draft = plan(make_cluster(make_workload("web", 20)), make_market(), rules, TEMPLATE)
