@@ -99,10 +99,13 @@ class Consolidator:
 
         for option in options:
             stay = tuple(i for name, i in at.items() if name not in option.drained)
-            strong = thinner.fortify(Thinned(stay, tuple(sorted(p.row for p in option.packing.new))))
+            start = Thinned(stay, tuple(sorted(p.row for p in option.packing.new)))
+            strong = thinner.fortify(start)
             if strong is None:
                 continue
             thin = thinner.thin(strong, acceptable)
+            if strong == start and start != today:
+                found.setdefault(strong, option)
             for fleet in (thin, strong):
                 better = None if fleet in found or fleet == today else built(fleet, f"thin-{len(found) + 1}-")
                 if better is not None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.optimizer.domain import diversification
+from services.optimizer.domain import diversification, losses
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.packing.fleet import PackedNode, Packer, Packing
 from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
@@ -44,7 +44,26 @@ class Placer:
             if n.node.name not in drained:
                 held.update(_share(p, n.node) for p in n.movable)
 
+        rules = self.judge.rules
+        everyone = [*(p for n in state.nodes for p in n.movable), *state.pending]
+        total = sum(p.requests.cpu_millicores for p in everyone)
+        millicores: Counter[str] = Counter()
+        for n in state.nodes:
+            if n.node.name not in drained:
+                for name in _places(n.node):
+                    millicores[name] += sum(p.requests.cpu_millicores for p in n.movable)
+
+        def leaves_shares(pod: Pod, node: Node) -> bool:
+            ratios = (rules.max_zone_share_ratio, rules.max_cluster_pool_share_ratio)
+            return all(
+                ratio is None
+                or millicores[name] + pod.requests.cpu_millicores <= losses.share_of(ratio, total)
+                for name, ratio in zip(_places(node), ratios, strict=False)
+            )
+
         def wants(pod: Pod, node: Node) -> bool:
+            if not leaves_shares(pod, node):
+                return False
             if node.capacity_type is not CapacityType.SPOT:
                 return True
             limit = self._limit(pod)
@@ -67,7 +86,10 @@ class Placer:
                 waiting.append(pod)
                 continue
             where[pod.key] = scene.node_of(pod) or ""
-            held[_share(pod, nodes[where[pod.key]])] += 1
+            node = nodes[where[pod.key]]
+            held[_share(pod, node)] += 1
+            for name in _places(node):
+                millicores[name] += pod.requests.cpu_millicores
         on: dict[str, list[Pod]] = {}
         for pod in sorted((*moving, *state.pending), key=lambda p: p.key):
             if pod.key in where:
@@ -86,6 +108,12 @@ class Placer:
         if pod.key not in self._limits:
             self._limits[pod.key] = self.judge.pool_limit(pod)
         return self._limits[pod.key]
+
+
+def _places(node: Node) -> tuple[str, ...]:
+    """Name the zone of a node, and its pool when it is a spot one."""
+    zone = node.zone_id or node.zone or "unknown"
+    return (zone, diversification.pool_name(node)) if node.capacity_type is CapacityType.SPOT else (zone,)
 
 
 def _share(pod: Pod, node: Node) -> tuple[str, str]:
