@@ -104,7 +104,7 @@ def read_state(
     for node in sorted(objects.nodes, key=lambda n: n.name):
         offer = price_of(node, prices, template)
         pods = tuple(on.get(node.name, ()))
-        why = _kept_because(node, offer, pods, rules, judge, blocked)
+        why = _too_young(node, market, rules) or _kept_because(node, offer, pods, rules, judge, blocked)
         if why is not None:
             notes.append(f"Node {node.name} stays as it is: {why}.")
         nodes.append(StandingNode(node, offer, pods, why))
@@ -127,6 +127,18 @@ def blocked_pods(budgets: Iterable[DisruptionBudget], pods: Iterable[Pod]) -> Ma
         for budget in frozen
         if budget.namespace == pod.namespace and selects(budget.selector, pod.labels)
     }
+
+
+def _too_young(node: Node, market: Market, rules: PlanRules) -> str | None:
+    """Say whether the node has yet to stand its time, counted to the moment of the prices."""
+    if rules.min_node_age_seconds <= 0:
+        return None
+    if node.created_at is None or market.as_of is None:
+        return "its age is unknown, and the policy asks for one"
+    age = (market.as_of - node.created_at).total_seconds()
+    if age >= rules.min_node_age_seconds:
+        return None
+    return f"it is younger than the {rules.min_node_age_seconds} s that the policy asks for"
 
 
 def _kept_because(

@@ -30,7 +30,7 @@ from services.optimizer.domain.offers import MICRO, Market, usd
 from services.optimizer.domain.packing.fleet import LOOKING, THOROUGH, Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
-from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from services.optimizer.domain.rules import Consolidation, PlanRules, Strategy, Template
 from services.optimizer.domain.safeguards import Safeguards, safeguards
 from services.optimizer.domain.selection import avoided_notes
 from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand, spot_judge
@@ -250,6 +250,9 @@ class _Work:
     def save(self) -> _Outcome:
         """Look for a fleet that is cheaper by more than the change to it costs; else at least make room."""
         room = self.make_room()
+        if self.rules.consolidation is Consolidation.OFF:
+            why = "The policy lets no node be given up."
+            return replace(room, skip_reason=None if room.moves else why)
         if not any(n.kept_because is None for n in self.start.nodes):
             why = "No node may be changed." if self.start.nodes else "The cluster has no nodes."
             return replace(room, skip_reason=None if room.moves else why)

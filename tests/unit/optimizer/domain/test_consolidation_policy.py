@@ -1,0 +1,107 @@
+"""What a policy says of consolidation changes the plan."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.optimizer.domain import levels, sequence
+from services.optimizer.domain.drafts import DraftKind, PlanDraft
+from services.optimizer.domain.fleet_state import FleetState, StandingNode
+from services.optimizer.domain.offers import Offer
+from services.optimizer.domain.planning import plan
+from services.optimizer.domain.rules import Consolidation, ConsolidationLevel, PlanRules
+from shared.kernel.workload import ClusterObjects
+from tests.builders import make_node, make_pod, make_pool
+from tests.unit.optimizer.domain.market import TEMPLATE, make_cluster, make_market, make_workload
+
+NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
+MARKET = replace(make_market(), as_of=NOW)
+
+
+def planned(rules: PlanRules, objects: ClusterObjects | None = None) -> PlanDraft:
+    return plan(objects or make_cluster(make_workload("web", 20)), MARKET, rules, TEMPLATE)
+
+
+def test_off_gives_nothing_up_and_still_makes_room() -> None:
+    rules = PlanRules(consolidation=Consolidation.OFF)
+    draft = planned(rules)
+    assert draft.moves == ()
+    assert draft.skip_reason == "The policy lets no node be given up."
+    objects = make_cluster(make_workload("web", 2))
+    waiting = make_pod("big", cpu=12000, gib=40)
+    draft = planned(rules, replace(objects, pods=(*objects.pods, waiting)))
+    assert [m.kind for m in draft.moves] == [DraftKind.LAUNCH]
+
+
+def test_delete_only_launches_nothing() -> None:
+    draft = planned(PlanRules(consolidation=Consolidation.DELETE_ONLY))
+    assert draft.moves
+    assert {m.kind for m in draft.moves} == {DraftKind.DELETE}
+    assert draft.nodes_after < draft.nodes_before
+    assert any(m.launches for m in planned(PlanRules()).moves)
+
+
+@pytest.mark.parametrize(
+    ("level", "is_full"),
+    [
+        (ConsolidationLevel.CONSERVATIVE, True),
+        (ConsolidationLevel.BALANCED, True),
+        (ConsolidationLevel.AGGRESSIVE, False),
+    ],
+)
+def test_a_level_is_a_share_of_what_is_requested(level: ConsolidationLevel, is_full: bool) -> None:  # noqa: FBT001
+    node = StandingNode(make_node(cpu=4000, gib=16), None, (make_pod(cpu=100, gib=8),), None)
+    assert levels.is_full(node, PlanRules(consolidation_level=level)) is is_full
+
+
+def test_a_well_used_node_is_not_packed_away() -> None:
+    objects = make_cluster(make_workload("web", 20, cpu=1000), per_node=4)
+    delete_only = PlanRules(consolidation=Consolidation.DELETE_ONLY)
+    assert planned(delete_only, objects).moves
+    balanced = replace(delete_only, consolidation_level=ConsolidationLevel.BALANCED)
+    assert planned(balanced, objects).moves == ()
+
+
+def test_a_well_used_node_may_be_replaced_by_a_cheaper_one() -> None:
+    objects = make_cluster(make_workload("web", 20, cpu=1000), per_node=4)
+    draft = planned(PlanRules(consolidation_level=ConsolidationLevel.BALANCED), objects)
+    assert draft.moves
+    assert sum(len(m.launches) for m in draft.moves) >= sum(len(m.drains) for m in draft.moves)
+
+
+def test_a_young_node_stays_and_so_does_one_of_unknown_age() -> None:
+    objects = make_cluster(make_workload("web", 20))
+    rules = PlanRules(min_node_age_seconds=600)
+    ages = {0: 599, 1: 600}
+    nodes = tuple(
+        replace(n, created_at=NOW - timedelta(seconds=ages[i])) if i in ages else n
+        for i, n in enumerate(objects.nodes)
+    )
+    draft = planned(rules, replace(objects, nodes=nodes))
+    drained = {name for m in draft.moves for name in m.drains}
+    assert drained <= {"node-001"}
+    assert (
+        "Node node-000 stays as it is: it is younger than the 600 s that the policy asks for." in draft.notes
+    )
+    assert any("node-002" in note and "age is unknown" in note for note in draft.notes)
+
+
+def test_what_a_moved_pod_costs_can_forbid_a_change() -> None:
+    assert planned(PlanRules(usd_per_moved_pod=1.0)).moves == ()
+    assert planned(PlanRules(usd_per_moved_pod=1.0, payback_seconds=7 * 24 * 3600)).moves
+
+
+def test_a_move_keeps_to_the_budget_of_each_node_pool() -> None:
+    pools = {"web": 10, "db": 2}
+    before = [
+        StandingNode(make_node(f"{pool}-{i}", node_pool=pool), Offer(make_pool("m5.xlarge"), 0.2), (), None)
+        for pool, number in pools.items()
+        for i in range(number)
+    ]
+    state = FleetState(tuple(before), (), ClusterObjects(), ())
+    cuts = sequence.cut(state, replace(state, nodes=()), min_savings_micro_usd=1, disrupted_ratio=0.2)
+    assert sorted(name for cut in cuts for name in cut.drains) == sorted(n.node.name for n in before)
+    for cut in cuts:
+        assert sum(name.startswith("web") for name in cut.drains) <= 2
+        assert sum(name.startswith("db") for name in cut.drains) <= 1
