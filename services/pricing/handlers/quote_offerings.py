@@ -20,7 +20,8 @@ from shared.kernel.clock import Clock
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType
 
-SOURCES = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
+SPOT_SOURCE = "spot_price_history"
+SOURCES = {CapacityType.SPOT: SPOT_SOURCE, CapacityType.ON_DEMAND: "price_list"}
 CATALOGUE_SOURCE = "catalogue"
 RISK_FRESH_FOR = timedelta(minutes=30)
 """A prediction from what was seen of a pool that is older than that is not quoted."""
