@@ -13,8 +13,8 @@ from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.entrypoints import subscribers
-from services.pricing.handlers.quote_offerings import SPOT_SOURCE
 from services.pricing.handlers.refresh_pool_risks import refresh_pool_risks
+from services.pricing.handlers.refresh_prices import SOURCE as SPOT_SOURCE
 from services.pricing.ports import UnitOfWorkFactory
 from shared.contracts.v1.executor import InstanceLaunched, InstanceTerminated, NodeInterrupted
 from shared.contracts.v1.pricing import (
