@@ -36,7 +36,13 @@ class Wanted:
     excluded_types: tuple[str, ...] = ()
     allow_burstable: bool = False
     allow_bare_metal: bool = False
+    sizes: tuple[str, ...] = ()
+    allow_gpu: bool = True
+    gpu_families: tuple[str, ...] = ()
+    min_vcpus: int | None = None
     max_vcpus: int | None = None
+    min_memory_bytes: int | None = None
+    max_memory_bytes: int | None = None
     max_usd_per_hour: float | None = None
 
 
@@ -107,8 +113,16 @@ def _is_allowed(candidate: InstanceType, quote: Quoted, wanted: Wanted) -> bool:
         and (architecture is None or architecture in candidate.architectures)
         and (wanted.allow_burstable or not candidate.is_burstable)
         and (wanted.allow_bare_metal or not candidate.is_bare_metal)
-        and (wanted.max_vcpus is None or candidate.vcpus <= wanted.max_vcpus)
+        and (not wanted.sizes or candidate.size in wanted.sizes)
+        and (not candidate.gpus or wanted.allow_gpu)
+        and (not candidate.gpus or not wanted.gpu_families or candidate.family in wanted.gpu_families)
+        and _is_between(candidate.vcpus, wanted.min_vcpus, wanted.max_vcpus)
+        and _is_between(candidate.memory_bytes, wanted.min_memory_bytes, wanted.max_memory_bytes)
         and (wanted.max_usd_per_hour is None or quote.usd_per_hour <= wanted.max_usd_per_hour)
         and (candidate.is_current_generation or candidate.name == wanted.node.instance_type)
         and (quote.pool.capacity_type is not CapacityType.SPOT or candidate.supports_spot)
     )
+
+
+def _is_between(amount: int, least: int | None, most: int | None) -> bool:
+    return (least is None or amount >= least) and (most is None or amount <= most)

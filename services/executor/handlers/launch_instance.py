@@ -204,7 +204,11 @@ async def _replacements(step: Step, *, scene: Scene, tools: Tools) -> tuple[Offe
     if node is None or scene.picture is None:
         return ()
     policy, template = scene.config.policy, scene.config.template
-    zones = frozenset(subnet.zone_id for subnet in template.subnets)
+    zones = frozenset(
+        subnet.zone_id
+        for subnet in template.subnets
+        if not policy.zones or subnet.zone in policy.zones or subnet.zone_id in policy.zones
+    )
     is_bound = any(pod.claims for pod in pods_left(scene.picture.objects, node.name))
     is_spot = node.capacity_type is CapacityType.SPOT
     wanted = replacement.Wanted(
@@ -218,7 +222,13 @@ async def _replacements(step: Step, *, scene: Scene, tools: Tools) -> tuple[Offe
         excluded_types=policy.excluded_instance_types,
         allow_burstable=policy.allow_burstable,
         allow_bare_metal=policy.allow_bare_metal,
+        sizes=policy.instance_sizes,
+        allow_gpu=policy.allow_gpu,
+        gpu_families=policy.gpu_families,
+        min_vcpus=policy.min_vcpus,
         max_vcpus=policy.max_vcpus,
+        min_memory_bytes=policy.min_memory_bytes,
+        max_memory_bytes=policy.max_memory_bytes,
         max_usd_per_hour=policy.max_usd_per_hour,
     )
     region = scene.cluster.region

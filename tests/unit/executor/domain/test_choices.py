@@ -147,6 +147,10 @@ def test_spot_by_price_then_on_demand_and_nothing_smaller() -> None:
         ({"excluded_types": ("m5.2xlarge", "m5.xlarge")}, []),
         ({"families": ("t3",), "allow_burstable": True}, ["spot:t3.xlarge", "on-demand:t3.xlarge"]),
         ({"max_usd_per_hour": 3.0, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
+        ({"sizes": ("xlarge",), "may_be_spot": False}, ["on-demand:m5.xlarge"]),
+        ({"min_vcpus": 8, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
+        ({"max_memory_bytes": 16 * 2**30, "may_be_spot": False}, ["on-demand:m5.xlarge"]),
+        ({"min_memory_bytes": 64 * 2**30}, []),
     ],
 )
 def test_the_policy_holds_for_replacements_too(changes: dict[str, object], expected: list[str]) -> None:
