@@ -14,6 +14,7 @@ VARIANTS: Final = {
     "as it ships": SHIPPED,
     **{f"without {name}": Recipe(without=frozenset(columns)) for name, columns in features.LAYERS.items()},
     "age only": Recipe(without=EVERY_COLUMN - frozenset(features.LAYERS["age"])),
+    "every layer at every horizon": Recipe(not_when_corrected=frozenset()),
     "own record corrects nothing": Recipe(corrected_from_seconds=float("inf")),
     "own record corrects every horizon": Recipe(corrected_from_seconds=0.0),
 }

@@ -72,7 +72,11 @@ def card(
         "bytes": len(body),
         "question": "P(an instance of this pool that runs now is lost within the horizon)",
         "horizons": {
-            name: {"base_rate": horizon.whole.prior, "has_skill": not horizon.whole.calibrator.is_flat}
+            name: {
+                "base_rate": horizon.whole.prior,
+                "reads_features": not horizon.whole.calibrator.is_flat,
+                "corrected_by_own_record": horizon.whole.correction_variance is not None,
+            }
             for name, horizon in model.horizons.items()
         },
         "trained_on": {

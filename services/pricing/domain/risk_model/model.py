@@ -34,6 +34,12 @@ CORRECTION_VARIANCE_WHEN_FLAT: Final = 2.0
 """Of log odds between pools: what the features have not explained, and all of it."""
 
 
+NOT_WHEN_CORRECTED: Final = frozenset(
+    column for layer in ("siblings", "own rate", "own rate at this age") for column in features.LAYERS[layer]
+)
+"""Columns that only made held-out zones worse where the own record corrects (docs/risk-model.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What a model is made of; anything but the default is for seeing what a layer is worth."""
@@ -41,6 +47,15 @@ class Recipe:
     without: frozenset[int] = frozenset()
     """Columns left out."""
     corrected_from_seconds: float = CORRECTED_FROM_SECONDS
+    not_when_corrected: frozenset[int] = NOT_WHEN_CORRECTED
+
+    def is_corrected(self, horizon_seconds: float) -> bool:
+        """Whether the own record corrects at a horizon."""
+        return horizon_seconds >= self.corrected_from_seconds
+
+    def left_out(self, horizon_seconds: float) -> frozenset[int]:
+        """Give the columns that are not used at a horizon."""
+        return self.without | (self.not_when_corrected if self.is_corrected(horizon_seconds) else frozenset())
 
 
 SHIPPED: Final = Recipe()
@@ -190,7 +205,7 @@ class _Fits:
             heard = [(s, log_odds) for s, log_odds in said if log_odds is not None]
             if heard:
                 rivals[name] = calibrate(heard)
-        is_corrected = self._horizon_seconds >= self._recipe.corrected_from_seconds
+        is_corrected = self._recipe.is_corrected(self._horizon_seconds)
         calibrated = calibrated_or_flat(raw, held_out, is_corrected=is_corrected)
         return replace(calibrated, rivals=rivals)
 
@@ -211,7 +226,7 @@ class _Fits:
             self._raw[without] = _regression(
                 self._kept(without) or self._samples,
                 inverse_penalty=INVERSE_PENALTY * min(1.0, 3_600 / self._horizon_seconds),
-                without=self._recipe.without,
+                without=self._recipe.left_out(self._horizon_seconds),
             )
         return self._raw[without]
 

@@ -30,5 +30,6 @@ def opinion(model: RiskModel, past: Trace) -> Opinion | None:
             said[horizon] = float(member.probability(read, last)[0])
         if not member.calibrator.is_flat:
             deviations = (read.matrix(last, member.prior)[0] - member.mean) / member.scale
-            strange += [bool(off) for off in np.abs(deviations) > STRANGE_DEVIATIONS]
+            is_used = member.weights != 0
+            strange += [bool(off) for off in np.abs(deviations[is_used]) > STRANGE_DEVIATIONS]
     return Opinion(said, sum(strange) / len(strange) if strange else 0.0)

@@ -58,16 +58,16 @@ def corrections(record: OwnRecord, said: Floats, ticks: Integers, *, variance: f
     known = np.searchsorted(record.ticks + record.span, (ticks // step) * step, side="right")
     closes = (record.ticks + record.span + step - 1) // step
     starts = np.flatnonzero(np.diff(closes, prepend=-1))
+    counts = np.diff(starts, append=len(closes))
+    means = (np.add.reduceat(values, starts) / counts for values in (said, record.lost))
     after = [0.0]
-    counts = [0]
     correction = 0.0
-    for start, end in zip(starts, [*starts[1:], len(closes)], strict=True):
-        weight = (end - start) / record.span
-        mean = float(said[start:end].mean()) + correction
-        p = 1 / (1 + math.exp(-min(max(mean, -LARGEST_LOG_ODDS), LARGEST_LOG_ODDS)))
+    for weight, mean, lost in zip((counts / record.span).tolist(), *(m.tolist() for m in means), strict=True):
+        log_odds = min(max(mean + correction, -LARGEST_LOG_ODDS), LARGEST_LOG_ODDS)
+        p = 1 / (1 + math.exp(-log_odds))
         variance += DRIFT * weight
         variance /= 1 + p * (1 - p) * weight * variance
-        correction += variance * (float(record.lost[start:end].mean()) - p) * weight
+        correction += variance * (lost - p) * weight
         after.append(correction)
-        counts.append(int(end))
-    return np.asarray(np.array(after)[np.searchsorted(counts, known, side="right") - 1], dtype=np.float64)
+    ends = np.concatenate([[0], starts + counts])
+    return np.asarray(np.array(after)[np.searchsorted(ends, known, side="right") - 1], dtype=np.float64)
