@@ -7,12 +7,12 @@ What a column cannot hold is left out: the bound is valid all the same, and says
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from services.optimizer.domain import interruption_cost
-from services.optimizer.domain.columns.problem import Effort, Ending
+from services.optimizer.domain.columns.problem import Effort, Ending, FleetProblem
 from services.optimizer.domain.columns.solve import never, prove
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import usd
@@ -42,6 +42,8 @@ ROUNDS = (40, 400)
 """Of pricing: what a first look proves is often enough."""
 NEAR = 67
 """A bound that is less than one part in so many, 1.5 %, below the objective is enough for many shapes."""
+SHAPES_WITH_POOLS = 50
+"""Beyond, limits per spot pool take too long to prove anything with."""
 SAFETY = 1 - 1e-9
 """For what rounding may add."""
 
@@ -105,15 +107,49 @@ def lower_bound(
         used=np.zeros((len(supply.micro_usd), 1), dtype=np.int64),
         interruption_micro_usd=grouping.interruption_costs(classes, judge),
     )
+    search = _Search(objective - paid, _by_resources(supply, demand), should_stop)
     problem = merged(supply, demand).problem
-    least, ended_by = _by_resources(supply, demand), Ending.BUDGET
-    for rounds in ROUNDS:
-        proof = prove(problem, effort=Effort(rounds=rounds), should_stop=should_stop)
-        least, ended_by = max(least, proof.micro_usd), proof.ended_by
-        is_near = (objective - paid - least) * NEAR <= objective
-        if ended_by is not Ending.BUDGET or (is_near and len(problem.counts) > SHAPES_FOR_ALL_EFFORT):
-            break
-    return Bound(usd(paid + least), ended_by, _left_out(classes, limits, grouper.rules))
+    search.prove(problem)
+    # Nothing must run yet that could be over a limit; and it takes long, so that a bound that is near is left as is.
+    may_know = not start.nodes and not search.is_near and len(problem.counts) <= SHAPES_WITH_POOLS
+    knows_pools = may_know and any(c.per_spot_pool < UNLIMITED for c in classes)
+    if knows_pools:
+        workload, names = grouping.workload_index(classes)
+        capped = replace(
+            demand,
+            per_spot_pool=np.array([c.per_spot_pool for c in classes], dtype=np.int64),
+            workload=workload,
+            used=np.zeros((len(supply.micro_usd), max(len(names), 1)), dtype=np.int64),
+        )
+        search.prove(merged(supply, capped).problem)
+    return Bound(
+        usd(paid + search.least),
+        search.ended_by,
+        _left_out(classes, limits, grouper.rules, knows_pools=knows_pools),
+    )
+
+
+class _Search:
+    """Raises a bound until it is near what a fleet costs."""
+
+    def __init__(self, goal: int, least: int, should_stop: Callable[[], bool]) -> None:
+        self.least = least
+        self.ended_by = Ending.BUDGET
+        self._goal = goal
+        self._should_stop = should_stop
+
+    @property
+    def is_near(self) -> bool:
+        return (self._goal - self.least) * NEAR <= self._goal
+
+    def prove(self, problem: FleetProblem) -> None:
+        """Prove what a problem's fleets cost at least."""
+        for rounds in ROUNDS:
+            proof = prove(problem, effort=Effort(rounds=rounds), should_stop=self._should_stop)
+            self.least, self.ended_by = max(self.least, proof.micro_usd), proof.ended_by
+            is_enough = self.is_near and len(problem.counts) > SHAPES_FOR_ALL_EFFORT
+            if self.ended_by is not Ending.BUDGET or is_enough:
+                return
 
 
 def _is_paid_for(after: FleetState, fixed: Collection[str]) -> bool:
@@ -242,7 +278,11 @@ def _by_resources(supply: Supply, demand: Demand) -> int:
 
 
 def _left_out(
-    classes: Sequence[PodClass], limits: Sequence[tuple[NodeLimit, ...]], rules: PlanRules
+    classes: Sequence[PodClass],
+    limits: Sequence[tuple[NodeLimit, ...]],
+    rules: PlanRules,
+    *,
+    knows_pools: bool,
 ) -> tuple[str, ...]:
     samples = [c.sample for c in classes]
     has: Mapping[str, bool] = {
@@ -252,7 +292,8 @@ def _left_out(
             len([t for t in c.sample.pod_anti_affinity if t.weight is None]) > len(known)
             for c, known in zip(classes, limits, strict=True)
         ),
-        "limits per spot pool": any(c.may_use_spot and c.per_spot_pool < UNLIMITED for c in classes),
+        "limits per spot pool": not knows_pools
+        and any(c.may_use_spot and c.per_spot_pool < UNLIMITED for c in classes),
         "shares of pools and zones": rules.max_cluster_pool_share_ratio is not None
         or rules.max_zone_share_ratio is not None,
         "the number of nodes": rules.min_nodes > 0,

@@ -12,7 +12,7 @@ from services.optimizer.domain.packing.demand import Demand, Load, Supply
 from services.optimizer.domain.packing.merging import merged
 
 SHAPES_FOR_ALL_EFFORT = 50
-ROUNDS, IMPROVEMENTS = 60, 8
+ROUNDS, IMPROVEMENTS = 40, 8
 """Of effort for more shapes: rounds take longer there, and gain little of what rounding loses."""
 
 

@@ -20,6 +20,9 @@ OWN_RESOURCES = 4
 NEAR_THE_LARGEST = 2
 """Such a limit is counted if it needs at least half as many nodes as the one that needs most."""
 
+MOST_SHAPES = 6
+"""Of a workload: one, dealt to as many zones as a region has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:
@@ -47,10 +50,11 @@ def merged(supply: Supply, demand: Demand) -> Merged:
     """Put a supply and a demand as the solver takes them."""
     base = _base_keys(demand)
     families, room_of_tokens = _families(demand, base, int(supply.room[:, PODS].max(initial=0)))
+    own = _of_many_shapes(demand, base)
     by_key: dict[Hashable, list[int]] = {}
     for c in range(len(demand.counts)):
-        is_capped = _is_capped(supply, demand, c)
-        key = (base[c], families[c].marker, is_capped, _scale(demand, c))
+        cap = (_is_capped(supply, demand, c), own.get(int(demand.workload[c])))
+        key = (base[c], families[c].marker, cap, _scale(demand, c))
         by_key.setdefault(key, []).append(c)
     members = list(by_key.values())
     firsts = [m[0] for m in members]
@@ -78,6 +82,15 @@ def merged(supply: Supply, demand: Demand) -> Merged:
         ),
     )
     return Merged(problem, tuple(tuple(m) for m in members))
+
+
+def _of_many_shapes(demand: Demand, base: list[Hashable]) -> dict[int, int]:
+    """Give the workloads whose shapes are kept for themselves: only so can their limit per pool be held exactly."""
+    shapes: dict[int, set[Hashable]] = {}
+    for c, key in enumerate(base):
+        if demand.workload[c] >= 0 and demand.per_spot_pool[c] < UNLIMITED:
+            shapes.setdefault(int(demand.workload[c]), set()).add(key)
+    return {w: w for w, keys in shapes.items() if len(keys) > MOST_SHAPES}
 
 
 def _scale(demand: Demand, c: int) -> int:
@@ -159,20 +172,20 @@ def _together(demand: Demand, classes: list[int]) -> int:
 
 
 def _pool_limits(supply: Supply, demand: Demand, members: list[list[int]]) -> tuple[Limit, ...]:
-    """Limit each capped shape per spot pool to what its workloads may have there together.
+    """Limit capped shapes per spot pool to what their workloads may have there together.
 
-    An offer is a pool of its own. Shares of one workload in several shapes are counted in each of them in full:
-    dealing pods out settles that.
+    An offer is a pool of its own. Where workloads come in several shapes, all shapes that share workloads are
+    limited together as well as each for itself; which workload's pods those are is settled when they are dealt out.
     """
     spot = np.flatnonzero(supply.is_spot)
     if not len(spot):
         return ()
     group = np.full(len(supply.is_spot), -1, dtype=np.int64)
     group[spot] = np.arange(len(spot), dtype=np.int64)
+    capped = [s for s, classes in enumerate(members) if _is_capped(supply, demand, classes[0])]
     found = []
-    for s, classes in enumerate(members):
-        if not _is_capped(supply, demand, classes[0]):
-            continue
+    for shapes in [*([s] for s in capped), *_sharing(demand, members, capped)]:
+        classes = [c for s in shapes for c in members[s]]
         at_most = np.zeros(len(spot), dtype=np.int64)
         for w in sorted({int(demand.workload[c]) for c in classes}):
             mine = [c for c in classes if demand.workload[c] == w]
@@ -181,6 +194,22 @@ def _pool_limits(supply: Supply, demand: Demand, members: list[list[int]]) -> tu
         if (at_most >= demand.counts[classes].sum()).all():
             continue
         weights = np.zeros(len(members), dtype=np.int64)
-        weights[s] = 1
+        weights[shapes] = 1
         found.append(Limit(weights=weights, group=group, at_most=at_most))
     return tuple(found)
+
+
+def _sharing(demand: Demand, members: list[list[int]], capped: list[int]) -> list[list[int]]:
+    """Give the sets of several shapes that are tied by workloads which come in more than one of them."""
+    sets: list[tuple[set[int], set[int]]] = []
+    for s in capped:
+        shapes, workloads = {s}, {int(demand.workload[c]) for c in members[s]}
+        apart = []
+        for others in sets:
+            if others[1] & workloads:
+                shapes |= others[0]
+                workloads |= others[1]
+            else:
+                apart.append(others)
+        sets = [*apart, (shapes, workloads)]
+    return [sorted(shapes) for shapes, _ in sets if len(shapes) > 1]

@@ -58,16 +58,16 @@ def _rules(kind: str, app: str) -> dict[str, object]:
 
 
 @st.composite
-def workloads(draw: st.DrawFn, *, most: int = 6) -> list[Pod]:
+def workloads(draw: st.DrawFn, *, most: int = 6, prefix: str = "w") -> list[Pod]:
     pods: list[Pod] = []
     for number in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(("free", "free", "zones", "hosts", "apart", "together")))
         pods += make_workload(
-            f"w{number}",
+            f"{prefix}{number}",
             draw(st.integers(1, most)),
             cpu=draw(st.integers(10, 3900)),
             gib=draw(st.integers(1, 60)) / 8,
-            **_rules(kind, f"w{number}"),
+            **_rules(kind, f"{prefix}{number}"),
         )
     return pods
 
@@ -144,14 +144,13 @@ def test_a_new_fleet_keeps_to_all_rules_and_costs_no_less_than_the_bound(
 
 
 @settings(max_examples=20)
-@given(workloads(), workloads(most=4))
+@given(workloads(), workloads(most=4, prefix="late"))
 def test_room_for_pods_that_wait_keeps_to_all_rules_and_costs_no_less_than_the_bound(
     running: list[Pod], waiting: list[Pod]
 ) -> None:
     free = [replace(p, topology_spread=(), pod_affinity=(), pod_anti_affinity=()) for p in running]
-    late = [replace(p, name=f"late-{p.name}", labels={"app": f"late-{p.labels['app']}"}) for p in waiting]
     objects = make_cluster(free)
-    objects = replace(objects, pods=(*objects.pods, *late))
+    objects = replace(objects, pods=(*objects.pods, *waiting))
     draft = plan(objects, MARKET, RULES, TEMPLATE, mode=PlanMode.PENDING)
     _check(objects, draft)
     assert draft.cost_after_usd_per_hour is not None
