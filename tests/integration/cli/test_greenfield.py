@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from deploy.cli.main import app
 from services.optimizer.domain.columns.problem import FleetProblem
 from tests import verifier
+from tests.benchmarks import market as offers_of
 from tests.benchmarks import workloads
 from tests.benchmarks.first_fit import first_fit
 
@@ -21,7 +22,7 @@ GPU = "nvidia.com/gpu"
 ROUNDING_MIB = 2
 """The table of allocatable memory is rounded otherwise than the product's formula, by up to so much."""
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
-DATA_MISSING = not all(p.exists() for p in (workloads.ON_DEMAND, workloads.ALLOCATABLE, workloads.OPENB))
+DATA_MISSING = not all(p.exists() for p in (offers_of.ON_DEMAND, offers_of.ALLOCATABLE, workloads.OPENB))
 needs_data = pytest.mark.skipif(DATA_MISSING, reason="the folder of real data is not there (SPOT_DATA_DIR)")
 
 
@@ -126,9 +127,18 @@ def broken(
     return verifier.violations(nodes, pods, placement)
 
 
+def on_demand(*, gpus: bool) -> offers_of.Market:
+    """What is sold on-demand, in one zone: prices are the same in all."""
+    everything = offers_of.market(gpus=gpus)
+    at = np.flatnonzero(~everything.is_spot & (everything.zone == 0))
+    names = tuple(everything.names[i] for i in at.tolist())
+    room, prices = everything.room[at], everything.micro_usd[at]
+    return offers_of.Market(names, everything.zone[at], everything.is_spot[at], room, prices)
+
+
 def allocatable() -> dict[str, dict[str, str]]:
     """What nodes have, from a table that the product never reads."""
-    with workloads.ALLOCATABLE.open() as lines:
+    with offers_of.ALLOCATABLE.open() as lines:
         return {
             row["instance_type"]: {
                 "cpu": row["cpu"],
@@ -153,13 +163,12 @@ def test_the_openb_trace_costs_a_fifth_less_than_first_fit_and_breaks_nothing(
     shapes = workloads.openb_all() if is_all else workloads.openb_cpu()
     pods = of_shapes(shapes)
     prices = tmp_path / "prices.csv"
-    with workloads.ON_DEMAND.open() as lines, prices.open("w") as out:
+    with offers_of.ON_DEMAND.open() as lines, prices.open("w") as out:
         out.write("region,instance_type,usd_per_hour\n")
         rows = (r for r in csv.DictReader(lines) if r["region"] == "us-east-1")
         out.writelines(f"us-east-1,{r['instance_type']},{r['ondemand_price']}\n" for r in rows)
     _, plan = planned(tmp_path, pods, "--on-demand-prices", str(prices))
-    market = workloads.market(("c", "m", "r", "g", "p") if is_all else ("c", "m", "r"))
-    baseline, baseline_nodes = first_fit(workloads.problem(Counter(shapes), market))
+    baseline, baseline_nodes = first_fit(workloads.problem(Counter(shapes), on_demand(gpus=is_all)))
     cost, bound = plan["objective_usd_per_hour"], plan["lower_bound_usd_per_hour"]
     print(  # noqa: T201 - the figures are what this test is read for
         f"\nopenb, {name}: {len(plan['nodes'])} nodes at {cost:.2f} USD/h, at least {bound:.2f} is needed"
