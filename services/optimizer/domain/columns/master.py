@@ -80,6 +80,8 @@ class Master:
         self._used = np.zeros(len(reduced.at_most))
         self._place: dict[int, int] = {}
         """Of a row of limits in the linear program."""
+        self._waiting: dict[int, list[tuple[int, int]]] = {}
+        """Of a row that is not in it: which columns count in it, and how much."""
         self._penalties = penalties(reduced)
         self._waived = np.flatnonzero(self._penalties)
         self._lp = linear.program()
@@ -118,7 +120,7 @@ class Master:
         self._follow()
         starts, index, value = [], [], []
         at = 0
-        for column in new:
+        for number, column in enumerate(new, start=len(self._waived) + len(self.columns)):
             held = np.flatnonzero(column.counts)
             starts.append(at)
             index.append(held)
@@ -128,7 +130,7 @@ class Master:
                 index.append(np.array([self._row_of[column.offer]]))
                 value.append(np.ones(1, dtype=np.int64))
                 at += 1
-            places, amounts = self._uses(column)
+            places, amounts = self._uses(number, column)
             index.append(places)
             value.append(amounts)
             at += len(places)
@@ -204,16 +206,18 @@ class Master:
             levels=np.maximum(levels[len(self._waived) :], 0.0),
         )
 
-    def _uses(self, column: Column) -> tuple[Ints, Ints]:
-        """Give the places of the rows of limits that a column counts in, and how much."""
-        if not self._place:
+    def _uses(self, at: int, column: Column) -> tuple[Ints, Ints]:
+        """Give the places of the rows of limits that a column counts in, and how much; note the others for later."""
+        if not len(self._reduced.at_most):
             return NOTHING, NOTHING
         rows, amounts = uses(self._reduced.rows, column.offer, column.counts)
-        known = [
-            (self._place[r], a)
-            for r, a in zip(rows.tolist(), amounts.tolist(), strict=True)
-            if r in self._place
-        ]
+        known: list[tuple[int, int]] = []
+        for row, amount in zip(rows.tolist(), amounts.tolist(), strict=True):
+            place = self._place.get(row)
+            if place is None:
+                self._waiting.setdefault(row, []).append((at, amount))
+            else:
+                known.append((place, amount))
         return np.array([p for p, _ in known], dtype=np.int64), np.array(
             [a for _, a in known], dtype=np.int64
         )
@@ -223,15 +227,10 @@ class Master:
         new = self._frontier.binding[len(self._place) :]
         if not new:
             return
-        first = len(self._counts) + len(self._row_of) + len(self._place)
         for row in new:
             self._place[row] = len(self._counts) + len(self._row_of) + len(self._place)
         self._keeps_demand = False
-        found: list[list[tuple[int, int]]] = [[] for _ in new]
-        for at, column in enumerate(self.columns, start=len(self._waived)):
-            for place, amount in zip(*self._uses(column), strict=True):
-                if place >= first:
-                    found[place - first].append((at, int(amount)))
+        found = [self._waiting.pop(row, []) for row in new]
         sizes = np.array([len(f) for f in found], dtype=np.int64)
         entries = [entry for f in found for entry in f]
         self._lp.addRows(
