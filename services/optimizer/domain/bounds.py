@@ -40,8 +40,8 @@ from shared.kernel.scheduling.static import static_reasons
 
 ROUNDS = (40, 400)
 """Of pricing: what a first look proves is often enough."""
-NEAR = 67
-"""A bound that is less than one part in so many, 1.5 %, below the objective is enough for many shapes."""
+NEAR = 50
+"""A bound that is less than one part in so many, 2 %, below the objective is enough for many shapes."""
 SHAPES_WITH_POOLS = 50
 """Beyond, limits per spot pool take too long to prove anything with."""
 SAFETY = 1 - 1e-9

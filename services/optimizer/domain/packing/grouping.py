@@ -100,15 +100,6 @@ def selectors_meant(pods: Iterable[Pod]) -> tuple[LabelSelector, ...]:
     return tuple(sorted(found, key=repr))
 
 
-def spreads_over_zones(pod: Pod) -> bool:
-    """Whether a pod must keep apart from, or in balance with, others over zones."""
-    hard = any(
-        s.topology_key in ZONE_KEYS and s.when_unsatisfiable == "DoNotSchedule" for s in pod.topology_spread
-    )
-    apart = any(t.topology_key in ZONE_KEYS and t.weight is None for t in pod.pod_anti_affinity)
-    return hard or apart
-
-
 def per_node_limit(pod: Pod) -> int:
     """Give how many pods of its kind one node may hold."""
     return min((x.at_most for x in node_limits(pod)), default=UNLIMITED)
