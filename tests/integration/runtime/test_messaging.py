@@ -6,7 +6,7 @@ import pytest
 
 from shared.contracts.v1.executor import NodeInterrupted
 from shared.contracts.v1.optimizer import GetPlan, PlanReply
-from shared.contracts.v1.pricing import PoolFlagged
+from shared.contracts.v1.pricing import InstanceNoticeReceived
 from shared.contracts.v1.reporting import SavingsBooked
 from shared.kernel.errors import PermanentError, RetryableError, UnavailableError
 from shared.kernel.ids import Ids
@@ -199,7 +199,7 @@ async def test_nobody_consumes_what_the_table_does_not_give_them(
     make_database: MakeDatabase, bus_for: BusFor
 ) -> None:
     bus = await bus_for("pricing", await make_database("pricing"))
-    for message_class in (PoolFlagged, SavingsBooked):
+    for message_class in (InstanceNoticeReceived, SavingsBooked):
         with pytest.raises(ValueError, match="does not let pricing consume"):
             bus.consume(message_class, _must_not_be_called)
 
