@@ -9,6 +9,7 @@ from services.optimizer.domain.columns import knapsack
 from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.columns.frontier import Frontier
 from services.optimizer.domain.columns.limits import due_of_loads
+from services.optimizer.domain.columns.loads import best_loads, different_loads
 from services.optimizer.domain.columns.master import Column, Prices
 from services.optimizer.domain.columns.reduced import Reduced
 
@@ -70,7 +71,7 @@ class Pricer:
         floors[self._limited] += prices.rents
         if any_load:
             floors[:] = 0
-        knapsack.best_loads(
+        best_loads(
             prices.worths,
             reduced.pod_nano_usd,
             reduced.requests,
@@ -110,7 +111,7 @@ class Pricer:
         reduced = self._reduced
         floors = reduced.nano_usd + (reduced.nano_usd >> 30)
         floors[self._limited] += prices.rents
-        found = knapsack.different_loads(
+        found = different_loads(
             prices.worths,
             reduced.pod_nano_usd,
             reduced.requests,

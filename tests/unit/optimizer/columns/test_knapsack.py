@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.optimizer.domain.columns import knapsack, limits, search
+from services.optimizer.domain.columns import loads as loads_of
 
 
 @st.composite
@@ -94,7 +95,7 @@ def test_different_loads_share_no_item_and_each_is_worth_more_than_its_node() ->
     nothing = np.zeros(0, dtype=np.int64)
     none = np.zeros((0, 0), dtype=np.int64)
     counts, many = np.full(4, 2, dtype=np.int64), np.full(4, 1 << 60, dtype=np.int64)
-    found = knapsack.different_loads(
+    found = loads_of.different_loads(
         values,
         none,
         weights,
