@@ -97,20 +97,28 @@ class Consolidator:
         def acceptable(fleet: Thinned) -> bool:
             return crowd.size > LARGE_CLUSTER_PODS or built(fleet, "thin-") is not None
 
-        for option in options:
-            stay = tuple(i for name, i in at.items() if name not in option.drained)
-            start = Thinned(stay, tuple(sorted(p.row for p in option.packing.new)))
-            strong = thinner.fortify(start)
-            if strong is None:
-                continue
-            thin = thinner.thin(strong, acceptable)
-            if strong == start and start != today:
-                found.setdefault(strong, option)
-            for fleet in (thin, strong):
-                better = None if fleet in found or fleet == today else built(fleet, f"thin-{len(found) + 1}-")
-                if better is not None:
-                    found[fleet] = better
-                    break
+        def search() -> None:
+            for option in options:
+                stay = tuple(i for name, i in at.items() if name not in option.drained)
+                start = Thinned(stay, tuple(sorted(p.row for p in option.packing.new)))
+                strong = thinner.fortify(start)
+                if strong is None:
+                    continue
+                thin = thinner.thin(strong, acceptable)
+                if strong == start and start != today:
+                    found.setdefault(strong, option)
+                for fleet in (thin, strong):
+                    better = (
+                        None if fleet in found or fleet == today else built(fleet, f"thin-{len(found) + 1}-")
+                    )
+                    if better is not None:
+                        found[fleet] = better
+                        break
+
+        search()
+        if all(o.micro_rank >= rank(state, room.after, self.judge) for o in found.values()):
+            thinner.be_lenient(today)
+            search()
         return list(found.values())
 
     def _restartable(self, state: FleetState, after: FleetState) -> list[Pod]:

@@ -16,15 +16,18 @@ from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.restarts import Crowd, Hosts
 from services.optimizer.domain.rules import Consolidation, PlanRules
 
-STEPS = 100_000_000
-"""Comparisons of a pod with a node that one search may take: a quarter of a second or so."""
+STEPS = 200_000_000
+"""Comparisons of a pod with a node that one search may take: half a second or so."""
 TRIED_OFFERS = 12
 """Cheaper offers that are tried in the place of one or two nodes."""
 FORTIFIED = 8
-"""Nodes that are added at most to a fleet that does not take all of its pods back."""
+"""How often nodes are added to a fleet that does not take all of its pods back."""
 MERGED = 12
 """Nodes of which all pairs are tried: those that cost most for what they hold."""
 
+LARGE_FLEET = 50
+SHARES = (2, 4, 8, 16, 32)
+"""One in so many of a large fleet's nodes is left out at once."""
 REFUSALS = 24
 """Fleets that take all pods back and are not acceptable all the same, after which a search ends."""
 
@@ -94,13 +97,17 @@ class Thinner:
         fleet = self._fleet(start)
         self._steps = self._refusals = 0
         while not self._is_spent:
-            better = self._dropped(fleet, acceptable)
+            better = self._dropped_together(fleet, acceptable) or self._dropped(fleet, acceptable)
             if better is None and self._may_launch:
                 better = self._swapped(fleet, acceptable) or self._merged(fleet, acceptable)
             if better is None:
                 break
             fleet = better
         return self._told(fleet)
+
+    def be_lenient(self, today: Thinned) -> None:
+        """Ask of fleets no more than the one of today does: where it is too full, so may they be."""
+        self._most = self._crowd.restart(self._hosts(self._fleet(today)), most=self._crowd.size).left
 
     def _fleet(self, told: Thinned) -> list[int]:
         return [*told.stay, *(self._today + row for row in told.launch)]
@@ -119,8 +126,11 @@ class Thinner:
             offers = offers[(self._all.free[offers] >= least).all(axis=1)]
             if not len(offers):
                 return None
-            whole = (self._all.free[offers] >= missing).all(axis=1)
-            fleet.append(int(offers[whole][0] if whole.any() else offers[-1]))
+            asked = np.flatnonzero(missing)
+            room = np.maximum(self._all.free[np.ix_(offers, asked)], 1)
+            copies = (-(-missing[asked] // room)).max(axis=1)
+            cheapest = int(np.lexsort((offers, copies, copies * self._micro[offers]))[0])
+            fleet += [int(offers[cheapest])] * int(copies[cheapest])
         return None
 
     def _told(self, fleet: Sequence[int]) -> Thinned:
@@ -158,6 +168,21 @@ class Thinner:
                 seen.add(fleet[at])
                 found.append(at)
         return found
+
+    def _dropped_together(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
+        """Leave a part of a large fleet out at once: node by node would take too long."""
+        if len(fleet) < LARGE_FLEET:
+            return None
+        places = [
+            a for a, i in enumerate(fleet) if self._may_go[i] and self._micro[i] > 0 and not self._is_alone[i]
+        ]
+        places.sort(key=lambda a: (-int(self._micro[fleet[a]]), self._place[fleet[a]], a))
+        for share in SHARES:
+            gone = set(places[: len(places) // share])
+            rest = [i for a, i in enumerate(fleet) if a not in gone]
+            if gone and not self._is_spent and self._holds(rest, acceptable):
+                return rest
+        return None
 
     def _dropped(self, fleet: Sequence[int], acceptable: Acceptable) -> list[int] | None:
         for at in self._removable(fleet):
