@@ -25,7 +25,7 @@ FORTIFIED = 8
 MERGED = 12
 """Nodes of which all pairs are tried: those that cost most for what they hold."""
 
-LARGE_FLEET = 50
+LARGE_FLEET = 300
 SHARES = (2, 4, 8, 16, 32)
 """One in so many of a large fleet's nodes is left out at once."""
 REFUSALS = 24
@@ -126,6 +126,10 @@ class Thinner:
             offers = offers[(self._all.free[offers] >= least).all(axis=1)]
             if not len(offers):
                 return None
+            whole = (self._all.free[offers] >= missing).all(axis=1)
+            if whole.any():
+                fleet.append(int(offers[whole][0]))
+                continue
             asked = np.flatnonzero(missing)
             room = np.maximum(self._all.free[np.ix_(offers, asked)], 1)
             copies = (-(-missing[asked] // room)).max(axis=1)
