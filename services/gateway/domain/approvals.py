@@ -1,8 +1,10 @@
 """When a plan may be carried out, and when nobody has to be asked.
 
-The executor holds every move against the policy again; here only what would surprise the policy's author is held back.
+Held back is what would surprise the policy's author, judged by what the plan and the names of types tell: the
+optimizer alone knows what a type has, and keeps architectures, GPUs, vCPUs and memory within the policy.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +13,18 @@ from uuid import UUID
 
 AUTOPILOT = "autopilot"
 LAUNCH = "launch"
+REPLACE = "replace"
+OFF = "off"
+DELETE_ONLY = "delete-only"
 PENDING_PODS = "pending_pods"
 SPOT = "spot"
 ON_DEMAND = "on-demand"
 NO_SAVINGS = Decimal(0)
+MICRO_USD = Decimal("0.000001")
+"""Plans give prices rounded to it: a limit is rounded alike before it is compared."""
+
+BURSTABLE_FAMILY = re.compile(r"t\d[a-z]*")
+BARE_METAL_SIZE = re.compile(r"metal(-.*)?")
 
 ALLOWED_CAPACITY_TYPES: Mapping[str, frozenset[str]] = {
     "spot": frozenset({SPOT}),
@@ -42,6 +52,26 @@ class ProposedPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFacts:
+    """One offering that may be launched from."""
+
+    instance_type: str
+    zones: frozenset[str]
+    """What its zone is called: its id, and the account's name where the node template tells it."""
+    usd_per_hour: Decimal
+
+    @property
+    def family(self) -> str:
+        """What stands before the dot."""
+        return self.instance_type.partition(".")[0]
+
+    @property
+    def size(self) -> str:
+        """What stands behind the dot."""
+        return self.instance_type.partition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFacts:
     """What the autopilot looks at in a plan."""
 
@@ -52,10 +82,13 @@ class PlanFacts:
     cost_before_usd_per_hour: Decimal | None
     capacity_types: frozenset[str]
     """Of every offering that may be launched."""
-    instance_types: frozenset[str]
+    launches: tuple[LaunchFacts, ...]
+    """The same offerings, one by one."""
     price_age_seconds: int | None
     policy_revision: int
     expires_at: datetime
+    nodes_before: int
+    nodes_after: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +102,16 @@ class PolicyFacts:
     excluded_instance_types: frozenset[str]
     price_max_age_seconds: int
     revision: int
+    consolidation: str = REPLACE
+    min_nodes: int = 0
+    instance_families: frozenset[str] = frozenset()
+    """Empty: every one; so for sizes and zones."""
+    instance_sizes: frozenset[str] = frozenset()
+    zones: frozenset[str] = frozenset()
+    """Names or ids."""
+    allow_burstable: bool = False
+    allow_bare_metal: bool = False
+    max_usd_per_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +147,9 @@ def _problem(plan: PlanFacts, policy: PolicyFacts, *, now: datetime) -> str | No
     strange = plan.capacity_types - ALLOWED_CAPACITY_TYPES.get(policy.strategy, frozenset())
     if strange:
         return f"It launches {', '.join(sorted(strange))} capacity, which the policy does not allow."
-    excluded = plan.instance_types & policy.excluded_instance_types
-    if excluded:
-        return f"It launches {', '.join(sorted(excluded))}, which the policy excludes."
+    refused = next((why for why in (_refusal(x, policy) for x in plan.launches) if why is not None), None)
+    if refused is not None:
+        return refused
     if (
         SPOT in plan.capacity_types
         and plan.price_age_seconds is not None
@@ -115,8 +158,42 @@ def _problem(plan: PlanFacts, policy: PolicyFacts, *, now: datetime) -> str | No
         return f"Its prices are {plan.price_age_seconds} seconds old."
     if set(plan.move_kinds) == {LAUNCH}:
         return None
+    gives_up = _gives_up_too_much(plan, policy)
+    if gives_up is not None:
+        return gives_up
     if plan.cost_before_usd_per_hour is None or plan.cost_before_usd_per_hour <= 0:
         return "What the cluster costs today is not known."
     if plan.savings_usd_per_hour < plan.cost_before_usd_per_hour * Decimal(str(policy.min_savings_ratio)):
         return "It saves less than the policy asks for."
+    return None
+
+
+def _refusal(launch: LaunchFacts, policy: PolicyFacts) -> str | None:
+    """Say which filter of the policy an offering does not pass, None when it passes all that can be judged here."""
+    name = launch.instance_type
+    if name in policy.excluded_instance_types:
+        return f"It launches {name}, which the policy excludes."
+    if policy.instance_families and launch.family not in policy.instance_families:
+        return f"It launches {name}, and the policy does not list family {launch.family}."
+    if policy.instance_sizes and launch.size not in policy.instance_sizes:
+        return f"It launches {name}, and the policy does not list size {launch.size}."
+    if policy.zones and policy.zones.isdisjoint(launch.zones):
+        return f"It launches in {min(launch.zones)}, a zone that the policy does not list."
+    if not policy.allow_burstable and BURSTABLE_FAMILY.fullmatch(launch.family):
+        return f"It launches {name}, and the policy does not allow burstable types."
+    if not policy.allow_bare_metal and BARE_METAL_SIZE.fullmatch(launch.size):
+        return f"It launches {name}, and the policy does not allow bare metal."
+    most = policy.max_usd_per_hour
+    if most is not None and launch.usd_per_hour > Decimal(str(most)).quantize(MICRO_USD):
+        return f"It launches {name} for {launch.usd_per_hour:f} USD/h; the policy allows at most {most:g}."
+    return None
+
+
+def _gives_up_too_much(plan: PlanFacts, policy: PolicyFacts) -> str | None:
+    if policy.consolidation == OFF:
+        return "It gives nodes up, and the policy's consolidation is off."
+    if policy.consolidation == DELETE_ONLY and REPLACE in plan.move_kinds:
+        return "It replaces nodes, and the policy lets them only be deleted."
+    if plan.nodes_after < min(policy.min_nodes, plan.nodes_before):
+        return f"It leaves {plan.nodes_after} nodes, and the policy asks for at least {policy.min_nodes}."
     return None

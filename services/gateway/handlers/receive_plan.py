@@ -10,7 +10,7 @@ from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.gateway import PlanApproved
 from shared.contracts.v1.optimizer import PlanProposed
 from shared.contracts.v1.plan import MoveKind, Plan
-from shared.contracts.v1.policy import Approval
+from shared.contracts.v1.policy import Approval, NodeTemplate
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 
@@ -38,7 +38,8 @@ async def receive_plan(event: PlanProposed, *, uow: UnitOfWork, clock: Clock, id
     if await uow.plans.locked(event.scope, plan.id) is not None:
         return  # proposed again: what was decided stands
     now = clock.now()
-    decision = approvals.decide(plan_facts(plan), policy_facts(cluster.configuration), now=now)
+    facts = plan_facts(plan, cluster.configuration.node_template)
+    decision = approvals.decide(facts, policy_facts(cluster.configuration), now=now)
     await uow.plans.add(
         approvals.ProposedPlan(
             id=plan.id,
@@ -82,8 +83,9 @@ async def receive_plan(event: PlanProposed, *, uow: UnitOfWork, clock: Clock, id
     )
 
 
-def plan_facts(plan: Plan) -> approvals.PlanFacts:
+def plan_facts(plan: Plan, template: NodeTemplate) -> approvals.PlanFacts:
     """Give what the autopilot looks at."""
+    names = {subnet.zone_id: subnet.zone for subnet in template.subnets}
     offerings = [choice for move in plan.moves for launch in move.launches for choice in launch.offerings]
     return approvals.PlanFacts(
         trigger=plan.trigger.value,
@@ -94,10 +96,19 @@ def plan_facts(plan: Plan) -> approvals.PlanFacts:
         ),
         cost_before_usd_per_hour=plan.cost_before_usd_per_hour,
         capacity_types=frozenset(choice.pool.capacity_type.value for choice in offerings),
-        instance_types=frozenset(choice.pool.instance_type for choice in offerings),
+        launches=tuple(
+            approvals.LaunchFacts(
+                instance_type=choice.pool.instance_type,
+                zones=frozenset({choice.pool.zone_id, names.get(choice.pool.zone_id, choice.pool.zone_id)}),
+                usd_per_hour=choice.usd_per_hour,
+            )
+            for choice in offerings
+        ),
         price_age_seconds=plan.inputs.price_age_seconds,
         policy_revision=plan.inputs.policy_revision,
         expires_at=plan.expires_at,
+        nodes_before=plan.nodes_before,
+        nodes_after=plan.nodes_after,
     )
 
 
@@ -112,4 +123,12 @@ def policy_facts(configuration: Configuration) -> approvals.PolicyFacts:
         excluded_instance_types=frozenset(policy.excluded_instance_types),
         price_max_age_seconds=policy.price_max_age_seconds,
         revision=configuration.revision,
+        consolidation=policy.consolidation.value,
+        min_nodes=policy.min_nodes,
+        instance_families=frozenset(policy.instance_families),
+        instance_sizes=frozenset(policy.instance_sizes),
+        zones=frozenset(policy.zones),
+        allow_burstable=policy.allow_burstable,
+        allow_bare_metal=policy.allow_bare_metal,
+        max_usd_per_hour=policy.max_usd_per_hour,
     )

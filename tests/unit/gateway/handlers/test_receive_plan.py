@@ -84,6 +84,39 @@ async def test_spot_is_not_launched_against_the_policy() -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "word"),
+    [
+        ({"instance_families": ("c5",)}, "family m5"),
+        ({"instance_sizes": ("xlarge",)}, "size large"),
+        ({"zones": ("us-east-1b",)}, "zone"),
+        ({"excluded_instance_types": ("m5.large",)}, "excludes"),
+        ({"max_usd_per_hour": 0.01}, "USD/h"),
+        ({"consolidation": "delete-only"}, "only be deleted"),
+        ({"consolidation": "off"}, "consolidation is off"),
+    ],
+)
+async def test_autopilot_holds_a_plan_against_each_filter_of_the_policy(
+    policy: dict[str, Any], word: str
+) -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT, **policy)
+    await receive(gateway, plan_of())
+    assert gateway.sent(PlanApproved) == []
+    assert word in gateway.state.plans[PLAN_ID].decision_note
+
+
+async def test_autopilot_reads_burstable_bare_metal_and_the_least_nodes_of_the_policy_too() -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT, zones=("us-east-1a",), min_nodes=2)
+    await receive(gateway, plan_of(moves=(make_move(instance_type="t3.large"),)))
+    assert "burstable" in gateway.state.plans[PLAN_ID].decision_note
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    await receive(gateway, plan_of(moves=(make_move(instance_type="m5.metal"),)))
+    assert "bare metal" in gateway.state.plans[PLAN_ID].decision_note
+    gateway = gateway_with(approval=Approval.AUTOPILOT, min_nodes=2)
+    await receive(gateway, plan_of(nodes_after=1))
+    assert "at least 2" in gateway.state.plans[PLAN_ID].decision_note
+
+
+@pytest.mark.parametrize(
     ("plan", "fields", "error"),
     [
         pytest.param({"cluster_id": "c2"}, {}, UnknownClusterError, id="unknown cluster"),
