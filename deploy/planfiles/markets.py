@@ -1,12 +1,13 @@
 """Types, zones and prices make a market: from files where they are given, else from the bundled catalogue."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.planfiles import catalogue, prices
 from deploy.planfiles.catalogue import RegionOfferings
 from deploy.planfiles.documents import PlanFileError
+from services.optimizer.domain.observed_memory import memory_corrections
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import Template, Zone
 from shared.kernel.capacity import InstanceType
@@ -34,8 +35,8 @@ class ReadMarket:
     notes: tuple[str, ...]
 
 
-def read_market(files: MarketFiles, nodes: Iterable[Node]) -> ReadMarket:
-    """Read everything.
+def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
+    """Read everything; what the given nodes say of zones and of their type's memory counts first.
 
     Raises:
         PlanFileError: a file is broken, or region or zones are unknown.
@@ -70,7 +71,8 @@ def read_market(files: MarketFiles, nodes: Iterable[Node]) -> ReadMarket:
         )
     if not offers:
         raise PlanFileError(f"Nothing is on offer in {files.region}: no priced type is described.")
-    return ReadMarket(Market(types, tuple(offers)), template, tuple(notes))
+    market = Market(types, tuple(offers), memory_corrections=memory_corrections(nodes, types))
+    return ReadMarket(market, template, tuple(notes))
 
 
 def _on_demand(files: MarketFiles, known: RegionOfferings | None) -> Mapping[str, float]:

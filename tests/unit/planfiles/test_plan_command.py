@@ -253,3 +253,15 @@ def test_the_plan_tells_its_risk_and_its_headroom(tmp_path: Path) -> None:
     assert "Objective (lowest-cost):" in text
     assert "Risk: no node is on spot" in text
     assert "Headroom: room for 2 of 2 pods of 500m CPU, 1024 MiB" in text
+
+
+def test_memory_is_what_the_given_nodes_of_a_type_have(tmp_path: Path) -> None:
+    """The estimate gives an m5.xlarge 13.8 GiB; one that is there has 14.6, and so will the next."""
+    real = node("a")
+    real["status"]["allocatable"]["memory"] = "14950Mi"
+    items = [real, pod("here", cpu="3500m", memory="14800Mi", node="a"), pod("new", memory="14800Mi")]
+    given = ("--region", "us-east-1", "--on-demand-prices", prices(tmp_path), "-o", "json")
+    placed = run("--cluster", cluster(tmp_path, items), *given)
+    assert placed.exit_code == 0, placed.stdout
+    unseen = [item if item is not real else node("a", "m5.2xlarge") for item in items]
+    assert run("--cluster", cluster(tmp_path, unseen), *given).exit_code == 3
