@@ -50,7 +50,7 @@ def warning(number: int) -> str:
             "detail-type": "EC2 Spot Instance Interruption Warning",
             "source": "aws.ec2",
             "account": ACCOUNT,
-            "time": "2026-01-01T00:00:00Z",
+            "time": f"{CLOCK.now():%Y-%m-%dT%H:%M:%SZ}",
             "region": REGION,
             "detail": {"instance-id": f"i-{number:017x}", "instance-action": "terminate"},
         }

@@ -1,5 +1,7 @@
 """Tell every cluster to keep away from a pool in which something happened."""
 
+from datetime import datetime
+
 import structlog
 
 from services.pricing import metrics
@@ -17,11 +19,18 @@ log = structlog.get_logger(__name__)
 
 
 async def raise_flag(
-    pool: PoolKey, *, reason: FlagReason, uow: UnitOfWork, clock: Clock, ids: Ids, cause: Message
+    pool: PoolKey,
+    *,
+    reason: FlagReason,
+    at: datetime,
+    uow: UnitOfWork,
+    clock: Clock,
+    ids: Ids,
+    cause: Message,
 ) -> None:
-    """Flag a pool, unless a flag that lasts longer is raised already. Who saw it is not told."""
+    """Flag a pool for an incident, unless a flag that lasts longer is raised already. Who saw it is not told."""
     held = await uow.risk.flag(pool)
-    flag = risk_flags.flag_for(pool, reason=reason.value, at=clock.now(), held=held)
+    flag = risk_flags.flag_for(pool, reason=reason.value, at=at, now=clock.now(), held=held)
     if flag is None:
         return
     await uow.risk.put_flag(flag)
@@ -45,7 +54,13 @@ async def flag_interrupted_pool(message: NodeInterrupted, *, uow: UnitOfWork, cl
     if message.pool is None or message.kind is not InterruptionKind.SPOT_INTERRUPTION:
         return
     await raise_flag(
-        message.pool, reason=FlagReason.INTERRUPTION, uow=uow, clock=clock, ids=ids, cause=message
+        message.pool,
+        reason=FlagReason.INTERRUPTION,
+        at=message.occurred_at,
+        uow=uow,
+        clock=clock,
+        ids=ids,
+        cause=message,
     )
 
 
@@ -54,7 +69,13 @@ async def flag_insufficient_pool(
 ) -> None:
     """EC2 had no capacity in a pool."""
     await raise_flag(
-        message.pool, reason=FlagReason.INSUFFICIENT_CAPACITY, uow=uow, clock=clock, ids=ids, cause=message
+        message.pool,
+        reason=FlagReason.INSUFFICIENT_CAPACITY,
+        at=message.occurred_at,
+        uow=uow,
+        clock=clock,
+        ids=ids,
+        cause=message,
     )
 
 

@@ -34,11 +34,19 @@ async def keep_end(message: InstanceTerminated, *, uow: UnitOfWork) -> None:
         )
 
 
+OBSERVATIONS = {
+    InterruptionKind.SPOT_INTERRUPTION: ObservationKind.INTERRUPTED,
+    InterruptionKind.INSTANCE_TERMINATED: ObservationKind.ENDED,
+}
+"""What a notice says of an instance's pool. An instance whose end is not kept would be taken for up for ever."""
+
+
 async def keep_interruption(message: NodeInterrupted, *, uow: UnitOfWork) -> None:
-    """EC2 takes an instance."""
-    if message.pool is not None and message.kind is InterruptionKind.SPOT_INTERRUPTION:
+    """EC2 takes an instance, or it is gone already: then nobody knows why, and that is no loss."""
+    happened = OBSERVATIONS.get(message.kind)
+    if message.pool is not None and happened is not None:
         await keep(
-            Observation(message.pool, ObservationKind.INTERRUPTED, message.instance_id, message.occurred_at),
+            Observation(message.pool, happened, message.instance_id, message.occurred_at),
             uow=uow,
         )
 

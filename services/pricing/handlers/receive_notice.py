@@ -4,7 +4,7 @@ import structlog
 
 from services.pricing import metrics
 from services.pricing.domain import notices
-from services.pricing.domain.pool_observations import Observation, ObservationKind
+from services.pricing.domain.pool_observations import Observation
 from services.pricing.handlers import keep_observation
 from services.pricing.handlers.flag_pool import raise_flag
 from services.pricing.ports import UnitOfWorkFactory
@@ -39,11 +39,18 @@ async def receive_notice(body: str, *, unit_of_work: UnitOfWorkFactory, clock: C
             )
             await uow.outbox.add(event)
             pool = await uow.risk.instance_pool(notice.instance_id)
-            if pool is not None and notice.kind is InterruptionKind.SPOT_INTERRUPTION:
-                seen = Observation(pool, ObservationKind.INTERRUPTED, notice.instance_id, notice.at)
+            if pool is not None and (happened := keep_observation.OBSERVATIONS.get(notice.kind)) is not None:
+                seen = Observation(pool, happened, notice.instance_id, notice.at)
                 await keep_observation.keep(seen, uow=uow)
+            if pool is not None and notice.kind is InterruptionKind.SPOT_INTERRUPTION:
                 await raise_flag(
-                    pool, reason=FlagReason.INTERRUPTION, uow=uow, clock=clock, ids=ids, cause=event
+                    pool,
+                    reason=FlagReason.INTERRUPTION,
+                    at=notice.at,
+                    uow=uow,
+                    clock=clock,
+                    ids=ids,
+                    cause=event,
                 )
         metrics.notices_received.labels(notice.kind.value).inc()
         log.info("notice_received", instance_id=notice.instance_id, kind=notice.kind, region=notice.region)

@@ -51,14 +51,22 @@ def test_an_unrated_type_takes_its_family_then_the_fallback_then_nothing() -> No
 @pytest.mark.parametrize("capacity_type", [CapacityType.ON_DEMAND, CapacityType.RESERVED])
 def test_only_spot_is_interrupted_but_any_pool_may_be_empty(capacity_type: CapacityType) -> None:
     pool = make_pool(capacity_type=capacity_type)
-    assert flag_for(pool, reason="interruption", at=EPOCH) is None
-    assert flag_for(pool, reason="insufficient_capacity", at=EPOCH) is not None
+    assert flag_for(pool, reason="interruption", at=EPOCH, now=EPOCH) is None
+    assert flag_for(pool, reason="insufficient_capacity", at=EPOCH, now=EPOCH) is not None
 
 
 @given(st.integers(-7200, 7200))
 def test_a_flag_is_raised_anew_once_it_says_less_than_a_new_one(seconds: int) -> None:
     at = EPOCH + timedelta(seconds=seconds)
     held = PoolFlag(SPOT, "interruption", EPOCH, EPOCH + FLAG_LIFETIME)
-    raised = flag_for(SPOT, reason="interruption", at=at, held=held)
+    raised = flag_for(SPOT, reason="interruption", at=at, now=at, held=held)
     assert (raised is None) is (at < EPOCH + RENEWED_AFTER)
     assert raised is None or (raised.raised_at, raised.expires_at) == (at, at + FLAG_LIFETIME)
+
+
+@given(st.integers(-3600, 3 * 3600))
+def test_old_news_raise_what_is_left_of_a_flag_or_none(age_seconds: int) -> None:
+    at = EPOCH - timedelta(seconds=age_seconds)
+    raised = flag_for(SPOT, reason="interruption", at=at, now=EPOCH)
+    assert (raised is None) is (at + FLAG_LIFETIME <= EPOCH)
+    assert raised is None or raised.expires_at == min(at, EPOCH) + FLAG_LIFETIME

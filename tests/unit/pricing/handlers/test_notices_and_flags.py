@@ -1,11 +1,14 @@
 """Notices from the queue, and flags on pools: told once, and never at another's cost."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.pricing import metrics
+from services.pricing.domain.pool_observations import LOOK_BACK, Observation, ObservationKind, pasts
+from services.pricing.domain.risk_model.traces import UNKNOWN
 from services.pricing.entrypoints.notice_queue import QUEUE_PAUSE_SECONDS, watch_queue
 from services.pricing.errors import MalformedNoticeError, SourceForbiddenError
 from services.pricing.handlers import flag_pool
@@ -28,7 +31,12 @@ WARNING = "EC2 Spot Instance Interruption Warning"
 REBALANCE = "EC2 Instance Rebalance Recommendation"
 
 
-def body(instance_id: str = "i-1", *, detail_type: str = WARNING, number: int = 1) -> str:
+STATE_CHANGE = "EC2 Instance State-change Notification"
+
+
+def body(
+    instance_id: str = "i-1", *, detail_type: str = WARNING, number: int = 1, state: str | None = None
+) -> str:
     return json.dumps(
         {
             "version": "0",
@@ -38,7 +46,7 @@ def body(instance_id: str = "i-1", *, detail_type: str = WARNING, number: int = 
             "account": "123456789012",
             "time": "2026-01-01T00:00:00Z",
             "region": "us-east-1",
-            "detail": {"instance-id": instance_id},
+            "detail": {"instance-id": instance_id} | ({} if state is None else {"state": state}),
         }
     )
 
@@ -118,6 +126,33 @@ async def test_an_interruption_in_a_known_pool_flags_it(
         await flag_pool.keep_instance_pool(launched, uow=uow)
     await stage.receive(body(detail_type=detail_type))
     assert stage.told == told
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(0, 30), (20, 10), (31, None)])
+async def test_a_notice_that_waited_in_the_queue_is_no_fresh_news(
+    stage: Stage, minutes: int, left: int | None
+) -> None:
+    await stage.store.risk.put_instance_pool("i-1", SPOT)
+    at = stage.clock.now()
+    await stage.clock.sleep(60 * minutes)
+    await stage.receive(body())
+    flagged = [message for message in stage.store.sent if isinstance(message, PoolFlagged)]
+    assert [flag.raised_at for flag in flagged] == ([] if left is None else [at])
+    assert [flag.expires_at - stage.clock.now() for flag in flagged] == (
+        [] if left is None else [timedelta(minutes=left)]
+    )
+
+
+async def test_an_instance_that_somebody_else_ended_is_not_taken_for_up_for_ever(stage: Stage) -> None:
+    await stage.store.risk.put_instance_pool("i-1", SPOT)
+    launched = Observation(SPOT, ObservationKind.LAUNCHED, "i-1", stage.clock.now() - timedelta(hours=1))
+    await stage.store.observations.add(launched)
+    await stage.receive(body(detail_type=STATE_CHANGE, state="terminated"))
+    await stage.clock.sleep(3600)
+    now = stage.clock.now()
+    seen = await stage.store.observations.since(SPOT.region, since=now - LOOK_BACK)
+    up = pasts(seen, now=now)[SPOT].up
+    assert (up[-1], (up == 1).sum(), (up == 0).sum()) == (UNKNOWN, 6, 0)
 
 
 REASONS = ("too_long", "not_one_document", "version", "malformed")
