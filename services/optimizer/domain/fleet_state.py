@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from services.optimizer.domain.losses import Guards
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.pools import price_of
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import SpotJudge, is_frozen
 from shared.kernel.pools import PoolKey
-from shared.kernel.scheduling import can_be_moved, selects
+from shared.kernel.scheduling import can_be_moved, eviction_refused
+from shared.kernel.scheduling.budgets import SEVERAL
 from shared.kernel.workload import (
     ClusterObjects,
     DisruptionBudget,
@@ -87,20 +89,22 @@ def read_state(
     names = {n.name for n in objects.nodes}
     on: dict[str, list[Pod]] = {}
     pending: list[Pod] = []
+    gated = astray = 0
     for pod in sorted(objects.pods, key=lambda p: p.key):
         if pod.is_finished:
             continue
         if pod.node_name in names:
             on.setdefault(pod.node_name or "", []).append(pod)
-        elif (
-            pod.node_name is None
-            and not pod.is_daemon
-            and not pod.is_terminating
-            and not pod.scheduling_gated
-        ):
+        elif pod.is_daemon or pod.is_mirror or pod.is_terminating:
+            continue
+        elif pod.node_name is not None:
+            astray += 1
+        elif pod.scheduling_gated:
+            gated += 1
+        else:
             pending.append(pod)
     blocked = blocked_pods(objects.budgets, objects.pods)
-    nodes, notes = [], []
+    nodes, notes = [], _left_out(gated, astray)
     for node in sorted(objects.nodes, key=lambda n: n.name):
         offer = price_of(node, prices, template)
         pods = tuple(on.get(node.name, ()))
@@ -116,17 +120,32 @@ def read_state(
     return FleetState(tuple(nodes), tuple(pending), replace(objects, volumes=volumes), tuple(notes))
 
 
+def _left_out(gated: int, astray: int) -> list[str]:
+    notes = []
+    if gated:
+        notes.append(
+            f"{gated} pods wait for their scheduling gates to be lifted: no room is planned for them."
+        )
+    if astray:
+        notes.append(f"{astray} pods are bound to nodes that are not in the input: they are left out.")
+    return notes
+
+
 def blocked_pods(budgets: Iterable[DisruptionBudget], pods: Iterable[Pod]) -> Mapping[str, str]:
-    """Give, by pod, the budget that lets none of its pods go."""
-    frozen = [b for b in budgets if is_frozen(b)]
-    if not frozen:
-        return {}
-    return {
-        pod.key: budget.key
-        for pod in pods
-        for budget in frozen
-        if budget.namespace == pod.namespace and selects(budget.selector, pod.labels)
-    }
+    """Say, by key of a pod, why the eviction API will not let it go even when all pods of its budget are healthy.
+
+    A budget that merely allows nothing at the moment blocks nobody here: the executor waits for it.
+    """
+    guards = Guards(budgets)
+    found: dict[str, str] = {}
+    for pod in pods:
+        covering = [guards.budgets[number] for number in guards.over(pod)]
+        hopeful = [replace(b, disruptions_allowed=0 if is_frozen(b) else 1) for b in covering]
+        if covering and eviction_refused(pod, hopeful) is not None:
+            found[pod.key] = (
+                SEVERAL if len(covering) > 1 else f"budget {covering[0].key} allows no disruption"
+            )
+    return found
 
 
 def _too_young(node: Node, market: Market, rules: PlanRules) -> str | None:
@@ -173,7 +192,7 @@ def unmovable(pod: Pod, rules: PlanRules, judge: SpotJudge, blocked: Mapping[str
     if pod.namespace in rules.excluded_namespaces:
         return "the policy excludes its namespace"
     if pod.key in blocked:
-        return f"budget {blocked[pod.key]} allows no disruption"
+        return blocked[pod.key]
     why = can_be_moved(pod)
     if why is None and rules.strategy is Strategy.SPOT:
         tolerance = judge.refusal(pod)

@@ -24,7 +24,7 @@ from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, MoveDraft, PlanDraft
-from services.optimizer.domain.fleet_state import FleetState, blocked_pods, read_state
+from services.optimizer.domain.fleet_state import FleetState, read_state
 from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO, Market, usd
 from services.optimizer.domain.packing.fleet import LOOKING, THOROUGH, Packer
@@ -104,8 +104,7 @@ def study(
     stop = _Latch(should_stop)
     settled = decision.settle(objects, rules, wishes)
     objects, rules = settled.objects, settled.rules
-    blocked = blocked_pods(objects.budgets, objects.pods)
-    judge = spot_judge(objects, rules, pinned=blocked)
+    judge = spot_judge(objects, rules)
     grouper = Grouper(rules, template, judge, selectors_meant(objects.pods))
     stubborn = [p.key for p in objects.pods if asks_for_on_demand(p) and not p.is_daemon]
     offered = rules

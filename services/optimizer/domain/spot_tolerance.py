@@ -185,7 +185,7 @@ def is_named(pod: Pod, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def spot_judge(objects: ClusterObjects, rules: PlanRules, *, pinned: Iterable[str] = ()) -> SpotJudge:
+def spot_judge(objects: ClusterObjects, rules: PlanRules) -> SpotJudge:
     """Count what the cluster shows; a controller's wish counts when it is larger than what runs."""
     replicas: dict[WorkloadKey, int] = {}
     counted = [
@@ -204,9 +204,9 @@ def spot_judge(objects: ClusterObjects, rules: PlanRules, *, pinned: Iterable[st
             replicas[key] = max(replicas[key], workload.replicas)
         if workload.spot_wish != NO_WISH:
             wishes[key] = workload.spot_wish
-    judge = SpotJudge(
-        rules, replicas, frozenset(pinned), losses.losable(objects.budgets, counted, replicas), wishes
-    )
+    frozen = losses.Guards(b for b in objects.budgets if is_frozen(b))
+    pinned = frozenset(p.key for p in objects.pods if frozen.over(p)) if frozen.budgets else frozenset()
+    judge = SpotJudge(rules, replicas, pinned, losses.losable(objects.budgets, counted, replicas), wishes)
     floors = on_demand_replicas.floors(counted, wishes, rules)
     chosen = on_demand_replicas.chosen(counted, objects.nodes, floors)
     return replace(judge, floors=floors, floored=chosen)

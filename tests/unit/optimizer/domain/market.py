@@ -66,7 +66,7 @@ def make_cluster(pods: Iterable[Pod], *, per_node: int = 2, **fields: object) ->
                     instance_type="m5.2xlarge",
                 )
             )
-        placed.append(replace(pod, node_name=nodes[-1].name, phase=PodPhase.RUNNING))
+        placed.append(replace(pod, node_name=nodes[-1].name, phase=PodPhase.RUNNING, is_ready=True))
     return ClusterObjects(nodes=tuple(nodes), pods=tuple(placed), **fields)  # type: ignore[arg-type]
 
 
