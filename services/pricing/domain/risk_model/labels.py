@@ -1,5 +1,10 @@
 """The question, as labels: of the n instances up at t, how many are lost within (t, t+h]?
 
+A loss is only seen at a tick: one seen k ticks later happened somewhere in ((k-1)·tick, k·tick]. It is taken to
+have happened in the middle (midpoint imputation of interval-censored times: Lindsey and Ryan 1998, "Tutorial in
+biostatistics: methods for interval-censored data"), so it counts when (k-1/2)·tick is at most h. Counting only
+the ticks that are at most h later would understate the risk wherever the tick is long (docs/adr/0011).
+
 A window is only judged when all of it was seen: those past the end or across a gap are censored, whether a
 loss was seen in their first part or not; keeping only the losses of half-seen windows would overstate the
 risk. With several instances the losses that are certain are counted: n less the fewest up in the window.
@@ -7,10 +12,14 @@ risk. With several instances the losses that are certain are counted: n less the
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from services.pricing.domain.risk_model.traces import UNKNOWN, Integers, Trace
+
+ROUNDING: Final = 1e-9
+"""Of ticks, so that a quotient that should be whole is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +37,9 @@ class Windows:
 
 
 def ticks_in(horizon_seconds: float, tick_seconds: float) -> int:
-    """Count the ticks within (t, t+h]; 0 when the horizon is below the tick."""
-    return math.floor(horizon_seconds / tick_seconds + 1e-9)
+    """Count the ticks at which a loss seen is taken to have happened within (t, t+h]; 0 when h is below the tick."""
+    ticks = horizon_seconds / tick_seconds
+    return math.floor(ticks + 0.5 + ROUNDING) if ticks + ROUNDING >= 1 else 0
 
 
 def windows(trace: Trace, horizon_seconds: float) -> Windows | None:
