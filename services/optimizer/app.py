@@ -8,7 +8,7 @@ from services.optimizer.adapters.bus import BusAgents, BusQuotes
 from services.optimizer.adapters.postgres import PostgresUnitOfWork, factory
 from services.optimizer.entrypoints import subscribers, ticker
 from services.optimizer.handlers import keep_cluster
-from services.optimizer.handlers.propose_plan import Limits
+from services.optimizer.handlers.reasons_to_wait import Limits
 from services.optimizer.settings import OptimizerSettings
 from shared.runtime.flag_board import FlagBoard
 from shared.runtime.leases import Lease

@@ -118,6 +118,17 @@ class ClusterRepository(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An execution that ended."""
+
+    plan_id: UUID | None
+    """None where its plan is not known (yet)."""
+    at: datetime
+    has_succeeded: bool
+    """Whether it did all that its plan said."""
+
+
 class PlanRepository(Protocol):
     """Configurations, what is wanted, what was planned, and what runs."""
 
@@ -177,7 +188,9 @@ class PlanRepository(Protocol):
         """Note that an execution runs."""
         ...
 
-    async def execution_finished(self, cluster_id: str, execution_id: UUID, *, at: datetime) -> None:
+    async def execution_finished(
+        self, cluster_id: str, execution_id: UUID, *, at: datetime, has_succeeded: bool
+    ) -> None:
         """Note that it ended; it may be heard of before its start."""
         ...
 
@@ -191,8 +204,8 @@ class PlanRepository(Protocol):
         """Return the triggers of executions under way."""
         ...
 
-    async def last_finished_at(self, cluster_id: str) -> datetime | None:
-        """Return when the last execution ended."""
+    async def last_finished(self, cluster_id: str) -> Finished | None:
+        """Return the execution that ended last."""
         ...
 
     async def add_usage(

@@ -1,4 +1,4 @@
-"""The whole system, judged by the sandbox's own logs: a part killed in the middle harms nobody."""
+"""The whole system, judged by the sandbox's own logs: a part killed in the middle harms nobody, and nothing churns."""
 
 import json
 import os
@@ -44,4 +44,10 @@ def assert_nobody_was_harmed(result: dict[str, Any], report: dict[str, Any]) -> 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_killed_during_execution_harms_nobody(part: str, tmp_path: Path) -> None:
     result, report = run_demo(tmp_path, "--kill", part)
+    assert_nobody_was_harmed(result, report)
+
+
+def test_right_after_a_plan_was_carried_out_there_is_nothing_to_plan(tmp_path: Path) -> None:
+    result, report = run_demo(tmp_path, "--still-market")
+    assert result["moves_planned_again"] == 0
     assert_nobody_was_harmed(result, report)

@@ -8,7 +8,16 @@ from datetime import datetime
 from uuid import UUID
 
 from services.optimizer.errors import MarketUnavailableError
-from services.optimizer.ports import Applied, Cluster, ClusterView, Config, Skip, StoredPlan, Wanted
+from services.optimizer.ports import (
+    Applied,
+    Cluster,
+    ClusterView,
+    Config,
+    Finished,
+    Skip,
+    StoredPlan,
+    Wanted,
+)
 from shared.contracts.base import Message
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, PodUsage, SnapshotChunkPublished
 from shared.contracts.v1.gateway import ClusterRegistered
@@ -66,6 +75,7 @@ class Execution:
     started_at: datetime
     finished_at: datetime | None
     plan_id: UUID | None
+    has_succeeded: bool = False
 
 
 @dataclass
@@ -148,9 +158,11 @@ class InMemoryPlanRepository:
         ended = held.finished_at if held else None
         self.executions[cluster_id, execution_id] = Execution(trigger, at, ended, plan_id)
 
-    async def execution_finished(self, cluster_id: str, execution_id: UUID, *, at: datetime) -> None:
+    async def execution_finished(
+        self, cluster_id: str, execution_id: UUID, *, at: datetime, has_succeeded: bool
+    ) -> None:
         held = self.executions.get((cluster_id, execution_id), Execution("unknown", at, None, None))
-        self.executions[cluster_id, execution_id] = replace(held, finished_at=at)
+        self.executions[cluster_id, execution_id] = replace(held, finished_at=at, has_succeeded=has_succeeded)
 
     async def open_plan_at(
         self, cluster_id: str, trigger: PlanTrigger, *, since: datetime
@@ -170,9 +182,13 @@ class InMemoryPlanRepository:
             e.trigger for (c, _), e in self.executions.items() if c == cluster_id and e.finished_at is None
         ]
 
-    async def last_finished_at(self, cluster_id: str) -> datetime | None:
-        ends = [e.finished_at for (c, _), e in self.executions.items() if c == cluster_id and e.finished_at]
-        return max(ends, default=None)
+    async def last_finished(self, cluster_id: str) -> Finished | None:
+        ended = [
+            Finished(e.plan_id, e.finished_at, e.has_succeeded)
+            for (c, _), e in self.executions.items()
+            if c == cluster_id and e.finished_at
+        ]
+        return max(ended, key=lambda e: e.at, default=None)
 
     async def add_usage(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from services.optimizer.adapters.clusters import PostgresClusterRepository
-from services.optimizer.ports import Config, Skip, StoredPlan, UnitOfWorkFactory, Wanted
+from services.optimizer.ports import Config, Finished, Skip, StoredPlan, UnitOfWorkFactory, Wanted
 from shared.contracts.v1.agent import PodUsage
 from shared.contracts.v1.plan import Plan, PlanTrigger
 from shared.contracts.v1.policy import NodeTemplate, Policy
@@ -179,14 +179,21 @@ class PostgresPlanRepository:
             at,
         )
 
-    async def execution_finished(self, cluster_id: str, execution_id: UUID, *, at: datetime) -> None:
+    async def execution_finished(
+        self, cluster_id: str, execution_id: UUID, *, at: datetime, has_succeeded: bool
+    ) -> None:
         """See the port."""
         await self._connection.execute(
-            "insert into executions (id, cluster_id, trigger, started_at, finished_at)"
-            " values ($1, $2, 'unknown', $3, $3) on conflict (id) do update set finished_at = excluded.finished_at",
+            """
+            insert into executions (id, cluster_id, trigger, started_at, finished_at, has_succeeded)
+            values ($1, $2, 'unknown', $3, $3, $4)
+            on conflict (id) do update set finished_at = excluded.finished_at,
+                has_succeeded = excluded.has_succeeded
+            """,
             execution_id,
             cluster_id,
             at,
+            has_succeeded,
         )
 
     async def open_plan_at(
@@ -212,12 +219,16 @@ class PostgresPlanRepository:
         )
         return [row["trigger"] for row in rows]
 
-    async def last_finished_at(self, cluster_id: str) -> datetime | None:
+    async def last_finished(self, cluster_id: str) -> Finished | None:
         """See the port."""
-        found: datetime | None = await self._connection.fetchval(
-            "select max(finished_at) from executions where cluster_id = $1", cluster_id
+        row = await self._connection.fetchrow(
+            """
+            select plan_id, finished_at, coalesce(has_succeeded, false) as has_succeeded from executions
+            where cluster_id = $1 and finished_at is not null order by finished_at desc, id limit 1
+            """,
+            cluster_id,
         )
-        return found
+        return None if row is None else Finished(row["plan_id"], row["finished_at"], row["has_succeeded"])
 
     async def add_usage(
         self, cluster_id: str, usage: Sequence[tuple[str, PodUsage]], *, at: datetime

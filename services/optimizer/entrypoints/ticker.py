@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from services.optimizer.domain.columns.warm_up import warm_up
-from services.optimizer.handlers.propose_plan import Limits, propose_plan
+from services.optimizer.handlers.propose_plan import propose_plan
+from services.optimizer.handlers.reasons_to_wait import Limits
 from services.optimizer.ports import Quotes, UnitOfWorkFactory
 from shared.contracts.v1.plan import PlanTrigger
 from shared.kernel.clock import Clock

@@ -7,7 +7,7 @@ import structlog
 from services.optimizer import metrics
 from services.optimizer.ports import Agents, Config, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished, UsageSampled
-from shared.contracts.v1.executor import ExecutionFinished, ExecutionStarted
+from shared.contracts.v1.executor import ExecutionFinished, ExecutionStarted, ExecutionStatus
 from shared.contracts.v1.gateway import ClusterConfigured, ClusterRegistered
 from shared.contracts.v1.plan import PlanTrigger
 from shared.kernel.clock import Clock
@@ -88,7 +88,12 @@ async def keep_execution_start(message: ExecutionStarted, *, uow: UnitOfWork) ->
 
 async def keep_execution_end(message: ExecutionFinished, *, uow: UnitOfWork) -> None:
     """From here the stabilization window counts."""
-    await uow.plans.execution_finished(message.scope, message.execution_id, at=message.occurred_at)
+    await uow.plans.execution_finished(
+        message.scope,
+        message.execution_id,
+        at=message.occurred_at,
+        has_succeeded=message.status is ExecutionStatus.SUCCEEDED,
+    )
 
 
 async def ask_for_missing(*, unit_of_work: UnitOfWorkFactory, agents: Agents, clock: Clock) -> None:

@@ -157,6 +157,7 @@ def plan_from(
     now: datetime,
     lifetime: timedelta,
     solve_seconds: float,
+    digest: str | None = None,
 ) -> Plan:
     """Write a draft down as the plan that everybody will read."""
     spot = [q for q in answer.quotes if q.pool.capacity_type is CapacityType.SPOT and q.risk_source]
@@ -174,6 +175,7 @@ def plan_from(
             prices_as_of=answer.as_of,
             price_age_seconds=draft.price_age_seconds,
             risk_source=spot[0].risk_source or "none" if spot else "none",
+            digest=digest,
         ),
         nodes_before=draft.nodes_before,
         nodes_after=draft.nodes_after,

@@ -3,8 +3,6 @@
 import asyncio
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
@@ -14,10 +12,14 @@ from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.observed_memory import memory_corrections
 from services.optimizer.errors import MarketUnavailableError
 from services.optimizer.handlers import mapping
+from services.optimizer.handlers.reasons_to_wait import (
+    Inputs,
+    Limits,
+    digest_of,
+    reason_to_leave_it,
+    reason_to_wait,
+)
 from services.optimizer.ports import (
-    Cluster,
-    ClusterView,
-    Config,
     Quotes,
     Skip,
     StoredPlan,
@@ -32,24 +34,6 @@ from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What the operator set."""
-
-    cluster_max_age: timedelta
-    plan_lifetime: timedelta
-    pending_settle: timedelta
-    pending_patience: timedelta
-    plan_time: timedelta = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    cluster: Cluster
-    config: Config
-    view: ClusterView
 
 
 async def want_plan(message: ProposePlan, *, uow: UnitOfWork, clock: Clock) -> None:
@@ -75,7 +59,7 @@ async def propose_plan(
             return  # another replica did it between our look and our lease
         inputs = await _inputs(wanted, uow)
         reason = (
-            inputs if isinstance(inputs, str) else await _reason_to_wait(wanted, inputs, uow, clock, limits)
+            inputs if isinstance(inputs, str) else await reason_to_wait(wanted, inputs, uow, clock, limits)
         )
     if isinstance(inputs, str) or reason is not None:
         await _skip(wanted, reason or "", unit_of_work=unit_of_work, clock=clock, ids=ids, limits=limits)
@@ -85,12 +69,18 @@ async def propose_plan(
     except MarketUnavailableError as error:
         await _skip(wanted, str(error), unit_of_work=unit_of_work, clock=clock, ids=ids, limits=limits)
         return
+    market = mapping.market_from(answer, now=clock.now())
+    digest = digest_of(inputs, market)
+    async with unit_of_work() as uow:
+        reason = await reason_to_leave_it(wanted, inputs, digest, uow)
+    if reason is not None:
+        await _skip(wanted, reason, unit_of_work=unit_of_work, clock=clock, ids=ids, limits=limits)
+        return
     policy = inputs.config.policy
     is_pending = wanted.trigger is PlanTrigger.PENDING_PODS
     mode = planning.PlanMode.PENDING if is_pending else planning.PlanMode.SAVE
     began = stopwatch()
     try:
-        market = mapping.market_from(answer, now=clock.now())
         observed = memory_corrections(inputs.view.objects.nodes, market.instance_types)
         draft: PlanDraft = await asyncio.to_thread(
             planning.plan,
@@ -127,6 +117,7 @@ async def propose_plan(
         now=clock.now(),
         lifetime=limits.pending_patience if is_pending else limits.plan_lifetime,
         solve_seconds=solve_seconds,
+        digest=digest,
     )
     stored = StoredPlan(proposed, plan_sha256(proposed))
     async with unit_of_work() as uow:
@@ -155,7 +146,7 @@ async def propose_plan(
     )
 
 
-async def _inputs(wanted: Wanted, uow: UnitOfWork) -> "_Inputs | str":
+async def _inputs(wanted: Wanted, uow: UnitOfWork) -> Inputs | str:
     """Gather what planning needs, or say what is missing."""
     cluster = await uow.clusters.cluster(wanted.cluster_id)
     config = await uow.plans.config(wanted.cluster_id)
@@ -164,43 +155,7 @@ async def _inputs(wanted: Wanted, uow: UnitOfWork) -> "_Inputs | str":
     view = await uow.clusters.view(wanted.cluster_id)
     if view is None:
         return "The agent has not sent its first snapshot yet; is it installed and running?"
-    return _Inputs(cluster, config, view)
-
-
-async def _reason_to_wait(
-    wanted: Wanted, inputs: _Inputs, uow: UnitOfWork, clock: Clock, limits: Limits
-) -> str | None:
-    now = clock.now()
-    age = now - inputs.view.as_of
-    if age > limits.cluster_max_age:
-        return (
-            f"The agent has been silent for {int(age.total_seconds())} s; a stale picture is not planned on."
-        )
-    if -age > limits.cluster_max_age:
-        # A picture from the future would look fresh until its day comes, however long the agent is silent.
-        return (
-            f"The agent's clock is {int(-age.total_seconds())} s ahead of ours, so that nobody can tell how old"
-            " its picture is; set the clock of its machine."
-        )
-    running = await uow.plans.running(wanted.cluster_id)
-    if wanted.trigger is PlanTrigger.PENDING_PODS:
-        if not inputs.config.policy.launch_for_pending:
-            return "Pods are pending, and the policy does not let nodes be launched for them."
-        if PlanTrigger.PENDING_PODS.value in running:
-            return "Nodes for pending pods are being launched already."
-        if await uow.plans.open_plan_at(
-            wanted.cluster_id, wanted.trigger, since=now - limits.pending_patience
-        ):
-            return "A plan for the pending pods is about to be carried out."
-        return None
-    if running:
-        return f"An execution is under way ({', '.join(sorted(running))}); the next plan waits for its end."
-    if wanted.trigger is PlanTrigger.TIMER:
-        last = await uow.plans.last_finished_at(wanted.cluster_id)
-        window = timedelta(seconds=inputs.config.policy.stabilization_seconds)
-        if last is not None and now - last < window:
-            return f"The last execution ended {int((now - last).total_seconds())} s ago; the cluster settles first."
-    return None
+    return Inputs(cluster, config, view)
 
 
 async def _skip(

@@ -53,6 +53,7 @@ create table executions (
     trigger text not null,
     started_at timestamp with time zone not null,
     finished_at timestamp with time zone,
+    has_succeeded boolean,
     constraint executions_pkey PRIMARY KEY (id)
 );
 CREATE INDEX executions_of_cluster ON optimizer.executions USING btree (cluster_id, started_at DESC);

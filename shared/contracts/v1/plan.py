@@ -222,6 +222,8 @@ class PlanInputs(Value):
     """Of the oldest price used; null when no price was needed."""
     risk_source: str
     """Where interruption probabilities came from."""
+    digest: str | None = None
+    """SHA-256 of pods, prices and policy: once this plan is carried out, the same ones ask for no other."""
 
 
 class PlanEnding(StrEnum):

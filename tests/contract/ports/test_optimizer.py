@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from services.optimizer.adapters.postgres import factory
-from services.optimizer.ports import Config, Skip, StoredPlan, UnitOfWork
+from services.optimizer.ports import Config, Finished, Skip, StoredPlan, UnitOfWork
 from shared.contracts.v1.agent import PodUsage
 from shared.contracts.v1.plan import Plan, PlanInputs, PlanTrigger
 from shared.contracts.v1.policy import NodeTemplate, Policy, SubnetRef
@@ -145,14 +145,16 @@ async def test_the_last_skip_is_kept(uow: UnitOfWork) -> None:
 async def test_an_execution_runs_until_its_end_in_whatever_order_both_are_heard(uow: UnitOfWork) -> None:
     one, other = UUID(int=1), UUID(int=2)
     await uow.plans.execution_started("c1", one, plan_id=None, trigger="timer", at=EPOCH)
-    await uow.plans.execution_finished("c1", other, at=EPOCH + MINUTE)
+    await uow.plans.execution_finished("c1", other, at=EPOCH + MINUTE, has_succeeded=False)
     await uow.plans.execution_started("c1", other, plan_id=None, trigger="pending_pods", at=EPOCH)
     assert list(await uow.plans.running("c1")) == ["timer"]
-    assert await uow.plans.last_finished_at("c1") == EPOCH + MINUTE
-    await uow.plans.execution_finished("c1", one, at=EPOCH + 2 * MINUTE)
+    assert await uow.plans.last_finished("c1") == Finished(None, EPOCH + MINUTE, has_succeeded=False)
+    await uow.plans.execution_finished("c1", one, at=EPOCH + 2 * MINUTE, has_succeeded=True)
     assert list(await uow.plans.running("c1")) == []
-    assert await uow.plans.last_finished_at("c1") == EPOCH + 2 * MINUTE
-    assert await uow.plans.last_finished_at("c2") is None
+    last = await uow.plans.last_finished("c1")
+    assert last is not None
+    assert (last.at, last.has_succeeded) == (EPOCH + 2 * MINUTE, True)
+    assert await uow.plans.last_finished("c2") is None
 
 
 async def test_a_plan_is_open_until_an_execution_of_it_begins(uow: UnitOfWork) -> None:
