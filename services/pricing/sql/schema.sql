@@ -72,7 +72,10 @@ begin
     if to_regclass(events) is null then
         return 0;
     end if;
-    execute format('lock table %I in access exclusive mode', events);
+    -- Detaching takes this lock in the end; whoever writes takes it first, and would wait for us with it in hand.
+    lock table only price_points in access exclusive mode;
+    -- A month that comes late, after its days were dropped, has none.
+    perform ensure_price_months(array[month]);
     execute format('select count(*) from %I', events) into folded;
     execute format($fold$
         insert into price_days as held

@@ -185,3 +185,35 @@ async def test_the_migration_keeps_every_row(postgres_url: str, tmp_path: Path) 
     finally:
         await admin.execute("drop schema pricing_old cascade")
         await admin.close()
+
+
+@pytest.mark.slow
+async def test_prices_that_come_while_a_month_is_folded_wait_for_it(
+    make_database: MakeDatabase, postgres_url: str
+) -> None:
+    database = await make_database("pricing")
+    await add(database, point("0.1", instant("2026-05-03")), point("0.2", instant("2026-05-04")))
+
+    async def fold() -> int:
+        async with factory(database)() as uow:
+            return await uow.history.fold_month(date(2026, 5, 1))
+
+    holder = await asyncpg.connect(postgres_url)
+    async with holder.transaction():
+        await holder.execute("lock table pricing.price_days_2026_05 in share mode")
+        folding = asyncio.create_task(fold())
+        await asyncio.sleep(0.2)  # now it waits for the days, and has its other locks
+        adding = asyncio.create_task(add(database, point("0.3", instant("2026-11-10"))))
+        await asyncio.sleep(0.2)
+    await holder.close()
+    assert tuple(await asyncio.gather(folding, adding)) == (2, 1)
+
+
+async def test_a_month_whose_days_are_gone_is_folded_all_the_same(make_database: MakeDatabase) -> None:
+    database = await make_database("pricing")
+    await add(database, point("0.1", instant("2024-05-03")))
+    async with factory(database)() as uow:
+        await uow.history.drop_month(date(2024, 5, 1))
+    async with factory(database)() as uow:
+        assert await uow.history.fold_month(date(2024, 5, 1)) == 1
+    assert await keep(database, instant("2026-11-10")) == 0
