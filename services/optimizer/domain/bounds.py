@@ -99,7 +99,7 @@ def lower_bound(
     demand = Demand(
         requests=requests,
         counts=np.array([len(c.pods) for c in classes], dtype=np.int64),
-        allowed=np.vstack([_allowed(classes, shelf, offers.is_spot), nodes.allowed]),
+        allowed=np.vstack([_allowed(classes, shelf, offers.is_spot, after, start), nodes.allowed]),
         per_spot_pool=np.full(len(classes), UNLIMITED, dtype=np.int64),
         workload=np.full(len(classes), -1, dtype=np.int64),
         node_limits=limits,
@@ -249,9 +249,24 @@ def _joined(offers: Supply, nodes: _Rows) -> Supply:
     )
 
 
-def _allowed(classes: Sequence[PodClass], shelf: Shelf, is_spot: Bools) -> Bools:
+def _allowed(
+    classes: Sequence[PodClass], shelf: Shelf, is_spot: Bools, after: FleetState, start: FleetState
+) -> Bools:
     # Claims are left out: where a volume is bound may change with the claim that a controller makes anew.
-    return grouping.allowed_rows(classes, shelf, is_spot, None)
+    return grouping.allowed_rows(classes, shelf, is_spot, None, is_shared=_is_shared(classes, after, start))
+
+
+def _is_shared(classes: Sequence[PodClass], after: FleetState, start: FleetState) -> bool:
+    """Whether pods stand on new nodes that would not be bought for them: then the bound must know of such fleets."""
+    old = {n.node.name for n in start.nodes}
+    wants_spot = {p.key for c in classes if c.needs_spot for p in c.pods}
+    return any(
+        (bool(n.node.allocatable.extended) and not grouping.needs_devices(p.requests))
+        or (n.node.capacity_type is not CapacityType.SPOT and p.key in wants_spot)
+        for n in after.nodes
+        if n.node.name not in old
+        for p in n.movable
+    )
 
 
 def _limits(classes: Sequence[PodClass], rest: Iterable[StandingNode]) -> tuple[tuple[NodeLimit, ...], ...]:

@@ -123,8 +123,15 @@ class Consolidator:
 
     def _restartable(self, state: FleetState, after: FleetState) -> list[Pod]:
         blocked = blocked_pods(state.objects.budgets, state.objects.pods)
+        # A pod that waits has to find room too, whether or not it may be moved from there later.
+        waiting = {p.key for p in state.pending}
         usable = (n for n in after.nodes if n.node.is_ready and not n.node.is_unschedulable)
-        return [p for n in usable for p in n.movable if not unmovable(p, self.rules, self.judge, blocked)]
+        return [
+            p
+            for n in usable
+            for p in n.movable
+            if p.key in waiting or not unmovable(p, self.rules, self.judge, blocked)
+        ]
 
     def evaluate(
         self, state: FleetState, drained: frozenset[str], *, prefix: str, style: Style = TIGHT

@@ -1,4 +1,4 @@
-"""What no saving may break: room on on-demand, floors, headroom, the least number of nodes, diversification.
+"""What no saving may break: room for pods that wait, room on on-demand, floors, headroom, nodes, diversification.
 
 A fleet is compared with the one of today: what is missing today need not be mended by a plan that saves, but it must
 not get worse.
@@ -24,6 +24,8 @@ class Safeguards:
     """Replicas on on-demand today, of workloads with a floor."""
     headroom_missing: int
     """Placeholders for which there would be no room even without a change."""
+    homeless: frozenset[str]
+    """Keys of the pods for which there would be none either."""
 
     def broken(self, after: FleetState) -> str | None:
         """Give the first thing that the fleet breaks, in a sentence; None when it breaks nothing."""
@@ -31,6 +33,9 @@ class Safeguards:
         least = min(rules.min_nodes, len(self.before.nodes))
         if len(after.nodes) < least:
             return f"The policy asks for at least {rules.min_nodes} nodes."
+        left = sorted(p.key for p in headroom.without(after.pending) if p.key not in self.homeless)
+        if left:
+            return f"It would leave no room for pod {left[0]}, which waits for some."
         if headroom.missing(after.pending) > self.headroom_missing:
             return "It would leave no room for the headroom that the policy asks for."
         if not on_demand_floor.is_kept(self.before, after, self.judge):
@@ -55,4 +60,5 @@ def safeguards(before: FleetState, room: FleetState, judge: SpotJudge) -> Safegu
         breaches=tuple(diversification.breaches(room.nodes, judge)),
         on_demand=on_demand_replicas.counts(((n.node, n.movable) for n in before.nodes), judge.floors),
         headroom_missing=headroom.missing(room.pending),
+        homeless=frozenset(p.key for p in headroom.without(room.pending)),
     )

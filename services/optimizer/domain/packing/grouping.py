@@ -144,9 +144,18 @@ def counted_by(classes: Sequence[PodClass]) -> tuple[tuple[NodeLimit, ...], ...]
 
 
 def allowed_rows(
-    classes: Sequence[PodClass], shelf: Shelf, is_spot: Bools, claims: Mapping[str, Volume] | None
+    classes: Sequence[PodClass],
+    shelf: Shelf,
+    is_spot: Bools,
+    claims: Mapping[str, Volume] | None,
+    *,
+    is_shared: bool = False,
 ) -> Bools:
-    """Say for each offer (row) and class (column) whether labels, taints, volumes and capacity type permit it."""
+    """Say for each offer (row) and class (column) whether labels, taints, volumes and capacity type permit it.
+
+    A node that is bought for its devices, or on-demand for the one pod that asks for it where policy wants spot,
+    is bought for such pods only; with `is_shared`, others may use what they leave.
+    """
     nodes = shelf.nodes
     allowed = np.ones((len(nodes), len(classes)), dtype=np.bool_)
     zone_ids = np.array([n.zone_id for n in nodes], dtype=object)
@@ -162,11 +171,11 @@ def allowed_rows(
         allowed[:, c] = shelf.permitted(key, partial(_permits, pod, claims))
         if not kind.may_use_spot:
             allowed[:, c] &= ~is_spot
-        if kind.needs_spot:
+        if kind.needs_spot and not is_shared:
             allowed[:, c] &= is_spot
         if kind.zone_id is not None:
             allowed[:, c] &= zone_ids == kind.zone_id
-        if not needs_devices(pod.requests):
+        if not is_shared and not needs_devices(pod.requests):
             allowed[:, c] &= ~has_devices
     return allowed
 

@@ -14,23 +14,27 @@ from hypothesis import strategies as st
 
 from services.optimizer.domain.columns.problem import Ending
 from services.optimizer.domain.drafts import PlanDraft
-from services.optimizer.domain.offers import MICRO, Market
+from services.optimizer.domain.offers import MICRO, Market, Offer
 from services.optimizer.domain.planning import CUT_SHORT, PlanMode, plan, study
 from services.optimizer.domain.rules import PlanRules, Strategy
+from shared.kernel.pools import CapacityType
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import (
     ClusterObjects,
     LabelSelector,
     Operator,
+    Owner,
     Pod,
     PodAffinityTerm,
     Requirement,
     TopologySpread,
 )
+from tests.builders import make_instance_type, make_node, make_pod, make_pool
 from tests.unit.optimizer.domain.market import (
     ON_DEMAND,
     TEMPLATE,
+    TYPES,
     carried_out,
     make_cluster,
     make_market,
@@ -219,3 +223,39 @@ def test_a_new_fleet_does_not_depend_on_how_this_process_hashes() -> None:
         for seed in ("1", "2")
     ]
     assert told[0] == told[1]
+
+
+def test_the_bound_knows_that_other_pods_may_use_what_is_left_of_a_node_bought_for_its_gpu() -> None:
+    sizes = (("g4dn.xlarge", 4), ("g5.2xlarge", 8))
+    gpus = {n: make_instance_type(n, vcpus=v, gib=4 * v, gpus={"nvidia.com/gpu": 1}) for n, v in sizes}
+    offers = [Offer(make_pool(name), price) for name, price in (("g4dn.xlarge", 0.526), ("g5.2xlarge", 1.2))]
+    market = Market({**TYPES, **gpus}, (*make_market().offers, *offers))
+    dear = make_node("dear", cpu=7900, gib=29, gpu=1, instance_type="g5.2xlarge")
+    render = make_pod("render", gpu=1, node="dear", app="render", owner=Owner("Deployment", "render"))
+    cluster = make_cluster(make_workload("web", 4))
+    objects = replace(cluster, nodes=(*cluster.nodes, dear), pods=(*cluster.pods, render))
+    draft = plan(objects, market, PlanRules(), TEMPLATE)
+    assert draft.objective_usd_per_hour is not None
+    assert draft.lower_bound_usd_per_hour is not None
+    assert [len(n.pods) for n in draft.nodes] == [5]
+    assert draft.lower_bound_usd_per_hour <= draft.objective_usd_per_hour
+
+
+def test_the_bound_knows_that_spot_pods_may_use_what_is_left_of_a_node_that_one_pod_asked_for() -> None:
+    asks = make_pod(
+        "asks",
+        app="asks",
+        owner=Owner("Job", "asks"),
+        node_selector={"karpenter.sh/capacity-type": "on-demand"},
+    )
+    nodes = [
+        make_node(f"s{i}", cpu=1900, gib=6.5, instance_type="m5.large", capacity_type=CapacityType.SPOT)
+        for i in range(2)
+    ]
+    web = [replace(p, node_name=f"s{i}") for i, p in enumerate(make_workload("web", 2, cpu=300))]
+    objects = ClusterObjects(nodes=tuple(nodes), pods=(*web, asks))
+    draft = plan(objects, make_market(), PlanRules(strategy=Strategy.SPOT), TEMPLATE)
+    assert draft.objective_usd_per_hour is not None
+    assert draft.lower_bound_usd_per_hour is not None
+    assert [len(n.pods) for n in draft.nodes] == [3]
+    assert draft.lower_bound_usd_per_hour <= draft.objective_usd_per_hour

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from services.optimizer.domain.planning import PlanMode, plan
 from services.optimizer.domain.rules import PlanRules, Strategy
 from shared.kernel.pools import CapacityType
 from shared.kernel.resources import Resources
-from shared.kernel.workload import ClusterObjects, DisruptionBudget, PodPhase
+from shared.kernel.workload import ClusterObjects, DisruptionBudget, Owner, PodPhase
 from tests.builders import app_selector, evenly, make_node, make_pod, make_pool, near
 from tests.unit.optimizer.domain.market import (
     ON_DEMAND,
@@ -258,3 +259,27 @@ def test_daemons_take_their_room_on_new_nodes() -> None:
     for n in draft.nodes:
         room = n.node.allocatable - Resources(1500, 2**30)
         assert len(n.pods) * 500 <= room.cpu_millicores
+
+
+@pytest.mark.parametrize(
+    ("fields", "rules"),
+    [
+        pytest.param({"owner": None}, RULES, id="nothing would make it again"),
+        pytest.param({"do_not_disrupt": True}, RULES, id="do-not-disrupt"),
+        pytest.param({}, PlanRules(excluded_namespaces=frozenset({"shop"})), id="an excluded namespace"),
+        pytest.param(
+            {"node_selector": {"karpenter.sh/capacity-type": "on-demand"}},
+            PlanRules(strategy=Strategy.SPOT),
+            id="on-demand by its selector where the policy wants spot",
+        ),
+    ],
+)
+def test_a_saving_takes_no_room_from_a_pod_that_waits_and_may_not_be_moved_afterwards(
+    fields: dict[str, Any], rules: PlanRules
+) -> None:
+    web = make_workload("web", 8, namespace="web")
+    lone = make_pod("lone", cpu=7000, gib=50, app="lone", **{"owner": Owner("Deployment", "lone"), **fields})
+    cluster = make_cluster(web)
+    draft = plan(replace(cluster, pods=(*cluster.pods, lone)), make_market(), rules, TEMPLATE)
+    assert draft.unplaced == ()
+    assert lone.key in [pod for m in draft.moves for launch in m.launches for pod in launch.pods]
