@@ -169,6 +169,12 @@ async def _skip(
 ) -> None:
     """Keep why nothing is proposed; pods that still wait are looked at again."""
     async with unit_of_work() as uow:
+        is_pending = wanted.trigger is PlanTrigger.PENDING_PODS
+        waits = is_pending and await uow.clusters.has_pending_pods(wanted.cluster_id)
+        if is_pending and not waits:
+            # They found a node meanwhile: that is no answer to anybody who asked for a plan.
+            await uow.plans.done(wanted)
+            return
         config = await uow.plans.config(wanted.cluster_id)
         before = await uow.plans.skip(wanted.cluster_id)
         await uow.plans.put_skip(wanted.cluster_id, Skip(clock.now(), wanted.trigger, reason))
@@ -184,9 +190,7 @@ async def _skip(
                 reason=reason,
             )
             await uow.outbox.add(event)
-        if wanted.trigger is PlanTrigger.PENDING_PODS and await uow.clusters.has_pending_pods(
-            wanted.cluster_id
-        ):
+        if waits:
             await uow.plans.want(
                 wanted.cluster_id,
                 PlanTrigger.PENDING_PODS,

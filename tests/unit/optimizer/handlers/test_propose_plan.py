@@ -321,6 +321,14 @@ async def test_pending_pods_get_room_and_nothing_else_is_moved(stage: Stage) -> 
     assert plan.expires_at - plan.created_at == LIMITS.pending_patience
 
 
+async def test_pods_that_found_a_node_meanwhile_are_no_reason_that_anybody_is_told(stage: Stage) -> None:
+    wanted = await stage.want(PlanTrigger.PENDING_PODS)
+    await stage.plan(wanted)
+    assert stage.store.plans.wishes == {}
+    assert stage.store.plans.skips == {}
+    assert stage.store.sent == []
+
+
 async def test_one_plan_for_the_same_pending_pods_until_patience_ends(stage: Stage) -> None:
     stage.show_pending()
     first = await stage.planned(PlanTrigger.PENDING_PODS)
