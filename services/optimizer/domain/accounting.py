@@ -82,7 +82,8 @@ def _on_demand(
     return total
 
 
-def oldest_price_seconds(nodes: Iterable[StandingNode]) -> int | None:
-    """Give the age of the oldest price that the plan rests on."""
-    ages = [n.offer.age_seconds for n in nodes if n.offer is not None and n.offer.age_seconds is not None]
+def oldest_spot_price_seconds(nodes: Iterable[StandingNode]) -> int | None:
+    """Give the age of the oldest spot price that the plan rests on; on-demand ones hold for days."""
+    offers = (n.offer for n in nodes if n.offer is not None and n.offer.is_spot)
+    ages = [o.age_seconds for o in offers if o.age_seconds is not None]
     return max(ages, default=None)

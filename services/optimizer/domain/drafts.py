@@ -116,7 +116,7 @@ class PlanDraft:
     skip_reason: str | None
     """Why there is no move, in one sentence; None when there is one."""
     price_age_seconds: int | None
-    """Of the oldest price used."""
+    """Of the oldest spot price used; None when none was."""
     conflicts: tuple[Conflict, ...] = ()
     """Wishes that could not both be met, and who won."""
     bound_leaves_out: tuple[str, ...] = ()

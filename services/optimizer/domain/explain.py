@@ -165,7 +165,7 @@ def _pod(study: Study, pod: Pod) -> Explanation:
     then = next((n for n in study.after.nodes if any(p.key == pod.key for p in n.pods)), None)
     if then is None:
         entry = next((u for u in study.draft.unplaced if u.pod == pod.key), None)
-        why = entry.reasons if entry else ("It is finished, or not for kube-scheduler to place.",)
+        why = entry.reasons if entry else (_out_of_scope(pod),)
         return Explanation("pod", pod.key, "No node of the plan takes it.", tuple(why), ())
     if now is not None and now.node.name == then.node.name:
         placement = f"It runs on {then.node.name} ({_kind(then)}) and stays there."
@@ -177,6 +177,14 @@ def _pod(study: Study, pod: Pod) -> Explanation:
     return Explanation(
         "pod", pod.key, placement, _narrowed(study, pod), _pod_not_cheaper(study, pod, now, then)
     )
+
+
+def _out_of_scope(pod: Pod) -> str:
+    if pod.scheduling_gated:
+        return "Its scheduling gates are not lifted yet: no room is planned for it."
+    if pod.node_name is not None and not pod.is_finished:
+        return f"It is bound to {pod.node_name}, which is not in the input."
+    return "It is finished, or not for kube-scheduler to place."
 
 
 def _narrowed(study: Study, pod: Pod) -> tuple[str, ...]:

@@ -189,7 +189,7 @@ def study(
             *assurances.notes(assurance, judge),
         ),
         skip_reason=outcome.skip_reason,
-        price_age_seconds=accounting.oldest_price_seconds((*today.nodes, *after)),
+        price_age_seconds=accounting.oldest_spot_price_seconds((*today.nodes, *after)),
         assurance=assurance,
         conflicts=(*settled.conflicts, *_conflicts(start, outcome.after, market, judge, rules)),
     )

@@ -9,6 +9,7 @@ from services.optimizer.domain.planning import PlanMode
 from services.optimizer.domain.rules import PlanRules, Strategy
 from services.optimizer.domain.study import Study
 from shared.kernel.workload import ClusterObjects
+from tests.builders import make_pod
 from tests.unit.optimizer.domain.market import TEMPLATE, make_cluster, make_market, make_workload
 
 RULES = PlanRules()
@@ -100,3 +101,11 @@ def test_every_pod_and_node_of_every_mode_can_be_explained() -> None:
         names = {n.node.name for n in (*study.before.nodes, *study.after.nodes)}
         for name in sorted(names | {p.key for p in objects.pods}):
             assert explain.explain(study, name).placement
+
+
+def test_a_pod_that_nobody_plans_for_says_why() -> None:
+    gated, astray = make_pod("gated", scheduling_gated=True), make_pod("astray", node="gone")
+    cluster = make_cluster(make_workload("web", 4))
+    study = studied(replace(cluster, pods=(*cluster.pods, gated, astray)))
+    assert "scheduling gates" in explain.explain(study, "shop/gated").why[0]
+    assert "gone, which is not in the input" in explain.explain(study, "shop/astray").why[0]

@@ -283,3 +283,11 @@ def test_a_saving_takes_no_room_from_a_pod_that_waits_and_may_not_be_moved_after
     draft = plan(replace(cluster, pods=(*cluster.pods, lone)), make_market(), rules, TEMPLATE)
     assert draft.unplaced == ()
     assert lone.key in [pod for m in draft.moves for launch in m.launches for pod in launch.pods]
+
+
+def test_a_plan_is_as_old_as_its_oldest_spot_price_whatever_the_age_of_price_lists() -> None:
+    market = make_market()
+    offers = tuple(replace(o, age_seconds=60 if o.is_spot else 200_000) for o in market.offers)
+    objects = make_cluster(make_workload("web", 20))
+    assert plan(objects, replace(market, offers=offers), RULES, TEMPLATE).price_age_seconds == 60
+    assert plan(objects, replace(market, offers=offers), ON_DEMAND, TEMPLATE).price_age_seconds is None
