@@ -5,105 +5,30 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from itertools import chain, repeat
-from typing import Any
 
 import pytest
 
 from services.optimizer.entrypoints import ticker
-from services.optimizer.handlers.propose_plan import propose_plan, want_plan
-from services.optimizer.handlers.reasons_to_wait import Limits
-from services.optimizer.ports import Cluster, ClusterView, Config, Wanted
+from services.optimizer.handlers.propose_plan import want_plan
 from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.optimizer import PlanningSkipped, PlanProposed, ProposePlan
 from shared.contracts.v1.plan import Plan, PlanTrigger
-from shared.contracts.v1.policy import CapacityStrategy, NodeTemplate, Policy, SubnetRef
-from shared.contracts.v1.pricing import FlagReason, LiveFlag, OfferingQuotes, Quote, QuoteSource
-from shared.kernel.cluster_state import Position
+from shared.contracts.v1.pricing import (
+    FlagReason,
+    LiveFlag,
+    OfferingQuotes,
+    PriceOrigin,
+)
 from shared.kernel.errors import UnavailableError
-from shared.kernel.workload import ClusterObjects, PodPhase
+from shared.kernel.pools import CapacityType
+from shared.kernel.workload import PodPhase
 from shared.runtime.leases import Lease
-from tests.builders import make_pod, make_pool
-from tests.fakes.clock import EPOCH, FakeClock
-from tests.fakes.ids import CountedIds
-from tests.fakes.optimizer import FakeQuotes, InMemoryOptimizer
-from tests.unit.optimizer.domain.market import PRICES, TYPES, ZONES, make_cluster, make_workload
+from tests.builders import make_pod
+from tests.fakes.clock import EPOCH
+from tests.fakes.optimizer import FakeQuotes
+from tests.unit.optimizer.handlers.stage import LIMITS, WASTEFUL, Stage
 
 pytestmark = pytest.mark.looptime
-
-LIMITS = Limits(
-    cluster_max_age=timedelta(seconds=120),
-    plan_lifetime=timedelta(hours=1),
-    pending_settle=timedelta(seconds=10),
-    pending_patience=timedelta(seconds=60),
-)
-SUBNETS = tuple(SubnetRef(subnet_id=f"subnet-{zone}", zone=zone, zone_id=zone_id) for zone, zone_id in ZONES)
-TEMPLATE = NodeTemplate(launch_template_id="lt-1", subnets=SUBNETS)
-POLICY = Policy(strategy=CapacityStrategy.ON_DEMAND, stabilization_seconds=600)
-WASTEFUL = make_cluster(make_workload("web", 8, cpu=500), per_node=2)
-"""Four nodes of 8 cores for 4 cores of requests."""
-
-
-class Stage:
-    """The optimizer in memory, with one cluster that should be planned."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.ids = CountedIds()
-        self.store = InMemoryOptimizer()
-        self.quotes = FakeQuotes(self.market())
-        self.store.clusters.records["c1"] = Cluster("c1", "o1", "us-east-1")
-        self.configure()
-        self.show(WASTEFUL)
-
-    def market(self) -> OfferingQuotes:
-        now = self.clock.now()
-        source = QuoteSource(name="price_list", as_of=now, age_seconds=0, confidence=1)
-        return OfferingQuotes.of(
-            region="us-east-1",
-            as_of=now,
-            instance_types=tuple(TYPES.values()),
-            quotes=tuple(
-                Quote(make_pool(name, zone_id=zone_id), Decimal(str(usd)), source)
-                for name, usd in PRICES.items()
-                for _, zone_id in ZONES
-            ),
-        )
-
-    def configure(self, **changes: Any) -> None:
-        policy = POLICY.model_copy(update=changes)
-        self.store.plans.configs["c1"] = Config("o1", 3, policy, TEMPLATE)
-
-    def show(self, objects: ClusterObjects) -> None:
-        self.store.clusters.views["c1"] = ClusterView(objects, Position(7, 42), self.clock.now())
-
-    def show_pending(self) -> None:
-        self.show(replace(WASTEFUL, pods=(*WASTEFUL.pods, make_pod("big", cpu=15_000))))
-
-    async def want(self, trigger: PlanTrigger = PlanTrigger.ON_DEMAND) -> Wanted:
-        now = self.clock.now()
-        await self.store.plans.want("c1", trigger, requested_by="u1", due_at=now)
-        return next(w for w in await self.store.plans.due(now=now, limit=9) if w.trigger is trigger)
-
-    async def plan(self, wanted: Wanted) -> None:
-        await propose_plan(
-            wanted,
-            unit_of_work=self.store.unit_of_work,
-            quotes=self.quotes,
-            clock=self.clock,
-            ids=self.ids,
-            limits=LIMITS,
-            stopwatch=chain((10.0,), repeat(12.5)).__next__,
-        )
-
-    async def planned(self, trigger: PlanTrigger = PlanTrigger.ON_DEMAND) -> "Plan | str":
-        """Want and plan; give the plan or the reason that was told last."""
-        await self.plan(await self.want(trigger))
-        told = self.store.sent[-1]
-        if isinstance(told, PlanProposed):
-            return told.plan
-        assert isinstance(told, PlanningSkipped)
-        return told.reason
 
 
 @pytest.fixture
@@ -121,6 +46,8 @@ async def test_a_plan_says_what_it_was_made_from_and_is_told_with_its_digest(sta
         3,
     )
     assert (plan.inputs.prices_as_of, plan.inputs.risk_source) == (EPOCH, "none")
+    [source] = plan.inputs.price_sources
+    assert (source.name, source.origin, source.as_of) == ("price_list", PriceOrigin.UPLOAD, EPOCH)
     assert plan.expires_at - plan.created_at == LIMITS.plan_lifetime
     assert plan.solve_seconds == 2.5
     assert plan.nodes_after < plan.nodes_before == 4
@@ -243,70 +170,6 @@ async def test_only_the_timer_lets_a_cluster_settle(stage: Stage) -> None:
     assert isinstance(await stage.planned(PlanTrigger.ON_DEMAND), Plan)
     await stage.clock.sleep(1)
     assert isinstance(await stage.planned(PlanTrigger.TIMER), Plan)
-
-
-NOTHING_NEW = "Nothing has changed since the plan of"
-
-
-async def carried_out(stage: Stage, *, has_succeeded: bool = True) -> ClusterObjects:
-    """Plan, let the plan be carried out, and show the cluster that comes of it: other pods, other nodes."""
-    plan = await stage.planned()
-    assert isinstance(plan, Plan)
-    execution = stage.ids.new()
-    plans = stage.store.plans
-    await plans.execution_started("c1", execution, plan_id=plan.id, trigger="timer", at=stage.clock.now())
-    created = stage.clock.now()
-    await stage.clock.sleep(60)
-    await plans.execution_finished("c1", execution, at=stage.clock.now(), has_succeeded=has_succeeded)
-    pods = [replace(p, name=f"{p.name}-again") for p in make_workload("web", 8, cpu=500)]
-    per_node = -(-len(pods) // plan.nodes_after)
-    found = make_cluster(pods, per_node=per_node)
-    assert len(found.nodes) == plan.nodes_after
-    found = replace(found, nodes=tuple(replace(n, created_at=created) for n in found.nodes))
-    stage.show(found)
-    return found
-
-
-async def test_the_same_pods_at_the_same_prices_are_not_moved_twice(stage: Stage) -> None:
-    await carried_out(stage)
-    assert str(await stage.planned()).startswith(NOTHING_NEW)
-
-
-async def test_a_plan_that_was_carried_out_in_part_is_followed_by_another_look(stage: Stage) -> None:
-    await carried_out(stage, has_succeeded=False)
-    assert not str(await stage.planned()).startswith(NOTHING_NEW)
-
-
-async def test_another_price_is_reason_enough_to_look_again(stage: Stage) -> None:
-    await carried_out(stage)
-    answer = stage.market()
-    rows = list(answer.quotes)
-    rows[0] = rows[0]._replace(usd_per_hour=rows[0].usd_per_hour + Decimal("0.0001"))
-    stage.quotes.answer = OfferingQuotes.of(
-        region=answer.region, as_of=answer.as_of, instance_types=answer.instance_types, quotes=rows
-    )
-    assert not str(await stage.planned()).startswith(NOTHING_NEW)
-
-
-async def test_another_policy_is_reason_enough_to_look_again(stage: Stage) -> None:
-    await carried_out(stage)
-    config = stage.store.plans.configs["c1"]
-    stage.store.plans.configs["c1"] = replace(config, revision=config.revision + 1)
-    assert not str(await stage.planned()).startswith(NOTHING_NEW)
-
-
-async def test_another_fleet_is_reason_enough_to_look_again(stage: Stage) -> None:
-    found = await carried_out(stage)
-    replaced = replace(found.nodes[0], created_at=stage.clock.now() + timedelta(seconds=1))
-    stage.show(replace(found, nodes=(replaced, *found.nodes[1:])))
-    assert not str(await stage.planned()).startswith(NOTHING_NEW)
-
-
-async def test_other_pods_are_reason_enough_to_look_again(stage: Stage) -> None:
-    found = await carried_out(stage)
-    fewer = replace(found, pods=found.pods[1:])
-    stage.show(fewer)
-    assert not str(await stage.planned()).startswith(NOTHING_NEW)
 
 
 async def test_pending_pods_get_room_and_nothing_else_is_moved(stage: Stage) -> None:
@@ -460,3 +323,25 @@ async def test_the_timer_wants_every_configured_cluster_once(stage: Stage) -> No
     [wanted] = await stage.store.plans.due(now=stage.clock.now(), limit=9)
     assert (wanted.trigger, wanted.version) == (PlanTrigger.TIMER, 1)
     assert PodPhase.PENDING not in {pod.phase for pod in WASTEFUL.pods}
+
+
+async def test_a_plan_names_every_source_of_its_risks(stage: Stage) -> None:
+    market = stage.market()
+    said = ("spot_advisor", "spot_advisor+observed+model:abc", "spot_advisor")
+    quotes = [
+        quote._replace(
+            pool=replace(quote.pool, capacity_type=CapacityType.SPOT),
+            interruption_probability=0.001,
+            risk_source=source,
+        )
+        for quote, source in zip(market.quotes, said, strict=False)
+    ]
+    stage.quotes.answer = OfferingQuotes.of(
+        region=market.region,
+        as_of=market.as_of,
+        instance_types=market.instance_types,
+        quotes=[*market.quotes, *quotes],
+    )
+    plan = await stage.planned()
+    assert isinstance(plan, Plan)
+    assert plan.inputs.risk_source == "spot_advisor, spot_advisor+observed+model:abc"
