@@ -119,7 +119,12 @@ def _is_allowed(candidate: InstanceType, quote: Quoted, wanted: Wanted) -> bool:
         and _is_between(candidate.vcpus, wanted.min_vcpus, wanted.max_vcpus)
         and _is_between(candidate.memory_bytes, wanted.min_memory_bytes, wanted.max_memory_bytes)
         and (wanted.max_usd_per_hour is None or quote.usd_per_hour <= wanted.max_usd_per_hour)
-        and (candidate.is_current_generation or candidate.name == wanted.node.instance_type)
+        # Families that the policy names may be of any generation, as in plans.
+        and (
+            bool(wanted.families)
+            or candidate.is_current_generation
+            or candidate.family == (wanted.node.instance_type or "").partition(".")[0]
+        )
         and (quote.pool.capacity_type is not CapacityType.SPOT or candidate.supports_spot)
     )
 

@@ -217,7 +217,7 @@ async def _replacements(step: Step, *, scene: Scene, tools: Tools) -> tuple[Offe
         may_be_spot=is_spot and policy.strategy is not CapacityStrategy.ON_DEMAND,
         may_be_on_demand=not is_spot
         or policy.on_demand_fallback
-        or policy.strategy is not CapacityStrategy.SPOT,
+        or policy.strategy is CapacityStrategy.ON_DEMAND,
         families=policy.instance_families,
         excluded_types=policy.excluded_instance_types,
         allow_burstable=policy.allow_burstable,

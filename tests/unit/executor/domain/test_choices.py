@@ -151,6 +151,11 @@ def test_spot_by_price_then_on_demand_and_nothing_smaller() -> None:
         ({"min_vcpus": 8, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
         ({"max_memory_bytes": 16 * 2**30, "may_be_spot": False}, ["on-demand:m5.xlarge"]),
         ({"min_memory_bytes": 64 * 2**30}, []),
+        ({"families": ("m3",)}, ["spot:m3.xlarge", "on-demand:m3.xlarge"]),
+        (
+            {"node": make_node(instance_type="m3.large", cpu=2000, gib=8), "sizes": ("xlarge",)},
+            ["spot:m3.xlarge", "spot:m5.xlarge", "on-demand:m3.xlarge", "on-demand:m5.xlarge"],
+        ),
     ],
 )
 def test_the_policy_holds_for_replacements_too(changes: dict[str, object], expected: list[str]) -> None:

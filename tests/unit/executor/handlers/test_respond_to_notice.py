@@ -124,6 +124,17 @@ async def test_on_demand_follows_when_no_spot_pool_has_capacity() -> None:
     assert [m.pool for m in store.sent(InstanceLaunched)] == [ON_DEMAND]
 
 
+async def test_on_demand_does_not_follow_where_the_policy_wants_no_fallback() -> None:
+    world = a_full_cluster()
+    quoted(world)
+    world.dry = {SPOT_B}
+    store = InMemoryExecutor(world, policy=Policy(on_demand_fallback=False))
+    tools = tools_for(world, store)
+    await notify(store, tools)
+    await finish(store, tools)
+    assert store.sent(InstanceLaunched) == []
+
+
 async def test_nothing_is_launched_when_the_pods_fit_elsewhere() -> None:
     world = a_full_cluster()
     world.nodes["roomy"] = make_node("roomy")
