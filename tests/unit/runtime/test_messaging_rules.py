@@ -80,7 +80,7 @@ def test_a_malformed_message_is_told_by_its_field() -> None:
 
 @given(st.text(max_size=400))
 def test_any_error_text_fits_into_a_header(text: str) -> None:
-    line = messaging._one_line(text)
+    line = messaging.one_line(text)
     assert len(line) <= 256
     assert line.isascii()
     assert line == "" or line.isprintable()
