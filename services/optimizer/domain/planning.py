@@ -264,7 +264,9 @@ class _Work:
         saved = today - objective(best.after.nodes, self.consolidator.judge)
         if saved < wanted:
             return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
-        return _Outcome(best.after, self.mover.drafts(self.start, best), None)
+        moves = self.mover.drafts(self.start, best)
+        # Headroom may find room on a node of today where the plan that only makes room launched one.
+        return _Outcome(best.after, moves, None if moves else _too_little(0, known, self.rules))
 
     def _best_way(self, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
@@ -294,6 +296,11 @@ class _Work:
             if not ways[-1].homeless:
                 limit = min(limit, ways[-1].micro_rank)
         safe = [w for w in ways if not w.homeless]
+        if self.rules.consolidation is Consolidation.DELETE_ONLY:
+            # What is launched for pods that wait must not take in those of a node that goes.
+            safe = [w for w in safe if not any(cut.launches and cut.drains for cut in w.cuts)]
+            if not safe and any(not w.homeless for w in ways):
+                return "A cheaper fleet was found, but only by replacing nodes, and the policy lets them only go."
         sound = sorted(
             (w for w in safe if guards.broken(w.after) is None), key=lambda w: (w.micro_rank, len(w.cuts))
         )

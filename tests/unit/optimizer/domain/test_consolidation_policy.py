@@ -10,9 +10,16 @@ from services.optimizer.domain.drafts import DraftKind, PlanDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.planning import plan
-from services.optimizer.domain.rules import Consolidation, ConsolidationLevel, PlanRules
+from services.optimizer.domain.rules import (
+    Consolidation,
+    ConsolidationLevel,
+    HeadroomShape,
+    PlanRules,
+    Strategy,
+)
+from shared.kernel.pools import CapacityType
 from shared.kernel.workload import ClusterObjects
-from tests.builders import make_node, make_pod, make_pool
+from tests.builders import make_instance_type, make_node, make_pod, make_pool
 from tests.unit.optimizer.domain.market import TEMPLATE, make_cluster, make_market, make_workload
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
@@ -105,3 +112,31 @@ def test_a_move_keeps_to_the_budget_of_each_node_pool() -> None:
     for cut in cuts:
         assert sum(name.startswith("web") for name in cut.drains) <= 2
         assert sum(name.startswith("db") for name in cut.drains) <= 1
+
+
+def test_delete_only_replaces_no_node_that_the_policy_would_not_buy_again() -> None:
+    node = make_node("spot", cpu=7910, gib=29, instance_type="m5.2xlarge", capacity_type=CapacityType.SPOT)
+    pod = make_pod("web-0", node="spot")
+    rules = PlanRules(strategy=Strategy.ON_DEMAND, consolidation=Consolidation.DELETE_ONLY)
+    draft = planned(rules, ClusterObjects(nodes=(node,), pods=(pod,)))
+    assert draft.moves == ()
+    assert draft.skip_reason is not None
+
+
+def test_a_plan_without_moves_says_why_even_when_headroom_finds_room_on_a_node_with_devices() -> None:
+    gpu = make_instance_type("g4dn.xlarge", vcpus=4, gib=16, gpus={"nvidia.com/gpu": 1})
+    market = replace(
+        MARKET,
+        instance_types={**MARKET.instance_types, gpu.name: gpu},
+        offers=(*MARKET.offers, Offer(make_pool(gpu.name), 0.526)),
+    )
+    nodes = [make_node(f"n{i}", cpu=3900, gib=14, gpu=1, instance_type=gpu.name) for i in range(2)]
+    pods = [make_pod(f"render-{i}", gpu=1, node=f"n{i}", is_ready=True) for i in range(2)]
+    rules = PlanRules(
+        strategy=Strategy.ON_DEMAND,
+        consolidation=Consolidation.DELETE_ONLY,
+        headroom=(HeadroomShape(1000, 2**30, 1),),
+        min_nodes=2,
+    )
+    draft = plan(ClusterObjects(nodes=tuple(nodes), pods=tuple(pods)), market, rules, TEMPLATE)
+    assert bool(draft.moves) is (draft.skip_reason is None)
