@@ -133,6 +133,14 @@ class StoredOffering:
     """When its source was last asked with success."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """When a source last answered, and how that reached us."""
+
+    as_of: datetime
+    origin: Origin
+
+
 class OfferingRepository(Protocol):
     """Prices, now and before, with the facts of their types."""
 
@@ -204,6 +212,10 @@ class OfferingRepository(Protocol):
 
     async def source_as_of(self, region: str, source: str) -> datetime | None:
         """Return when a source last answered; None: never."""
+        ...
+
+    async def source_states(self, region: str) -> Mapping[str, SourceState]:
+        """Return every source that ever answered, by name."""
         ...
 
 

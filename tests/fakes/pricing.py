@@ -15,7 +15,7 @@ from services.pricing.domain.price_list import Collection, OnDemandPrices, Origi
 from services.pricing.domain.risk_model.contract import Opinion
 from services.pricing.domain.risk_model.traces import Trace
 from services.pricing.errors import RiskModelUnavailableError
-from services.pricing.ports import QueuedNotice, StoredOffering
+from services.pricing.ports import QueuedNotice, SourceState, StoredOffering
 from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
@@ -121,6 +121,13 @@ class InMemoryOfferingRepository:
 
     async def source_as_of(self, region: str, source: str) -> datetime | None:
         return self.sources.get((region, source))
+
+    async def source_states(self, region: str) -> Mapping[str, SourceState]:
+        return {
+            name: SourceState(as_of, self.origins.get((region, name), Origin.API))
+            for (where, name), as_of in self.sources.items()
+            if where == region
+        }
 
 
 @dataclass

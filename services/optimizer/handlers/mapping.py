@@ -42,7 +42,6 @@ from shared.contracts.v1.plan import (
 from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.contracts.v1.pricing import OfferingQuotes
 from shared.kernel.pool_flags import PoolFlag, PoolFlags
-from shared.kernel.pools import CapacityType
 
 MICRO_USD = Decimal("0.000001")
 MICRO_CENT = Decimal("0.00000001")
@@ -160,7 +159,6 @@ def plan_from(
     digest: str | None = None,
 ) -> Plan:
     """Write a draft down as the plan that everybody will read."""
-    spot = [q for q in answer.quotes if q.pool.capacity_type is CapacityType.SPOT and q.risk_source]
     plan = Plan(
         id=plan_id,
         organization_id=cluster.organization_id,
@@ -173,8 +171,9 @@ def plan_from(
             cluster_sequence=view.position.sequence,
             policy_revision=config.revision,
             prices_as_of=answer.as_of,
+            price_sources=answer.sources,
             price_age_seconds=draft.price_age_seconds,
-            risk_source=spot[0].risk_source or "none" if spot else "none",
+            risk_source=", ".join(sorted(answer.risk_sources)) or "none",
             digest=digest,
         ),
         nodes_before=draft.nodes_before,

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from services.pricing.domain import price_history
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.price_list import Origin
-from services.pricing.ports import StoredOffering
+from services.pricing.ports import SourceState, StoredOffering
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Connection
@@ -215,6 +215,13 @@ class PostgresOfferingRepository:
             "select as_of from source_states where region = $1 and source = $2", region, source
         )
         return found
+
+    async def source_states(self, region: str) -> Mapping[str, SourceState]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            "select source, as_of, origin from source_states where region = $1", region
+        )
+        return {row["source"]: SourceState(row["as_of"], Origin(row["origin"])) for row in rows}
 
 
 def _point(row: asyncpg.Record) -> PricePoint:

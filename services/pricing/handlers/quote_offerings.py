@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from services.pricing.domain import interruption_risk, offerings
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.ports import UnitOfWork, UnitOfWorkFactory
+from services.pricing.ports import SourceState, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.v1.pricing import (
     FlagReason,
     LiveFlag,
     OfferingQuotes,
+    PriceOrigin,
     Quote,
     QuoteOfferings,
     QuoteSource,
@@ -60,13 +61,14 @@ async def quote_offerings(
     now = clock.now()
     async with unit_of_work() as uow:
         tables = await _tables(region, uow=uow, shelf={} if shelf is None else shelf)
+        states = await uow.offerings.source_states(region)
         source_by_kind = {
-            kind: _source(kind, as_of=as_of, now=now, fresh_for=fresh_for)
+            kind: _source(kind, state, now=now, fresh_for=fresh_for)
             for kind, fresh_for in (
                 (CapacityType.SPOT, spot_fresh_for),
                 (CapacityType.ON_DEMAND, on_demand_fresh_for),
             )
-            if (as_of := await uow.offerings.source_as_of(region, SOURCES[kind])) is not None
+            if (state := states.get(SOURCES[kind])) is not None
         }
         ratings = await uow.risk.ratings(region)
         flags = await uow.risk.live_flags(region, now=now)
@@ -116,11 +118,12 @@ async def _tables(region: str, *, uow: UnitOfWork, shelf: Shelf) -> Tables:
     return held
 
 
-def _source(kind: CapacityType, *, as_of: datetime, now: datetime, fresh_for: timedelta) -> QuoteSource:
-    age = offerings.age_of(as_of, now=now)
+def _source(kind: CapacityType, state: SourceState, *, now: datetime, fresh_for: timedelta) -> QuoteSource:
+    age = offerings.age_of(state.as_of, now=now)
     return QuoteSource(
         name=SOURCES[kind],
-        as_of=as_of,
+        origin=PriceOrigin(state.origin.value),
+        as_of=state.as_of,
         age_seconds=int(age.total_seconds()),
         is_stale=age > fresh_for,
         confidence=offerings.confidence(age, fresh_for=fresh_for),

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 
 from shared.contracts.base import Ratio, Token, Usd, Value
 from shared.contracts.v1.policy import Objective
+from shared.contracts.v1.pricing import QuoteSource
 from shared.kernel.pools import PoolKey
 
 
@@ -218,8 +219,11 @@ class PlanInputs(Value):
     cluster_sequence: int
     policy_revision: int
     prices_as_of: AwareDatetime | None
+    """When pricing answered; how old its prices were then is in `price_sources`."""
+    price_sources: tuple[QuoteSource, ...] = ()
+    """Where the prices on offer came from."""
     price_age_seconds: int | None
-    """Of the oldest price used; null when no price was needed."""
+    """Of the oldest spot price used; null when none was."""
     risk_source: str
     """Where interruption probabilities came from."""
     digest: str | None = None

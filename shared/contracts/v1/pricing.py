@@ -99,11 +99,22 @@ class QuoteOfferings(Request):
     """Empty: all."""
 
 
+class PriceOrigin(StrEnum):
+    """How a source's prices reached pricing."""
+
+    API = "api"
+    BULK_FILE = "bulk_file"
+    """AWS's own offer file, where the Price List API did not answer."""
+    UPLOAD = "upload"
+    """An operator's file."""
+
+
 class QuoteSource(Value):
     """Where prices come from, and how far to believe them now."""
 
     name: str
     """spot_price_history, price_list."""
+    origin: PriceOrigin = PriceOrigin.API
     as_of: AwareDatetime
     """When it last answered."""
     age_seconds: int

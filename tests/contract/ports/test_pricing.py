@@ -10,7 +10,8 @@ from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.ports import StoredOffering, UnitOfWork
+from services.pricing.domain.price_list import Origin
+from services.pricing.ports import SourceState, StoredOffering, UnitOfWork
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
@@ -132,6 +133,18 @@ async def test_a_source_never_grows_younger(uow: UnitOfWork) -> None:
     for hours in (2, 1):
         await uow.offerings.note_source("us-east-1", "price_list", as_of=EPOCH + hours * HOUR)
     assert await uow.offerings.source_as_of("us-east-1", "price_list") == EPOCH + 2 * HOUR
+
+
+async def test_a_source_says_how_its_answer_reached_us(uow: UnitOfWork) -> None:
+    assert await uow.offerings.source_states("us-east-1") == {}
+    await uow.offerings.note_source("us-east-1", "spot_price_history", as_of=EPOCH)
+    await uow.offerings.note_source("us-east-1", "price_list", as_of=EPOCH)
+    await uow.offerings.note_source("us-east-1", "price_list", as_of=EPOCH + HOUR, origin=Origin.UPLOAD)
+    await uow.offerings.note_source("us-east-1", "price_list", as_of=EPOCH, origin=Origin.BULK_FILE)
+    assert await uow.offerings.source_states("us-east-1") == {
+        "spot_price_history": SourceState(EPOCH, Origin.API),
+        "price_list": SourceState(EPOCH + HOUR, Origin.UPLOAD),
+    }
 
 
 async def test_ratings_replace_a_regions_own(uow: UnitOfWork) -> None:

@@ -12,7 +12,9 @@ from services.pricing.handlers.quote_offerings import quote_offerings
 from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
 from services.pricing.handlers.upload_on_demand_prices import upload_on_demand_prices
 from shared.contracts.v1.pricing import (
+    OfferingQuotes,
     OnDemandPricesUploaded,
+    PriceOrigin,
     QuoteOfferings,
     RefusedPrice,
     UploadedPrice,
@@ -68,16 +70,19 @@ class Stage:
         )
 
     async def quoted(self) -> dict[str, tuple[Decimal, bool, int]]:
-        answer = await quote_offerings(
+        return {
+            q.pool.instance_type: (q.usd_per_hour, q.is_stale, q.age_seconds // 86400)
+            for q in (await self.answer()).quotes
+        }
+
+    async def answer(self) -> OfferingQuotes:
+        return await quote_offerings(
             QuoteOfferings.make(scope=REGION, clock=self.clock, ids=self.ids),
             unit_of_work=self.store.unit_of_work,
             clock=self.clock,
             spot_fresh_for=timedelta(minutes=30),
             on_demand_fresh_for=3 * DAY,
         )
-        return {
-            q.pool.instance_type: (q.usd_per_hour, q.is_stale, q.age_seconds // 86400) for q in answer.quotes
-        }
 
 
 @pytest.fixture
@@ -90,6 +95,8 @@ async def stage() -> Stage:
 async def test_a_file_is_used_as_old_as_it_is(stage: Stage) -> None:
     done = await stage.upload({"m5.large": "0.1", "c5.large": "0.2"})
     assert (done.types, done.changed, done.refused) == (2, 2, 0)
+    [source] = (await stage.answer()).sources
+    assert (source.name, source.origin) == ("price_list", PriceOrigin.UPLOAD)
     assert await stage.quoted() == {
         "m5.large": (Decimal("0.110"), True, 10),
         "c5.large": (Decimal("0.220"), True, 10),
