@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from shared.kernel.shares import share_of
 from shared.kernel.workload import Node
 
 
@@ -32,4 +33,4 @@ def node_budgets(nodes: Iterable[Node], *, ratio: float) -> NodeBudgets:
     """Give each node pool its share, rounded down; at least one node."""
     pools = {node.name: node.node_pool for node in nodes}
     sizes = Counter(pools.values())
-    return NodeBudgets(pools, {pool: max(1, int(size * ratio)) for pool, size in sizes.items()})
+    return NodeBudgets(pools, {pool: max(1, share_of(ratio, size)) for pool, size in sizes.items()})

@@ -13,10 +13,10 @@ import numpy as np
 from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.problem import Limit
 from services.optimizer.domain.fleet_state import StandingNode
-from services.optimizer.domain.losses import share_of
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.pools import CapacityType
+from shared.kernel.shares import share_of
 from shared.kernel.workload import Node, Pod
 
 

@@ -6,23 +6,13 @@ whole pods, and shares are multiplied exactly, so that 29 % of 100 is 29.
 """
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
-from functools import lru_cache
 
 from shared.kernel.scheduling import selects
+from shared.kernel.shares import share_of
 from shared.kernel.workload import DisruptionBudget, Operator, Owner, Pod
 
 WorkloadKey = tuple[str, Owner]
 """Namespace and controller."""
-
-PRECISION = 10**9
-"""A share is read as the nearest fraction with no larger denominator: 0.29 is 29/100, not what a float holds."""
-
-
-@lru_cache(maxsize=4096)
-def share_of(ratio: float, amount: int) -> int:
-    """Give ratio x amount, rounded down."""
-    return int(Fraction(ratio).limit_denominator(PRECISION) * amount)
 
 
 def minimum_available(budget: DisruptionBudget, pods: int) -> int:

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.optimizer.domain import diversification, losses
+from services.optimizer.domain import diversification
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.packing.fleet import PackedNode, Packer, Packing
 from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.pools import CapacityType
+from shared.kernel.shares import share_of
 from shared.kernel.workload import Node, Pod
 
 
@@ -56,8 +57,7 @@ class Placer:
         def leaves_shares(pod: Pod, node: Node) -> bool:
             ratios = (rules.max_zone_share_ratio, rules.max_cluster_pool_share_ratio)
             return all(
-                ratio is None
-                or millicores[name] + pod.requests.cpu_millicores <= losses.share_of(ratio, total)
+                ratio is None or millicores[name] + pod.requests.cpu_millicores <= share_of(ratio, total)
                 for name, ratio in zip(_places(node), ratios, strict=False)
             )
 

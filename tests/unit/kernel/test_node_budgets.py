@@ -9,10 +9,10 @@ from tests.builders import make_node
 POOLS = st.lists(st.sampled_from(["web", "db", None]), min_size=1, max_size=40)
 
 
-@given(POOLS, st.floats(0.001, 1), st.randoms(use_true_random=False))
-def test_no_pool_ever_loses_more_than_its_share(pools: list[str | None], ratio: float, rng: object) -> None:
+@given(POOLS, st.integers(1, 100), st.randoms(use_true_random=False))
+def test_no_pool_ever_loses_more_than_its_share(pools: list[str | None], percent: int, rng: object) -> None:
     nodes = [make_node(f"n{i}", node_pool=pool) for i, pool in enumerate(pools)]
-    budgets = node_budgets(nodes, ratio=ratio)
+    budgets = node_budgets(nodes, ratio=percent / 100)
     order = [n.name for n in nodes]
     rng.shuffle(order)  # type: ignore[attr-defined]
     gone: list[str] = []
@@ -21,7 +21,11 @@ def test_no_pool_ever_loses_more_than_its_share(pools: list[str | None], ratio: 
             gone.append(name)
     for pool in set(pools):
         lost = sum(budgets.pools[name] == pool for name in gone)
-        assert lost == max(1, int(pools.count(pool) * ratio))
+        assert lost == max(1, pools.count(pool) * percent // 100)
+
+
+def test_the_share_of_a_pool_is_what_is_written_and_not_what_a_float_holds() -> None:
+    assert node_budgets([make_node(f"n{i}") for i in range(100)], ratio=0.29).at_most == {None: 29}
 
 
 def test_a_small_pool_is_not_emptied_on_account_of_a_large_one() -> None:

@@ -1,7 +1,5 @@
 """How many replicas may go at once."""
 
-from fractions import Fraction
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,15 +33,6 @@ def test_percentages_are_rounded_up_as_kubernetes_does(
     budget: DisruptionBudget, pods: int, minimum: int
 ) -> None:
     assert losses.minimum_available(budget, pods) == minimum
-
-
-def test_a_share_is_what_is_written_and_not_what_a_float_holds() -> None:
-    assert [losses.share_of(0.29, 100), losses.share_of(0.1, 30), losses.share_of(0.7, 10)] == [29, 3, 7]
-
-
-@given(st.integers(1, 100), st.integers(0, 10_000))
-def test_a_share_in_percent_is_exact(percent: int, amount: int) -> None:
-    assert losses.share_of(percent / 100, amount) == int(Fraction(percent, 100) * amount)
 
 
 def losable(*budgets: DisruptionBudget, web: int = 4, api: int = 4) -> dict[losses.WorkloadKey, int]:
