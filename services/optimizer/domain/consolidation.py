@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from services.optimizer.domain import disruption, interruption_cost, levels
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, blocked_pods, unmovable
-from services.optimizer.domain.packing.fleet import TIGHT, Packer, Packing, Style
+from services.optimizer.domain.keeping import Keeper
+from services.optimizer.domain.packing.fleet import LOOKING, TIGHT, Packer, Packing, Style
 from services.optimizer.domain.placing import Placer
-from services.optimizer.domain.restarts import Crowd
+from services.optimizer.domain.restarts import LARGE_CROWD, Crowd
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.safeguards import Safeguards
 from services.optimizer.domain.spot_tolerance import SpotJudge
@@ -21,6 +22,9 @@ from shared.kernel.workload import Pod
 
 STYLES = (TIGHT, Style(0.1, 0), Style(0.2, 3000), Style(0.1, 7000))
 """From packed to the brim on whatever size to roomy nodes of at least four or eight cores."""
+KEEPING = (Style(0.1, 3000),)
+"""How roomy the model of what to keep leaves nodes."""
+KEEPING_WHEN_LARGE = (Style(0.05, 7000), Style(0.12, 15000))
 LARGE_CLUSTER_PODS = 500
 STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
 """A large cluster evens out by itself, and every further option takes a second there."""
@@ -60,18 +64,79 @@ class Consolidator:
         room = self.evaluate(state, frozenset(), prefix="new-0-")
         if not movable or room is None:
             return []
-        found: list[Option] = []
+        if sum(len(n.movable) for n in movable) > LARGE_CROWD:
+            return self._when_large(state, room, guards)
+        found = self._kept(state, guards, KEEPING)
         if self.rules.consolidation is Consolidation.REPLACE:
             everything = frozenset(n.node.name for n in movable)
             partly = frozenset(n.node.name for n in movable if not levels.is_replaced_alone(n, self.rules))
             is_large = sum(len(n.movable) for n in movable) > LARGE_CLUSTER_PODS
             for drained in dict.fromkeys((everything, partly)):
                 for style in STYLES_WHEN_LARGE if is_large else STYLES:
+                    if self.packer.should_stop() and found:
+                        break
                     option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
                     if option is not None and guards.broken(option.after) is None:
                         found.append(option)
         promising = sorted(found, key=lambda o: o.order)[:THINNED]
         return sorted(self._thinned(state, [room, *promising], guards), key=lambda o: o.order)
+
+    def _kept(self, state: FleetState, guards: Safeguards, styles: Iterable[Style]) -> list[Option]:
+        """Give the fleets that come of one model of what runs and what is on offer."""
+        keeper = Keeper(state, self.packer.shelf, self.packer.grouper, LOOKING, self.packer.should_stop)
+        found: list[Option] = []
+        for number, style in enumerate(styles):
+            for keeps_full in (False, True):
+                drained = keeper.ask(style, keeps_full=keeps_full).given_up
+                if not drained:
+                    break
+                option = self.evaluate(state, drained, prefix=f"keep-{number}-", style=style)
+                if option is not None and guards.broken(option.after) is None:
+                    found.append(option)
+                    break
+                if self.packer.should_stop():
+                    break
+        return found
+
+    def _when_large(self, state: FleetState, room: Option, guards: Safeguards) -> list[Option]:
+        """Ask the model alone; of its fleets the first that takes all pods back, whatever their order, is enough."""
+        placer = Placer(self.packer, self.judge)
+        crowd = Crowd(
+            self._restartable(state, room.after), state.objects.volumes, refuses_spot=placer.refuses_spot
+        )
+        thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, self.packer.should_stop)
+        today = Thinned(tuple(range(len(state.nodes))), tuple(sorted(p.row for p in room.packing.new)))
+        if not thinner.holds(today):
+            thinner.be_lenient(today)
+        keeper = Keeper(state, self.packer.shelf, self.packer.grouper, LOOKING, self.packer.should_stop)
+        for keeps_full in (False, True):
+            fleets: dict[Thinned, Style] = {}
+            for style in KEEPING_WHEN_LARGE:
+                answer = keeper.ask(style, keeps_full=keeps_full)
+                stay = tuple(i for i, n in enumerate(state.nodes) if n.node.name not in answer.given_up)
+                fleet = thinner.fortify(Thinned(stay, answer.launched))
+                if fleet is not None:
+                    fleets.setdefault(fleet, style)
+                if self.packer.should_stop():
+                    break
+            for number, fleet in enumerate(
+                sorted(fleets, key=lambda f: (thinner.price(f), f.stay, f.launch))
+            ):
+                option = self._built(state, fleet, placer, prefix=f"keep-{number}-", style=fleets[fleet])
+                if option is not None and guards.broken(option.after) is None:
+                    return [option]
+        return []
+
+    def _built(
+        self, state: FleetState, fleet: Thinned, placer: Placer, *, prefix: str, style: Style = TIGHT
+    ) -> Option | None:
+        stay = {state.nodes[i].node.name for i in fleet.stay}
+        drained = frozenset(n.node.name for n in state.nodes if n.node.name not in stay)
+        packing = placer.place(state, drained, fleet.launch, prefix=prefix)
+        if packing is None:
+            return None
+        after = self._after(state, drained, packing)
+        return Option(drained, packing, after, rank(state, after, self.judge), style)
 
     def _thinned(self, state: FleetState, options: Sequence[Option], guards: Safeguards) -> list[Option]:
         """Give the fleets that come of these by changing one or two nodes at a time; the first is today's."""
@@ -82,17 +147,12 @@ class Consolidator:
         )
         at = {n.node.name: i for i, n in enumerate(state.nodes)}
         today = Thinned(tuple(range(len(state.nodes))), tuple(sorted(p.row for p in room.packing.new)))
-        thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules)
+        thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, self.packer.should_stop)
         found: dict[Thinned, Option] = {}
 
         def built(fleet: Thinned, prefix: str) -> Option | None:
-            drained = frozenset(at) - {state.nodes[i].node.name for i in fleet.stay}
-            packing = placer.place(state, drained, fleet.launch, prefix=prefix)
-            if packing is None:
-                return None
-            after = self._after(state, drained, packing)
-            option = Option(drained, packing, after, rank(state, after, self.judge), TIGHT)
-            return option if guards.broken(after) is None else None
+            option = self._built(state, fleet, placer, prefix=prefix)
+            return option if option is not None and guards.broken(option.after) is None else None
 
         def acceptable(fleet: Thinned) -> bool:
             return crowd.size > LARGE_CLUSTER_PODS or built(fleet, "thin-") is not None

@@ -1,13 +1,16 @@
 """Lay pods on nodes as policy wants it, spreading as kube-scheduler does: one way that a fleet may be used."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from services.optimizer.domain import diversification
+from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.packing.fleet import PackedNode, Packer, Packing
 from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
+from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.pools import CapacityType
 from shared.kernel.shares import share_of
@@ -40,35 +43,15 @@ class Placer:
         names = self.packer.names(prefix, taken=(n.node.name for n in state.nodes))
         new = [(row, shelf.node(row, next(names))) for row in launch]
         closed = [n.node.name for n in state.nodes if n.node.is_unschedulable or not n.node.is_ready]
-        held: Counter[tuple[str, str]] = Counter()
-        for n in state.nodes:
-            if n.node.name not in drained:
-                held.update(_share(p, n.node) for p in n.movable)
-
         rules = self.judge.rules
         everyone = [*(p for n in state.nodes for p in n.movable), *state.pending]
-        total = sum(p.requests.cpu_millicores for p in everyone)
-        millicores: Counter[str] = Counter()
+        wants = _Pools(self, rules, sum(p.requests.cpu_millicores for p in everyone))
+        for node in (*(n.node for n in state.nodes), *(n for _, n in new)):
+            wants.enter(node)
         for n in state.nodes:
             if n.node.name not in drained:
-                for name in _places(n.node):
-                    millicores[name] += sum(p.requests.cpu_millicores for p in n.movable)
-
-        def leaves_shares(pod: Pod, node: Node) -> bool:
-            ratios = (rules.max_zone_share_ratio, rules.max_cluster_pool_share_ratio)
-            return all(
-                ratio is None or millicores[name] + pod.requests.cpu_millicores <= share_of(ratio, total)
-                for name, ratio in zip(_places(node), ratios, strict=False)
-            )
-
-        def wants(pod: Pod, node: Node) -> bool:
-            if not leaves_shares(pod, node):
-                return False
-            if node.capacity_type is not CapacityType.SPOT:
-                return True
-            limit = self._limit(pod)
-            return not self.refuses_spot(pod) and (limit is None or held[_share(pod, node)] < limit)
-
+                for pod in n.movable:
+                    wants.count(pod, n.node)
         scene = Rehearsal(state.without(drained), closed, SETTLED, wants=wants)
         scene.launch(
             StandingNode(n, shelf.offers[row], tuple(shelf.daemons_on(row, n)), None) for row, n in new
@@ -87,9 +70,7 @@ class Placer:
                 continue
             where[pod.key] = scene.node_of(pod) or ""
             node = nodes[where[pod.key]]
-            held[_share(pod, node)] += 1
-            for name in _places(node):
-                millicores[name] += pod.requests.cpu_millicores
+            wants.count(pod, node)
         on: dict[str, list[Pod]] = {}
         for pod in sorted((*moving, *state.pending), key=lambda p: p.key):
             if pod.key in where:
@@ -104,19 +85,77 @@ class Placer:
     def _ordered(self, pods: Iterable[Pod]) -> list[Pod]:
         return sorted(pods, key=lambda p: (not self.refuses_spot(p), *SETTLED.order(p)))
 
-    def _limit(self, pod: Pod) -> int | None:
+    def limit(self, pod: Pod) -> int | None:
+        """Give how many pods of its workload one spot pool may hold."""
         if pod.key not in self._limits:
             self._limits[pod.key] = self.judge.pool_limit(pod)
         return self._limits[pod.key]
 
 
-def _places(node: Node) -> tuple[str, ...]:
+class _Pools:
+    """What each pool holds, and who may still go there."""
+
+    def __init__(self, placer: Placer, rules: PlanRules, millicores: int) -> None:
+        self._placer = placer
+        self._most_in_zone = _share(rules.max_zone_share_ratio, millicores)
+        self._most_in_pool = _share(rules.max_cluster_pool_share_ratio, millicores)
+        self._at: dict[tuple[str, str], int] = {}
+        """By zone and spot pool; on-demand nodes of a zone are a pool too."""
+        self._held: dict[str, Ints] = {}
+        """Replicas of a workload, by pool."""
+        self._is_spot = np.zeros(0, dtype=np.bool_)
+        self._zones = np.zeros(0, dtype=np.int64)
+        self._zone_at: dict[str, int] = {}
+        self._millicores = np.zeros(0, dtype=np.int64)
+
+    def enter(self, node: Node) -> None:
+        """Take notice of a node's pool; all nodes come before the first pod."""
+        pool = _pool(node)
+        if pool not in self._at:
+            self._at[pool] = len(self._at)
+            zone = self._zone_at.setdefault(pool[0], len(self._zone_at))
+            self._zones = np.append(self._zones, zone)
+            self._is_spot = np.append(self._is_spot, bool(pool[1]))
+            self._millicores = np.append(self._millicores, 0)
+
+    def pool_of(self, node: Node) -> int:
+        """Number the pool of a node."""
+        return self._at[_pool(node)]
+
+    def open_pools(self, pod: Pod) -> Bools:
+        """Say for each number whether policy permits one more such pod there."""
+        asked = pod.requests.cpu_millicores
+        is_open = ~self._is_spot if self._placer.refuses_spot(pod) else np.ones(len(self._at), dtype=np.bool_)
+        limit, owner = self._placer.limit(pod), _owner(pod)
+        if limit is not None and owner in self._held:
+            is_open &= ~self._is_spot | (self._held[owner] < limit)
+        elif limit is not None and limit <= 0:
+            is_open &= ~self._is_spot
+        if self._most_in_pool is not None:
+            is_open &= ~self._is_spot | (self._millicores + asked <= self._most_in_pool)
+        if self._most_in_zone is not None:
+            in_zone = np.bincount(self._zones, weights=self._millicores)[self._zones]
+            is_open &= in_zone + asked <= self._most_in_zone
+        return is_open
+
+    def count(self, pod: Pod, node: Node) -> None:
+        """Count a pod that stands on a node."""
+        at, owner = self._at[_pool(node)], _owner(pod)
+        if owner not in self._held:
+            self._held[owner] = np.zeros(len(self._at), dtype=np.int64)
+        self._held[owner][at] += 1
+        self._millicores[at] += pod.requests.cpu_millicores
+
+
+def _share(ratio: float | None, millicores: int) -> int | None:
+    return None if ratio is None else share_of(ratio, millicores)
+
+
+def _pool(node: Node) -> tuple[str, str]:
     """Name the zone of a node, and its pool when it is a spot one."""
     zone = node.zone_id or node.zone or "unknown"
-    return (zone, diversification.pool_name(node)) if node.capacity_type is CapacityType.SPOT else (zone,)
+    return zone, diversification.pool_name(node) if node.capacity_type is CapacityType.SPOT else ""
 
 
-def _share(pod: Pod, node: Node) -> tuple[str, str]:
-    owner = f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}" if pod.owner else pod.key
-    pool = diversification.pool_name(node) if node.capacity_type is CapacityType.SPOT else ""
-    return owner, pool
+def _owner(pod: Pod) -> str:
+    return f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}" if pod.owner else pod.key

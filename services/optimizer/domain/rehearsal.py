@@ -10,9 +10,12 @@ proposed.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 
+from services.optimizer.domain.columns.arrays import Bools, Ints
+from services.optimizer.domain.columns.compiled import compiled
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.sequence import Cut
 from shared.kernel.scheduling import ClusterView, pods_all_fit
@@ -52,6 +55,57 @@ RUNS_WHEN_LARGE = RUNS[:2]
 """With thousands of pods one order is much like another."""
 
 
+ANY_POOL: Bools = np.ones(1, dtype=np.bool_)
+
+
+class Wants(Protocol):
+    """What policy permits, by pool of nodes."""
+
+    def pool_of(self, node: Node) -> int:
+        """Number the pool of a node."""
+        ...
+
+    def open_pools(self, pod: Pod) -> Bools:
+        """Say for each number whether the pod may go there."""
+        ...
+
+
+@compiled
+def least_allocated(
+    free: Ints, slots: Ints, room: Ints, cpu: int, memory: int, pools: Ints, is_open: Bools
+) -> int:
+    """Give the node with the largest share left once a pod of that size is there, of equals the first; -1: none.
+
+    Args:
+        free: node x (millicores, bytes).
+        slots: per node: how many more pods it takes.
+        room: node x (millicores, bytes) allocatable.
+        cpu: what the pod asks for in millicores.
+        memory: the same in bytes.
+        pools: per node: the number of its pool.
+        is_open: per pool: whether the pod may go there.
+    """
+    best, best_score = -1, -1
+    for n in range(len(slots)):
+        if slots[n] <= 0 or free[n, 0] < cpu or free[n, 1] < memory or not is_open[pools[n]]:
+            continue
+        score = (free[n, 0] - cpu) * 100 // max(room[n, 0], 1)
+        score += (free[n, 1] - memory) * 100 // max(room[n, 1], 1)
+        score //= 2
+        if score > best_score:
+            best, best_score = n, score
+    return best
+
+
+@compiled
+def first_that_fits(free: Ints, slots: Ints, cpu: int, memory: int, start: int) -> int:
+    """Give the first node from `start` on that has room for a pod of that size; -1: none."""
+    for n in range(start, len(slots)):
+        if slots[n] > 0 and free[n, 0] >= cpu and free[n, 1] >= memory:
+            return n
+    return -1
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """A move of a rehearsal that left pods without a node."""
@@ -70,7 +124,7 @@ class Rehearsal:
         closed: Iterable[str],
         run: Run,
         *,
-        wants: Callable[[Pod, Node], bool] | None = None,
+        wants: Wants | None = None,
     ) -> None:
         self._wants = wants
         """Given where pods are placed as policy wants it; kube-scheduler knows nothing of that."""
@@ -82,9 +136,10 @@ class Rehearsal:
         self._at = {name: i for i, name in enumerate(self._names)}
         # Rows of CPU and memory; growing in steps would copy them, so that all nodes are entered at once.
         nodes = [self._view.node(name) for name in self._names]
-        self._room = np.array([_amounts(n) for n in nodes], dtype=np.float64).reshape(-1, 2)
+        self._room = np.array([_amounts(n) for n in nodes], dtype=np.int64).reshape(-1, 2)
+        self._pools = np.array([self._pool(n) for n in nodes], dtype=np.int64)
         free = [self._view.free(name) for name in self._names]
-        self._free = np.array([(f.cpu_millicores, f.memory_bytes) for f in free], dtype=np.float64).reshape(
+        self._free = np.array([(f.cpu_millicores, f.memory_bytes) for f in free], dtype=np.int64).reshape(
             -1, 2
         )
         self._slots = np.array([self._view.free_pods(name) for name in self._names], dtype=np.int64)
@@ -115,15 +170,18 @@ class Rehearsal:
 
     def launch(self, nodes: Iterable[StandingNode]) -> None:
         """Add nodes that turned Ready, with their daemons."""
-        for standing in nodes:
+        new = list(nodes)
+        amounts = np.array([_amounts(n.node) for n in new], dtype=np.int64).reshape(-1, 2)
+        self._room = np.concatenate([self._room, amounts])
+        self._free = np.concatenate([self._free, amounts])
+        self._slots = np.append(self._slots, np.array([n.node.max_pods for n in new], dtype=np.int64))
+        pools = np.array([self._pool(n.node) for n in new], dtype=np.int64)
+        self._pools = np.concatenate([self._pools, pools])
+        for standing in new:
             node = standing.node
             self._view.add_node(node)
             self._at[node.name] = len(self._names)
             self._names.append(node.name)
-            amounts = np.array([_amounts(node)], dtype=np.float64)
-            self._room = np.concatenate([self._room, amounts])
-            self._free = np.concatenate([self._free, amounts])
-            self._slots = np.append(self._slots, node.max_pods)
             for pod in standing.pods:
                 if pod.is_daemon:
                     self._place(pod, node.name)
@@ -168,31 +226,39 @@ class Rehearsal:
         slots[[self._at[name] for name in leaving]] = 0
         left = []
         for pod in sorted(moving, key=_largest_first):
-            asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
-            able = np.flatnonzero((free >= asked).all(axis=1) & (slots > 0)).tolist()
-            at = next((i for i in able if self._view.fits(pod, self._names[i])), None)
-            if at is None:
+            cpu, memory = pod.requests.cpu_millicores, pod.requests.memory_bytes
+            at = first_that_fits(free, slots, cpu, memory, 0)
+            while at >= 0 and not self._view.fits(pod, self._names[at]):
+                at = first_that_fits(free, slots, cpu, memory, at + 1)
+            if at < 0:
                 left.append(pod)
             else:
-                free[at] -= asked
+                free[at, 0] -= cpu
+                free[at, 1] -= memory
                 slots[at] -= 1
         return left
 
     def _schedule(self, pod: Pod) -> bool:
-        asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.float64)
-        able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0))
-        if len(able) == 0:
+        cpu, memory = pod.requests.cpu_millicores, pod.requests.memory_bytes
+        is_open = ANY_POOL if self._wants is None else self._wants.open_pools(pod)
+        best = least_allocated(self._free, self._slots, self._room, cpu, memory, self._pools, is_open)
+        if best < 0:
             return False
+        if self._view.fits(pod, self._names[best]):
+            self._place(pod, self._names[best])
+            return True
+        asked = np.array([cpu, memory], dtype=np.int64)
+        able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0) & is_open[self._pools])
         room = np.maximum(self._room[able], 1)
         score = ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
-        for i in able[np.lexsort((able, -score))].tolist():
-            name = self._names[i]
-            if self._wants is not None and not self._wants(pod, self._view.node(name)):
-                continue
-            if self._view.fits(pod, name):
-                self._place(pod, name)
+        for at in able[np.lexsort((able, -score))].tolist():
+            if at != best and self._view.fits(pod, self._names[at]):
+                self._place(pod, self._names[at])
                 return True
         return False
+
+    def _pool(self, node: Node) -> int:
+        return 0 if self._wants is None else self._wants.pool_of(node)
 
     def node_of(self, pod: Pod) -> str | None:
         """Name the node that a pod has found."""
@@ -201,7 +267,8 @@ class Rehearsal:
     def _place(self, pod: Pod, name: str) -> None:
         self._view.place(pod, name)
         at = self._at[name]
-        self._free[at] -= (pod.requests.cpu_millicores, pod.requests.memory_bytes)
+        self._free[at, 0] -= pod.requests.cpu_millicores
+        self._free[at, 1] -= pod.requests.memory_bytes
         self._slots[at] -= 1
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.optimizer.domain import disruption, levels
+from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.packing.classes import Ints
 from services.optimizer.domain.packing.shelf import Shelf
@@ -55,8 +56,10 @@ class Thinner:
         shelf: Shelf,
         crowd: Crowd,
         rules: PlanRules,
+        should_stop: Callable[[], bool] = never,
     ) -> None:
         self._crowd = crowd
+        self._should_stop = should_stop
         self._may_launch = rules.consolidation is Consolidation.REPLACE
         offered = [
             StandingNode(n, o, d, None)
@@ -109,6 +112,14 @@ class Thinner:
         """Ask of fleets no more than the one of today does: where it is too full, so may they be."""
         self._most = self._crowd.restart(self._hosts(self._fleet(today)), most=self._crowd.size).left
 
+    def holds(self, told: Thinned) -> bool:
+        """Whether a fleet takes all pods back."""
+        return self._crowd.restart(self._hosts(self._fleet(told)), most=self._most).left <= self._most
+
+    def price(self, told: Thinned) -> int:
+        """Give what a fleet costs an hour, with what the change to it must earn, in micro-dollars."""
+        return int(self._micro[self._fleet(told)].sum())
+
     def _fleet(self, told: Thinned) -> list[int]:
         return [*told.stay, *(self._today + row for row in told.launch)]
 
@@ -159,7 +170,7 @@ class Thinner:
 
     @property
     def _is_spent(self) -> bool:
-        return self._steps >= STEPS or self._refusals >= REFUSALS
+        return self._steps >= STEPS or self._refusals >= REFUSALS or self._should_stop()
 
     def _removable(self, fleet: Sequence[int]) -> list[int]:
         """Give the places in the fleet of nodes that may go, the dearest first, of equals one."""
