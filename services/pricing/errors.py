@@ -37,7 +37,11 @@ class PriceFileError(PermanentError):
 
 
 class NoPriceSourceError(RetryableError):
-    """Nothing says what instances cost on demand."""
+    """Nothing says what instances cost on demand; asking again costs a file of hundreds of MB where the API is away."""
+
+    def __init__(self, message: str) -> None:
+        """Take the sentence for people."""
+        super().__init__(message, retry_after_seconds=900)
 
 
 class RiskModelUnavailableError(UnavailableError):

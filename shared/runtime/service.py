@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from shared.kernel.clock import Clock
-from shared.kernel.errors import PermanentError, SpotError, UnavailableError
+from shared.kernel.errors import PermanentError, RetryableError, SpotError, UnavailableError
 from shared.kernel.ids import Ids
 from shared.runtime import logging, outbox, streams
 from shared.runtime.clock import SystemClock
@@ -39,6 +39,8 @@ S = TypeVar("S", bound=ServiceSettings)
 START_ATTEMPTS = 120
 START_PAUSE_SECONDS = 0.5
 FAILED_TICK_PAUSE = timedelta(seconds=30)
+LONGEST_FIRST_PAUSE = timedelta(minutes=5)
+"""Between tries of work that must succeed once: what fails for an hour is not asked 720 times."""
 INBOX_CLEANING_PERIOD = timedelta(hours=6)
 
 
@@ -72,7 +74,10 @@ class Runtime:
     def every(
         self, name: str, period: timedelta, work: Callable[[], Awaitable[object]], *, first: bool = True
     ) -> None:
-        """Do this work again and again; a failure is logged, counted as a trouble, and tried at the next turn."""
+        """Do this work again and again; a failure is logged, counted as a trouble, and tried again soon.
+
+        Soon is after half a minute, or as late as the failure asks for, but no later than the next turn.
+        """
 
         async def tick() -> None:
             if not first:
@@ -85,7 +90,8 @@ class Runtime:
                 except SpotError as error:
                     log.warning("tick_failed", loop=name, error=str(error))
                     self.health.trouble(name, str(error))
-                    pause = min(period, FAILED_TICK_PAUSE)
+                    asked = error.retry_after_seconds if isinstance(error, RetryableError) else None
+                    pause = min(period, max(FAILED_TICK_PAUSE, timedelta(seconds=asked or 0)))
                 except Exception as error:
                     log.exception("tick_failed", loop=name)
                     self.health.trouble(name, repr(error))
@@ -95,10 +101,14 @@ class Runtime:
         self.loop(name, tick)
 
     def once(self, name: str, pause: timedelta, work: Callable[[], Awaitable[object]]) -> None:
-        """Do this work until it succeeds once; until then the service is not ready."""
+        """Do this work until it succeeds once, at first after `pause` and then less and less often.
+
+        Until then the service is not ready.
+        """
 
         async def until_done() -> None:
             self.health.trouble(name, "not done yet")
+            wait = pause
             while True:
                 try:
                     await work()
@@ -107,7 +117,8 @@ class Runtime:
                         "start_waits", loop=name, error=str(error), exc_info=not isinstance(error, SpotError)
                     )
                     self.health.trouble(name, str(error) or repr(error))
-                    await self.clock.sleep(pause.total_seconds())
+                    await self.clock.sleep(wait.total_seconds())
+                    wait = min(2 * wait, max(pause, LONGEST_FIRST_PAUSE))
                 else:
                     break
             self.health.trouble(name, None)

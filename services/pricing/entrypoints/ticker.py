@@ -42,8 +42,11 @@ class Refreshers:
     ids: Ids
 
     async def refresh_catalogues(self) -> None:
-        """Read types, zones and on-demand prices of every region."""
+        """Read types and zones of every region."""
         await self._each_region("catalogue", self._catalogue)
+
+    async def refresh_on_demand(self) -> None:
+        """Read on-demand prices of every region."""
         await self._each_region("price_list", self._on_demand)
 
     async def retry_on_demand(self) -> None:
@@ -75,9 +78,13 @@ class Refreshers:
         )
 
     async def start_up(self) -> None:
-        """Read what every plan needs, in the order in which one needs the other: zones before prices."""
+        """Read what every plan needs, in the order in which one needs the other: zones before prices.
+
+        On-demand prices are last: where nobody tells them, and an operator has to, spot prices are known all the same.
+        """
         await self.refresh_catalogues()
         await self.refresh_prices()
+        await self.refresh_on_demand()
 
     async def _catalogue(self, region: str) -> None:
         await refresh_catalogue(

@@ -21,12 +21,24 @@ class Heard:
     sequences: dict[str, int] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     """When the region's table was last read; a region that is not here is read at the next turn."""
+    missed: dict[str, int] = field(default_factory=dict)
+    """The last event of a region that is missing: a table that is older does not hold what it said."""
 
     def note(self, region: str, sequence: int) -> bool:
         """Note the number of an event; return whether events before it are missing."""
         last = self.sequences.get(region)
         self.sequences[region] = max(sequence, last or 0)
-        return last is not None and sequence > last + 1
+        is_gap = last is not None and sequence > last + 1
+        if is_gap:
+            self.missed[region] = sequence - 1
+        return is_gap
+
+    def note_table(self, region: str, sequence: int, *, at: datetime) -> None:
+        """Note that a table was read that holds the events up to `sequence`."""
+        self.sequences[region] = max(sequence, self.sequences.get(region, 0))
+        if sequence >= self.missed.get(region, 0):
+            self.missed.pop(region, None)
+            self.read_at[region] = at
 
 
 async def keep_prices(message: OfferingPricesChanged, *, uow: UnitOfWork, heard: Heard) -> None:
@@ -65,8 +77,7 @@ async def read_prices(
         if table is None:
             continue
         sequence, points = table
-        heard.read_at[region] = clock.now()
-        heard.note(region, sequence)
+        heard.note_table(region, sequence, at=clock.now())
         async with unit_of_work() as uow:
             now = clock.now()
             known = await uow.prices.between({pool for pool, _ in points}, now, now)
