@@ -93,14 +93,20 @@ class Ec2SpotPriceSource:
                 ProductDescriptions=["Linux/UNIX"],
                 MaxResults=PRICES_PAGE,
             ):
+                rows = page["SpotPriceHistory"]
+                named = [row for row in rows if row.get("InstanceType") and row.get("Timestamp")]
+                if len(named) < len(rows):
+                    # Of no pool or of no time: there is nothing to put into the quarantine.
+                    refused = metrics.rows_refused.labels("spot_price_history", RefusalReason.MALFORMED.value)
+                    refused.inc(len(rows) - len(named))
+                    log.warning("rows_refused", region=region, rows=len(rows) - len(named))
                 yield [
                     PricePoint(
                         PoolKey(region, row["InstanceType"], _zone_id(row, zone_ids), CapacityType.SPOT),
                         _decimal(row.get("SpotPrice", "")),
                         row["Timestamp"],
                     )
-                    for row in page["SpotPriceHistory"]
-                    if row.get("InstanceType") and row.get("Timestamp")
+                    for row in named
                 ]
 
 

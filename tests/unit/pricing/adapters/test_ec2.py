@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.pricing import metrics
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2PlacementScoreSource, Ec2SpotPriceSource
 from tests.fakes.clock import EPOCH, FakeClock
@@ -83,6 +84,14 @@ async def test_zone_names_of_our_account_become_zone_ids(requests: AwsRequests) 
 async def test_a_price_that_is_no_number_is_passed_on_to_be_refused(requests: AwsRequests) -> None:
     found = await prices(requests, row(SpotPrice="cheap"), row(SpotPrice=""), row())
     assert [Decimal(usd).is_nan() for _, _, usd in found] == [True, True, False]
+
+
+async def test_a_row_of_no_pool_or_no_time_is_counted_and_spoils_no_other(requests: AwsRequests) -> None:
+    counter = metrics.rows_refused.labels("spot_price_history", "malformed")
+    before = counter._value.get()
+    nameless = {k: v for k, v in row().items() if k != "InstanceType"}
+    assert len(await prices(requests, nameless, row(Timestamp=None), row())) == 1
+    assert counter._value.get() - before == 2
 
 
 async def test_a_description_that_lacks_something_costs_one_type(requests: AwsRequests) -> None:
