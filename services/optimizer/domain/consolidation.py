@@ -7,6 +7,7 @@ each has been rehearsed.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from services.optimizer.domain import disruption, interruption_cost, levels
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, blocked_pods, unmovable
@@ -106,16 +107,19 @@ class Consolidator:
         )
         thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, self.packer.should_stop)
         today = Thinned(tuple(range(len(state.nodes))), tuple(sorted(p.row for p in room.packing.new)))
-        if not thinner.holds(today):
-            thinner.be_lenient(today)
         keeper = Keeper(state, self.packer.shelf, self.packer.grouper, LOOKING, self.packer.should_stop)
-        for keeps_full in (False, True):
+        limit = rank(state, room.after, self.judge)
+        for is_lenient, keeps_full in product((False, True), repeat=2):
+            if self.packer.should_stop() or (is_lenient and thinner.holds(today)):
+                break
+            if is_lenient:
+                thinner.be_lenient(today)
             fleets: dict[Thinned, Style] = {}
             for style in KEEPING_WHEN_LARGE:
                 answer = keeper.ask(style, keeps_full=keeps_full)
                 stay = tuple(i for i, n in enumerate(state.nodes) if n.node.name not in answer.given_up)
                 fleet = thinner.fortify(Thinned(stay, answer.launched))
-                if fleet is not None:
+                if fleet is not None and fleet != today:
                     fleets.setdefault(fleet, style)
                 if self.packer.should_stop():
                     break
@@ -123,7 +127,7 @@ class Consolidator:
                 sorted(fleets, key=lambda f: (thinner.price(f), f.stay, f.launch))
             ):
                 option = self._built(state, fleet, placer, prefix=f"keep-{number}-", style=fleets[fleet])
-                if option is not None and guards.broken(option.after) is None:
+                if option is not None and option.micro_rank < limit and guards.broken(option.after) is None:
                     return [option]
         return []
 

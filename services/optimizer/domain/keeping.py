@@ -70,6 +70,8 @@ class Keeper:
     grouper: Grouper
     effort: Effort
     should_stop: Callable[[], bool] = never
+    # Asked for several styles: what they share is worked out once.
+    _classes: dict[bool, list[PodClass]] = field(default_factory=dict, compare=False, repr=False)
 
     def ask(self, style: Style = TIGHT, *, keeps_full: bool = False) -> Answer:
         """Find the cheapest fleet; one that keeps all nodes that are used well when asked."""
@@ -82,7 +84,9 @@ class Keeper:
         pods = [p for n in going.values() for p in n.movable]
         if not going:
             return Answer(frozenset(), ())
-        classes = self.grouper.classes([*pods, *self.state.pending])
+        if keeps_full not in self._classes:
+            self._classes[keeps_full] = self.grouper.classes([*pods, *self.state.pending])
+        classes = self._classes[keeps_full]
         columns = columns_for(p for c in classes for p in c.pods)
         existing = _Existing(columns, classes, rules, style).rows(self.state.nodes, set(going))
         problem = _Model(self.shelf, self.grouper, columns, classes, style).problem(existing)
