@@ -13,6 +13,7 @@ import numpy as np
 
 from services.optimizer.domain import interruption_cost
 from services.optimizer.domain.columns.problem import Effort, Ending, FleetProblem
+from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.columns.solve import never, prove
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import usd
@@ -40,8 +41,8 @@ from shared.kernel.scheduling.static import static_reasons
 
 ROUNDS = (40, 400)
 """Of pricing: what a first look proves is often enough."""
-NEAR = 50
-"""A bound that is less than one part in so many, 2 %, below the objective is enough for many shapes."""
+NEAR = 80
+"""A bound that is less than one part in so many, 1.25 %, below the objective is enough for many shapes."""
 SHAPES_WITH_POOLS = 50
 """Beyond, limits per spot pool take too long to prove anything with."""
 SAFETY = 1 - 1e-9
@@ -67,6 +68,7 @@ def lower_bound(
     fixed: Collection[str],
     objective: int,
     should_stop: Callable[[], bool] = never,
+    proofs: Proofs | None = None,
 ) -> Bound | None:
     """Bound what any fleet costs that holds the pods which `after` holds; None without any, or without prices.
 
@@ -78,6 +80,7 @@ def lower_bound(
         fixed: names of nodes that stay, with the pods on them.
         objective: what `after` costs, in micro-dollars an hour; a bound that is near it is looked no further for.
         should_stop: asked often; the bound holds whenever it says so.
+        proofs: of problems that came up when the fleet was looked for.
     """
     if any(n.offer is None for n in start.nodes) or not any(n.movable for n in after.nodes):
         return None
@@ -107,7 +110,7 @@ def lower_bound(
         used=np.zeros((len(supply.micro_usd), 1), dtype=np.int64),
         interruption_micro_usd=grouping.interruption_costs(classes, judge),
     )
-    search = _Search(objective - paid, _by_resources(supply, demand), should_stop)
+    search = _Search(objective - paid, _by_resources(supply, demand), should_stop, proofs)
     problem = merged(supply, demand).problem
     search.prove(problem)
     # Nothing must run yet that could be over a limit; and it takes long, so that a bound that is near is left as is.
@@ -132,7 +135,8 @@ def lower_bound(
 class _Search:
     """Raises a bound until it is near what a fleet costs."""
 
-    def __init__(self, goal: int, least: int, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, goal: int, least: int, should_stop: Callable[[], bool], proofs: Proofs | None) -> None:
+        self._proofs = proofs or Proofs()
         self.least = least
         self.ended_by = Ending.BUDGET
         self._goal = goal
@@ -144,11 +148,18 @@ class _Search:
 
     def prove(self, problem: FleetProblem) -> None:
         """Prove what a problem's fleets cost at least."""
+        has_many = len(problem.counts) > SHAPES_FOR_ALL_EFFORT
+        enough = self._goal - self._goal // NEAR if has_many else self._goal
         for rounds in ROUNDS:
-            proof = prove(problem, effort=Effort(rounds=rounds), should_stop=self._should_stop)
+            proof = prove(
+                problem,
+                effort=Effort(rounds=rounds),
+                should_stop=self._should_stop,
+                proofs=self._proofs,
+                enough_micro_usd=enough,
+            )
             self.least, self.ended_by = max(self.least, proof.micro_usd), proof.ended_by
-            is_enough = self.is_near and len(problem.counts) > SHAPES_FOR_ALL_EFFORT
-            if self.ended_by is not Ending.BUDGET or is_enough:
+            if self.ended_by is not Ending.BUDGET or self.least >= enough:
                 return
 
 

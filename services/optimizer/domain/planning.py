@@ -160,6 +160,7 @@ def study(
         fixed={n.node.name for n in start.nodes if mode is PlanMode.PENDING or n.kept_because is not None},
         objective=objective(after, judge),
         should_stop=stop,
+        proofs=packer.proofs,
     )
     assurance = assurances.assure(outcome.after, judge, market, template)
     draft = PlanDraft(

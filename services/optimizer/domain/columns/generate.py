@@ -22,7 +22,11 @@ SMOOTHING = (6, 10)
 FIRST_STEPS = 200
 STALLED_ROUNDS, WORTH_A_WAIT = 20, 12
 """So many rounds that bring relaxation and bound nearer by less than 2^-12 call for longer searches, or an end."""
-TIMES_LONGER = 2
+IDLE_ROUNDS = 10
+"""So many rounds that lower the relaxation by half the tolerance end what proves nothing."""
+TIMES_LONGER = 3
+PAUSE = 6
+"""Rounds before longer searches are tried again that brought little."""
 NEARLY_SETTLED = 1.0005
 """A bound this near to what is known to be possible is not searched for longer."""
 HOT_OFFERS = 48
@@ -62,15 +66,22 @@ class Generator:
         self._should_stop = should_stop
         self._last_gave = np.zeros(len(reduced.nano_usd), dtype=np.int64)
 
-    def prove(self, first_worths: Ints) -> Generated:
-        """Generate until the relaxation is solved; the bound holds whenever this ends."""
+    def prove(self, first_worths: Ints, proven: int, enough: int) -> Generated:
+        """Generate until the relaxation is solved; the bound holds whenever this ends.
+
+        Args:
+            first_worths: per shape, what a pod may be worth.
+            proven: a bound that is known already, in 1e-9 USD.
+            enough: a bound that is looked no further for.
+        """
         reduced = self._reduced
         steps, smoothing, rounds = FIRST_STEPS, SMOOTHING[0], 0
         relaxation = self._master.solve()
         center = first_prices(reduced, first_worths)
-        best, best_worths = self._bound(center, 0), first_worths
+        best, best_worths = max(self._bound(center, 0), proven), first_worths
         ended_by = Ending.BUDGET
-        marked_round, marked = 0, relaxation.nano_usd - best
+        marked_round, marked, settle_from = 0, relaxation.nano_usd - best, 0
+        values = [relaxation.nano_usd]
         while rounds < self._effort.rounds:
             if self._should_stop():
                 ended_by = Ending.STOPPED
@@ -81,13 +92,22 @@ class Generator:
                 relaxation = self._master.solve()
             tried = _between(center, relaxation.prices, smoothing)
             value = self._bound(tried, steps)
+            wanted = min((relaxation.nano_usd + best) // 2, enough)
+            if self._effort.proves and value < wanted <= self._possible(tried) and rounds >= settle_from:
+                value = max(value, self._settled(tried, steps))
+                settle_from = rounds + (1 if value >= wanted else PAUSE)
             center = tried
             if value > best:
                 best, best_worths = value, tried.worths
+            tolerance = self._effort.tolerance(relaxation.nano_usd, len(reduced.counts))
             found = self._pricer.improving(self._frontier.offers, relaxation.prices)
             found += self._different(tried, relaxation.prices)
-            if relaxation.nano_usd - best <= self._effort.tolerance(relaxation.nano_usd, len(reduced.counts)):
+            if relaxation.nano_usd - best <= tolerance:
                 ended_by = Ending.CONVERGED
+                break
+            values.append(relaxation.nano_usd)
+            is_idle = values[max(len(values) - IDLE_ROUNDS, 0)] - values[-1] <= tolerance // 2
+            if best >= enough or (is_idle and len(values) > IDLE_ROUNDS and not self._effort.proves):
                 break
             stalls = rounds - marked_round >= STALLED_ROUNDS
             if stalls and marked - (relaxation.nano_usd - best) > relaxation.nano_usd >> WORTH_A_WAIT:
@@ -127,19 +147,28 @@ class Generator:
 
     def _bound(self, prices: Prices, steps: int) -> int:
         reduced, places = self._reduced, self._frontier.offers
-        priced = self._pricer.price(prices, reduced.counts, reduced.at_most, places, steps)
-        self._settle(prices, steps)
+        return self._proven(
+            prices, self._pricer.price(prices, reduced.counts, reduced.at_most, places, steps).bounds
+        )
+
+    def _proven(self, prices: Prices, bounds: Ints) -> int:
+        """Give what fleets cost at least where no load is worth more than `bounds`, per offer."""
+        reduced, places = self._reduced, self._frontier.offers
         allowed = reduced.at_most[prices.binding].tolist()
         return bound.proven(
             prices.worths,
             reduced.counts,
-            priced.bounds[places],
+            bounds[places],
             reduced.nano_usd[places],
             reduced.copies[places],
             sum(due * most for due, most in zip(prices.dues.tolist(), allowed, strict=True)),
         )
 
-    def _settle(self, prices: Prices, steps: int) -> None:
+    def _possible(self, prices: Prices) -> int:
+        """Give what the last pricing would prove if no load were worth more than those it found."""
+        return self._proven(prices, np.maximum(self._pricer.last.worths, self._reduced.nano_usd))
+
+    def _settled(self, prices: Prices, steps: int) -> int:
         """Search longer where only that can tell whether the bound is as low as it seems: few offers decide it."""
         reduced, places, last = self._reduced, self._frontier.offers, self._pricer.last
         places = places[(reduced.copies[places] >= UNBOUNDED) & (reduced.nano_usd[places] > 0)]
@@ -147,12 +176,13 @@ class Generator:
         for _ in range(TIMES_LONGER):
             steps *= 10
             if not 0 < steps <= self._effort.search_steps or not len(places):
-                return
+                break
             possible = (np.maximum(last.worths[places], reduced.nano_usd[places]) / costs).max()
             loose = places[last.bounds[places] / costs > possible * NEARLY_SETTLED]
             if not len(loose):
-                return
+                break
             self._pricer.price(prices, reduced.counts, reduced.at_most, loose, steps)
+        return self._proven(prices, last.bounds)
 
     def _different(self, tried: Prices, prices: Prices) -> list[Column]:
         """Give more columns of the offers that the last pricing found to be worth more than they cost."""

@@ -3,7 +3,11 @@
 import highspy
 from highspy import _core
 
+DUAL, PRIMAL = 1, 4
+"""Simplex strategies."""
 INFINITE = highspy.kHighsInf
+STEPS_PER_ROW, STEPS_LEAST = 30, 5000
+"""Of the simplex method, which needs a few steps a row, unless it goes round in circles: then it never ends."""
 _OPTIONS: dict[str, bool | int | str] = {
     "output_flag": False,
     "threads": 1,
@@ -20,3 +24,15 @@ def program() -> _core._Highs:
     for name, value in _OPTIONS.items():
         lp.setOptionValue(name, value)
     return lp
+
+
+def solve(lp: _core._Highs) -> None:
+    """Solve from the last basis; from scratch by the dual method where that goes round in circles."""
+    limit = max(lp.getNumRow() * STEPS_PER_ROW, STEPS_LEAST)
+    lp.setOptionValue("simplex_iteration_limit", limit)
+    lp.run()
+    if lp.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        lp.clearSolver()
+        lp.setOptionValue("simplex_strategy", DUAL)
+        lp.setOptionValue("simplex_iteration_limit", 2 * limit)
+        lp.run()

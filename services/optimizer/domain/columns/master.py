@@ -18,7 +18,6 @@ from services.optimizer.domain.columns.problem import UNBOUNDED
 from services.optimizer.domain.columns.reduced import Reduced
 
 USD = 1e-9
-DUAL, PRIMAL = 1, 4
 LEAST_LEVEL = 1e-9
 NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -185,9 +184,9 @@ class Master:
 
     def _solved(self) -> Relaxation:
         # New columns leave the last solution feasible, another demand or row leaves its prices so.
-        self._lp.setOptionValue("simplex_strategy", PRIMAL if self._keeps_demand else DUAL)
+        self._lp.setOptionValue("simplex_strategy", linear.PRIMAL if self._keeps_demand else linear.DUAL)
         self._keeps_demand = True
-        self._lp.run()
+        linear.solve(self._lp)
         solution = self._lp.getSolution()
         shapes, limited = len(self._reduced.counts), len(self._row_of)
         duals = np.array(solution.row_dual, dtype=np.float64)

@@ -121,7 +121,7 @@ class Ending(StrEnum):
     CONVERGED = "converged"
     """No node can lower the relaxation any more, to within the tolerance."""
     BUDGET = "budget"
-    """The rounds allowed were used up, or many of them changed next to nothing."""
+    """The rounds allowed were used up, many of them changed next to nothing, or the bound was near enough."""
     STOPPED = "stopped"
     """The caller said so; another run may end elsewhere."""
 
@@ -173,6 +173,8 @@ class Effort:
     """Of pricing after each step of rounding; one where there are many shapes."""
     improvements: int = 40
     """Attempts to rebuild the worst part of the fleet."""
+    proves: bool = True
+    """Whether the bound matters. Without, generating ends when it lowers the relaxation by next to nothing."""
 
     def tolerance(self, nano_usd: int, shapes: int) -> int:
         """Give how far from its bound a relaxation of that value may be."""

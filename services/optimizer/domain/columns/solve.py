@@ -26,12 +26,15 @@ from services.optimizer.domain.columns.problem import (
     FleetSolution,
     PlannedNode,
 )
+from services.optimizer.domain.columns.proofs import Known, Proofs
 from services.optimizer.domain.columns.reduced import NANO, Reduced, reduce
 from services.optimizer.domain.columns.repair import Repairer
 
 SHARES = (8, 2)
 """One in so many of the nodes to come is rounded at once: carefully, or in a hurry for many nodes."""
 MANY_NODES = 200
+TIMES_TOLERATED = 4
+"""What rounding many nodes may lose: each of them that is built anew gains little."""
 POOL_LEAST, POOL_PER_SHAPE = 250, 2
 """Columns that rounding starts from."""
 REBUILT = (4, 8, 14, 24)
@@ -44,9 +47,13 @@ def never() -> bool:
 
 
 def solve_fleet(
-    problem: FleetProblem, *, effort: Effort | None = None, should_stop: Callable[[], bool] = never
+    problem: FleetProblem,
+    *,
+    effort: Effort | None = None,
+    should_stop: Callable[[], bool] = never,
+    proofs: Proofs | None = None,
 ) -> FleetSolution:
-    """Find a cheap fleet for the problem, and prove how cheap one can be at most."""
+    """Find a cheap fleet for the problem, and prove how cheap one can be at most; `proofs` are told of it."""
     reduced = reduce(problem)
     if not len(reduced.shapes):
         return FleetSolution(
@@ -57,7 +64,7 @@ def solve_fleet(
             rounds=0,
             ended_by=Ending.CONVERGED,
         )
-    run = _Run(reduced, effort or Effort(), should_stop)
+    run = _Run(reduced, effort or Effort(), should_stop, proofs or Proofs())
     return _told(problem, reduced, *run.solve())
 
 
@@ -77,13 +84,26 @@ class Proof:
 
 
 def prove(
-    problem: FleetProblem, *, effort: Effort | None = None, should_stop: Callable[[], bool] = never
+    problem: FleetProblem,
+    *,
+    effort: Effort | None = None,
+    should_stop: Callable[[], bool] = never,
+    proofs: Proofs | None = None,
+    enough_micro_usd: int = UNBOUNDED // NANO,
 ) -> Proof:
-    """Do what prove_bound does, and say how it ended."""
+    """Do what prove_bound does, and say how it ended.
+
+    Args:
+        problem: as for `prove_bound`.
+        effort: likewise.
+        should_stop: likewise.
+        proofs: what was found out before, where this goes on.
+        enough_micro_usd: a bound that is not lower is looked no further for.
+    """
     reduced = reduce(problem)
     if not len(reduced.shapes):
         return Proof(0, Ending.CONVERGED)
-    proof = _Run(reduced, effort or Effort(), should_stop).prove()[1]
+    proof = _Run(reduced, effort or Effort(), should_stop, proofs or Proofs()).prove(enough_micro_usd * NANO)
     return Proof(max(-(-proof.bound_nano_usd // NANO), 0), proof.ended_by)
 
 
@@ -96,7 +116,10 @@ class _Fleet:
 
 
 class _Run:
-    def __init__(self, reduced: Reduced, effort: Effort, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, reduced: Reduced, effort: Effort, should_stop: Callable[[], bool], proofs: Proofs
+    ) -> None:
+        self._proofs = proofs
         self._reduced = reduced
         self._effort = effort
         self._asked = should_stop
@@ -109,16 +132,31 @@ class _Run:
         self._pool: list[Column] = []
         self._repairer = Repairer(reduced, self._frontier)
 
-    def prove(self) -> tuple[_Fleet, Generated]:
+    def prove(self, enough: int) -> Generated:
+        """Prove a bound from nothing, or from what is known."""
+        known = self._proofs.of(self._reduced)
+        if known is None:
+            return self._opened(enough)[1]
+        self._master.add(known.columns)
+        proof = self._generator.prove(known.worths, known.bound_nano_usd, enough)
+        self._remember(proof)
+        return proof
+
+    def _opened(self, enough: int = UNBOUNDED) -> tuple[_Fleet, Generated]:
         worths = resource_worths(self._reduced)
-        best = self._opened(worths)
+        best = self._first(worths)
         proof = self._generator.prove(
-            np.where(self._penalties > 0, np.minimum(worths, self._penalties), worths)
+            np.where(self._penalties > 0, np.minimum(worths, self._penalties), worths), 0, enough
         )
+        self._remember(proof)
         return best, proof
 
+    def _remember(self, proof: Generated) -> None:
+        known = Known(tuple(self._master.columns), proof.bound_nano_usd, proof.worths)
+        self._proofs.remember(self._reduced, known)
+
     def solve(self) -> tuple[_Fleet, Generated]:
-        best, proof = self.prove()
+        best, proof = self._opened()
         if proof.ended_by is Ending.STOPPED:
             return best, proof
         self._repairer.worths = proof.relaxation.prices.worths
@@ -142,7 +180,7 @@ class _Run:
         self._is_stopped = self._is_stopped or self._asked()
         return self._is_stopped
 
-    def _opened(self, worths: Ints) -> _Fleet:
+    def _first(self, worths: Ints) -> _Fleet:
         reduced = self._reduced
         best = self._greedy(worths, keeps=False)
         if reduced.own.size:
@@ -205,6 +243,7 @@ class _Run:
         for attempt in range(self._effort.improvements):
             # Rounding will not go below what the relaxation says, even where less is proven.
             goal = self._effort.tolerance(best.nano_usd, len(best.left))
+            goal *= TIMES_TOLERATED if len(best.loads) >= MANY_NODES else 1
             close = best.nano_usd - proof.relaxation.nano_usd <= goal
             if self._should_stop() or close or failed >= len(REBUILT):
                 break

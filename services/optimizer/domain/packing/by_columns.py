@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.optimizer.domain.columns.problem import Effort, Ending, PlannedNode
+from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.columns.solve import never, solve_fleet
 from services.optimizer.domain.packing.classes import UNLIMITED, Ints, NodeLimit
 from services.optimizer.domain.packing.demand import Demand, Load, Supply
@@ -32,6 +33,7 @@ def loads(
     *,
     effort: Effort | None = None,
     should_stop: Callable[[], bool] = never,
+    proofs: Proofs | None = None,
 ) -> Loads:
     """Give the nodes to launch."""
     asked = merged(supply, demand)
@@ -40,7 +42,7 @@ def loads(
         effort = replace(
             effort, rounds=min(effort.rounds, ROUNDS), improvements=min(effort.improvements, IMPROVEMENTS)
         )
-    solution = solve_fleet(asked.problem, effort=effort, should_stop=should_stop)
+    solution = solve_fleet(asked.problem, effort=effort, should_stop=should_stop, proofs=proofs)
     dealer = _Dealer(supply, demand, asked.members)
     nodes = tuple(dealer.load(node) for node in solution.nodes)
     return Loads(tuple(n for n in nodes if n.counts.any()), dealer.left, solution.ended_by)

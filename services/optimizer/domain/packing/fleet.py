@@ -5,10 +5,11 @@ every single pod. What the numbers promised and the rules refuse is placed one b
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from services.optimizer.domain.columns.problem import Effort, Ending
+from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.packing.classes import Columns, PodClass, columns_for
@@ -21,9 +22,9 @@ from shared.kernel.workload import ClusterObjects, Node, Pod
 
 __all__ = ["LOOKING", "THOROUGH", "TIGHT", "PackedNode", "Packer", "Packing", "Style"]
 
-LOOKING = Effort(rounds=40, improvements=0)
+LOOKING = Effort(rounds=40, improvements=0, proves=False)
 """To compare many fleets of which most are thrown away."""
-THOROUGH = Effort()
+THOROUGH = Effort(proves=False)
 """For a fleet that is proposed as it is."""
 
 
@@ -66,6 +67,8 @@ class Packer:
     should_stop: Callable[[], bool] = never
     """Asked often; from then on whatever comes first is taken."""
     effort: Effort = LOOKING
+    proofs: Proofs = field(default_factory=Proofs)
+    """What was found out about the problems that came up."""
 
     def pack(
         self,
@@ -78,7 +81,14 @@ class Packer:
         """Place `pods` beside the cluster that stays; new nodes are named by `prefix` and a number."""
         scene = self._scene(pods, kept, prefix)
         use_kept_nodes(scene)
-        launcher = Launcher(scene, self.grouper, style, effort=self.effort, should_stop=self.should_stop)
+        launcher = Launcher(
+            scene,
+            self.grouper,
+            style,
+            effort=self.effort,
+            should_stop=self.should_stop,
+            proofs=self.proofs,
+        )
         launcher.launch()
         launcher.place_the_rest()
         return _result(scene, launcher.endings)

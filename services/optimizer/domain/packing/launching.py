@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.optimizer.domain.columns.problem import Effort, Ending
+from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.packing import by_columns, grouping, zoning
 from services.optimizer.domain.packing.classes import CPU, Bools, Floats, Ints, PodClass, rows
 from services.optimizer.domain.packing.demand import Demand, Load, Supply
@@ -43,12 +44,14 @@ class Launcher:
         *,
         effort: Effort,
         should_stop: Callable[[], bool],
+        proofs: Proofs,
     ) -> None:
         self._scene = scene
         self._grouper = grouper
         self._style = style
         self._effort = effort
         self._should_stop = should_stop
+        self._proofs = proofs
         self.endings: list[Ending] = []
         """How each search for nodes ended."""
 
@@ -129,7 +132,9 @@ class Launcher:
         if supply.copies.size:
             left = [scene.copies_left(row) for row in range(len(supply.copies))]
             supply = replace(supply, copies=np.array(left, dtype=np.int64))
-        found = by_columns.loads(supply, demand, effort=self._effort, should_stop=self._should_stop)
+        found = by_columns.loads(
+            supply, demand, effort=self._effort, should_stop=self._should_stop, proofs=self._proofs
+        )
         self.endings.append(found.ended_by)
         self._realise(found.nodes)
 
