@@ -1,10 +1,12 @@
 """What else to launch when the planned pool has no capacity."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from services.optimizer.domain.crowding import Crowding
+from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.packing import grouping, zoning
 from services.optimizer.domain.packing.classes import Bools, Ints, columns_for, rows
@@ -23,18 +25,35 @@ Loads = Mapping[str, tuple[Offer, Sequence[Pod]]]
 
 
 def offers_for(
-    loads: Loads, shelf: Shelf, grouper: Grouper, claims: Mapping[str, Volume] | None
+    loads: Loads,
+    shelf: Shelf,
+    grouper: Grouper,
+    claims: Mapping[str, Volume] | None,
+    *,
+    fleet: Iterable[StandingNode],
 ) -> dict[str, tuple[Offer, ...]]:
-    """Give, by name of a node to launch, the offers that would hold the same pods, in the order to try."""
+    """Give, by name of a node to launch, the offers that would hold the same pods, in the order to try.
+
+    What is named keeps to the limits per pool and zone when any one pool is dry, so that all its launches go on to
+    what they name; that two pools are dry at once is not foreseen (crowding). On-demand offers are no spot pool's,
+    but count for their zone.
+
+    Args:
+        loads: what is to be launched.
+        shelf: the offers.
+        grouper: tells pods apart.
+        claims: where volumes are; None where no claim is known.
+        fleet: all nodes of the plan, those to launch included.
+    """
     traits = _Traits.of(shelf)
+    crowding = Crowding(shelf, fleet, grouper.judge)
     found: dict[str, tuple[Offer, ...]] = {}
-    known: dict[Hashable, tuple[Offer, ...]] = {}
     for name, able in _rows(loads, shelf, grouper, claims):
-        planned = loads[name][0]
-        key = (planned, able.tobytes())
-        if key not in known:
-            known[key] = (planned, *_varied(planned, able, traits, grouper.rules.strategy))
-        found[name] = known[key]
+        planned, pods = loads[name]
+        load = crowding.load(planned, pods)
+        chosen = _varied(planned, able[crowding.has_room(load)[able]], traits, grouper.rules.strategy)
+        crowding.reserve(load, chosen)
+        found[name] = (planned, *(shelf.offers[i] for i in chosen))
     return found
 
 
@@ -73,6 +92,10 @@ def _rows(
     classes = grouper.classes(everything)
     requests = rows(columns, classes)
     allowed = grouping.allowed_rows(classes, shelf, supply.is_spot, claims)
+    shared = grouping.allowed_rows(classes, shelf, supply.is_spot, claims, is_shared=True)
+    has_devices = np.array([bool(n.allocatable.extended) for n in shelf.nodes], dtype=np.bool_)
+    for_devices = np.array([grouping.needs_devices(c.sample.requests) for c in classes], dtype=np.bool_)
+    wants_spot = np.array([c.needs_spot for c in classes], dtype=np.bool_)
     class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
     is_tied = np.array([zoning.matters(c.sample) for c in classes], dtype=np.bool_)
     zones = np.array([o.pool.zone_id for o in shelf.offers])
@@ -83,12 +106,22 @@ def _rows(
             continue
         counts = np.bincount([class_of[p.key] for p in pods], minlength=len(classes))
         held = np.flatnonzero(counts)
-        holds = allowed[:, held].all(axis=1)
+        # What is bought for one kind of pod has room for others too: for both, it is the first that chooses.
+        has_both = _is_mixed(for_devices[held]), _is_mixed(wants_spot[held])
+        holds = (shared if any(has_both) else allowed)[:, held].all(axis=1)
+        if not for_devices[held].any():
+            holds &= ~has_devices
+        if wants_spot[held].all():
+            holds &= supply.is_spot
         holds &= (supply.room >= counts[held] @ requests[held]).all(axis=1)
         holds &= is_unlimited
         if is_tied[held].any():
             holds &= zones == planned.pool.zone_id
         yield name, np.flatnonzero(holds)
+
+
+def _is_mixed(kinds: Bools) -> bool:
+    return bool(kinds.any()) and not bool(kinds.all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +153,8 @@ class _Traits:
         )
 
 
-def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy) -> list[Offer]:
-    """Choose among the offers that would do: the cheapest, then another way to buy, another type, another zone."""
+def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy) -> list[int]:
+    """Choose rows among the offers that would do: the cheapest, then another way to buy, another type, another zone."""
     offers = traits.offers
     # A price that is higher in no way that matters: the order of the shelf, which is by price.
     chosen: list[int] = []
@@ -146,5 +179,6 @@ def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy) -> 
     if len({o.pool.zone_id for o in everything}) == 1:
         add(traits.zone[able] != traits.zones.get(planned.pool.zone_id, -1))
     return sorted(
-        (offers[i] for i in chosen), key=lambda o: (not o.is_spot and planned.is_spot, o.micro_usd, o.pool)
+        chosen,
+        key=lambda i: (not offers[i].is_spot and planned.is_spot, offers[i].micro_usd, offers[i].pool),
     )

@@ -140,7 +140,9 @@ class Mover:
         offers: Mapping[str, tuple[Offer, ...]] = {}
         if launched:
             loads = {n.node.name: (_offer(n), n.movable) for n in launched}
-            offers = alternatives.offers_for(loads, self.packer.shelf, self.packer.grouper, claims)
+            offers = alternatives.offers_for(
+                loads, self.packer.shelf, self.packer.grouper, claims, fleet=way.after.nodes
+            )
         return tuple(
             _draft(number, move, old, new, offers, self.rules) for number, move in enumerate(cuts, start=1)
         )
