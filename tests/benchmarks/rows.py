@@ -9,11 +9,14 @@ import numpy as np
 
 from services.optimizer.domain.columns.problem import Effort, FleetProblem, FleetSolution
 from services.optimizer.domain.columns.solve import solve_fleet
+from services.optimizer.domain.planning import plan
+from services.optimizer.domain.rules import PlanRules
 from tests.benchmarks.cluster import aged, replan
 from tests.benchmarks.consolidation import Consolidation
 from tests.benchmarks.first_fit import first_fit
 from tests.benchmarks.karpenter_mix import karpenter_mix
 from tests.benchmarks.market import Market
+from tests.benchmarks.replanning import TEMPLATE, half_empty, planning_market
 from tests.benchmarks.workloads import karpenter_sizes, many_shapes, openb_all, openb_cpu, problem
 
 REPLANNED_NODES, REPLANNED_PODS = 1000, 30_000
@@ -70,6 +73,7 @@ def rows(market: Market, with_gpus: Market) -> Iterator[Row]:
     yield fleet("openb, all 8,152 pods", problem(openb_all(), with_gpus), 0.02, 3)
     yield fleet("50,000 pods, 500 shapes", problem(many_shapes(50_000, 500), market), 0.03, 15)
     yield replanned(market)
+    yield planned_anew(market)
 
 
 def fleet(name: str, asked: FleetProblem, gap_target: float, seconds_target: float) -> Row:
@@ -141,6 +145,32 @@ def replanned(market: Market) -> Row:
         baseline=f"consolidation ({len(other.offers)} nodes, {other.moved} moves)",
         baseline_micro_usd=other.micro_usd,
         remark=f"{len(kept)} nodes kept, {moved} pods moved",
+    )
+
+
+def planned_anew(market: Market) -> Row:
+    """Measure the whole plan for nodes that are half empty: options, way, rehearsal and bound."""
+    objects = half_empty(REPLANNED_NODES, REPLANNED_PODS // REPLANNED_NODES)
+    offered = planning_market(market)
+    began, cpu_began = time.perf_counter(), time.process_time()
+    draft = plan(objects, offered, PlanRules(), TEMPLATE)
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    if not draft.moves:
+        raise ValueError(f"whole plan: {draft.skip_reason}")
+    drained = sum(len(m.drains) for m in draft.moves)
+    return Row(
+        name=f"whole plan, {REPLANNED_NODES} half-empty nodes, {len(objects.pods)} pods",
+        shapes=len({(p.requests.cpu_millicores, p.requests.memory_bytes) for p in objects.pods}),
+        bound_micro_usd=round((draft.lower_bound_usd_per_hour or 0) * 1e6),
+        micro_usd=round((draft.objective_usd_per_hour or 0) * 1e6),
+        gap_target=None,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        seconds_target=10,
+        nodes=draft.nodes_after,
+        baseline="today",
+        baseline_micro_usd=round((draft.cost_before_usd_per_hour or 0) * 1e6),
+        remark=f"{len(draft.moves)} moves drain {drained} nodes; cost with risk",
     )
 
 

@@ -21,9 +21,9 @@ from services.optimizer.domain.spot_tolerance import SpotJudge
 from services.optimizer.domain.thinning import Thinned, Thinner
 from shared.kernel.workload import Pod
 
-STYLES = (TIGHT, Style(0.1, 0), Style(0.2, 3000), Style(0.1, 7000))
-"""From packed to the brim on whatever size to roomy nodes of at least four or eight cores."""
-KEEPING = (Style(0.1, 3000),)
+STYLES = (TIGHT, Style(0.2, 3000))
+"""Fresh fleets, packed to the brim on whatever size, and roomy on nodes of at least four cores."""
+KEEPING = (TIGHT, Style(0.1, 3000))
 """How roomy the model of what to keep leaves nodes."""
 KEEPING_WHEN_LARGE = (Style(0.05, 7000), Style(0.12, 15000))
 LARGE_CLUSTER_PODS = 500
