@@ -95,7 +95,10 @@ class Generator:
             wanted = min((relaxation.nano_usd + best) // 2, enough)
             if self._effort.proves and value < wanted <= self._possible(tried) and rounds >= settle_from:
                 value = max(value, self._settled(tried, steps))
-                settle_from = rounds + (1 if value >= wanted else PAUSE)
+                if value < wanted:
+                    # Longer searches found better loads instead: short ones mislead.
+                    settle_from = rounds + PAUSE
+                    steps = min(steps * 10, self._effort.search_steps)
             center = tried
             if value > best:
                 best, best_worths = value, tried.worths

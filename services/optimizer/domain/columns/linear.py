@@ -26,13 +26,13 @@ def program() -> _core._Highs:
     return lp
 
 
-def solve(lp: _core._Highs) -> None:
-    """Solve from the last basis; from scratch by the dual method where that goes round in circles."""
-    limit = max(lp.getNumRow() * STEPS_PER_ROW, STEPS_LEAST)
-    lp.setOptionValue("simplex_iteration_limit", limit)
+def solve(lp: _core._Highs, *, steps: int | None = None) -> None:
+    """Solve from the last basis; from scratch by the dual method where `steps` of it are not enough."""
+    usual = max(lp.getNumRow() * STEPS_PER_ROW, STEPS_LEAST)
+    lp.setOptionValue("simplex_iteration_limit", usual if steps is None else steps)
     lp.run()
     if lp.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         lp.clearSolver()
         lp.setOptionValue("simplex_strategy", DUAL)
-        lp.setOptionValue("simplex_iteration_limit", 2 * limit)
+        lp.setOptionValue("simplex_iteration_limit", 2 * usual)
         lp.run()
