@@ -163,6 +163,8 @@ class Consolidator:
 
         def search() -> None:
             for option in options:
+                if found and self.packer.should_stop():
+                    break
                 stay = tuple(i for name, i in at.items() if name not in option.drained)
                 start = Thinned(stay, tuple(sorted(p.row for p in option.packing.new)))
                 strong = thinner.fortify(start)
