@@ -70,13 +70,13 @@ class Mover:
                 cuts[trouble.move].launches += [n.node.name for n in spares]
                 after = _with_spares(after, spares)
                 added += len(spares)
-            if not added:
+            if not added or self.packer.should_stop():
                 break
             if limit is not None and consolidation.rank(before, after, self.packer.grouper.judge) >= limit:
                 break
             troubles = self._rehearse(before, after, cuts)
         for _ in range(KEEP_ATTEMPTS):
-            if not troubles:
+            if not troubles or self.packer.should_stop():
                 break
             homeless = {p.key for t in troubles for p in t.homeless}
             kept = [n for n in before.nodes if any(p.key in homeless for p in n.movable)]
@@ -104,6 +104,8 @@ class Mover:
             ),
         )
         for node in candidates[:trials]:
+            if self.packer.should_stop():
+                break
             way = self._without(node.node.name, before, way) or way
         return way
 
