@@ -65,6 +65,7 @@ def _move(move: "MoveDraft") -> dict[str, Any]:
         "launches": [_launch(launch) for launch in move.launches],
         "drains": list(move.drains),
         "savings_usd_per_hour": move.savings_usd_per_hour,
+        "worth_usd_per_hour": move.worth_usd_per_hour,
         "disruption_pods": move.disruption_pods,
         "disruption_usd": move.disruption_usd,
         "payback_seconds": move.payback_seconds,

@@ -146,19 +146,19 @@ async def _refusal(
 
 
 def _steps(execution_id: UUID, plan: Plan, policy: Policy, now: datetime) -> tuple[Step, ...]:
-    """Give the plan's steps; those of moves that save less than the policy asks for are skipped at once."""
+    """Give the plan's steps; those of moves that are worth less than the policy asks for are skipped at once."""
     too_small = {
         move.id
         for move in plan.moves
         if move.drains
         and move.reason in SAVING_REASONS
-        and float(move.savings_usd_per_hour) < policy.min_move_savings_usd_per_hour
+        and float(move.earned_usd_per_hour) < policy.min_move_savings_usd_per_hour
     }
     return tuple(
         replace(
             step,
             status=StepStatus.SKIPPED,
-            detail="the move saves less than the policy asks for",
+            detail="the move is worth less than the policy asks for",
             finished_at=now,
         )
         if step.move_id in too_small

@@ -78,7 +78,7 @@ class PlanFacts:
     trigger: str
     move_kinds: tuple[str, ...]
     savings_usd_per_hour: Decimal
-    """Of all moves that are not launches for pending pods."""
+    """Of all moves that are not launches for pending pods, in what the plan minimizes: price and weighted risk."""
     cost_before_usd_per_hour: Decimal | None
     capacity_types: frozenset[str]
     """Of every offering that may be launched."""

@@ -91,7 +91,7 @@ def plan_facts(plan: Plan, template: NodeTemplate) -> approvals.PlanFacts:
         trigger=plan.trigger.value,
         move_kinds=tuple(move.kind.value for move in plan.moves),
         savings_usd_per_hour=sum(
-            (move.savings_usd_per_hour for move in plan.moves if move.kind is not MoveKind.LAUNCH),
+            (move.earned_usd_per_hour for move in plan.moves if move.kind is not MoveKind.LAUNCH),
             start=approvals.NO_SAVINGS,
         ),
         cost_before_usd_per_hour=plan.cost_before_usd_per_hour,

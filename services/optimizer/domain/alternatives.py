@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.optimizer.domain import interruption_cost
 from services.optimizer.domain.crowding import Crowding
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.packing import grouping, zoning
-from services.optimizer.domain.packing.classes import Bools, Ints, columns_for, rows
+from services.optimizer.domain.packing.classes import Bools, Floats, Ints, columns_for, rows
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.shelf import Shelf
-from services.optimizer.domain.rules import Strategy
+from services.optimizer.domain.rules import PlanRules, Strategy
+from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.workload import Pod, Volume
 
 MAX_OFFERS = 5
@@ -45,13 +47,16 @@ def offers_for(
         claims: where volumes are; None where no claim is known.
         fleet: all nodes of the plan, those to launch included.
     """
-    traits = _Traits.of(shelf)
+    traits = _Traits.of(shelf, grouper.rules)
     crowding = Crowding(shelf, fleet, grouper.judge)
     found: dict[str, tuple[Offer, ...]] = {}
     for name, able in _rows(loads, shelf, grouper, claims):
         planned, pods = loads[name]
         load = crowding.load(planned, pods)
-        chosen = _varied(planned, able[crowding.has_room(load)[able]], traits, grouper.rules.strategy)
+        able = able[crowding.has_room(load)[able]]
+        cost = traits.micro_usd + _risk(pods, traits.chance, grouper.judge)
+        able = able[np.argsort(cost[able], kind="stable")]
+        chosen = _varied(planned, able, traits, grouper.rules.strategy, cost)
         crowding.reserve(load, chosen)
         found[name] = (planned, *(shelf.offers[i] for i in chosen))
     return found
@@ -61,7 +66,7 @@ def cheapest_on_demand(
     loads: Loads, shelf: Shelf, grouper: Grouper, claims: Mapping[str, Volume] | None
 ) -> dict[str, int]:
     """Give, by name of a node to launch, the least that its pods' room would cost on-demand, in micro-dollars."""
-    is_spot = _Traits.of(shelf).is_spot
+    is_spot = np.array([o.is_spot for o in shelf.offers], dtype=np.bool_)
     found: dict[str, int] = {}
     for name, able in _rows(loads, shelf, grouper, claims):
         on_demand = able[~is_spot[able]]
@@ -129,6 +134,9 @@ class _Traits:
     """What sets the offers of a shelf apart, a row each."""
 
     offers: tuple[Offer, ...]
+    micro_usd: Ints
+    chance: Floats
+    """Weighted."""
     is_spot: Bools
     instance_type: Ints
     """Numbered."""
@@ -138,11 +146,13 @@ class _Traits:
     zones: Mapping[str, int]
 
     @classmethod
-    def of(cls, shelf: Shelf) -> "_Traits":
+    def of(cls, shelf: Shelf, rules: PlanRules) -> "_Traits":
         types: dict[str, int] = {}
         zones: dict[str, int] = {}
         return cls(
             shelf.offers,
+            np.array([o.micro_usd for o in shelf.offers], dtype=np.int64),
+            np.array([interruption_cost.weighted_chance(o, rules) for o in shelf.offers], dtype=np.float64),
             np.array([o.is_spot for o in shelf.offers], dtype=np.bool_),
             np.array(
                 [types.setdefault(o.pool.instance_type, len(types)) for o in shelf.offers], dtype=np.int64
@@ -153,10 +163,20 @@ class _Traits:
         )
 
 
-def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy) -> list[int]:
-    """Choose rows among the offers that would do: the cheapest, then another way to buy, another type, another zone."""
+def _risk(pods: Sequence[Pod], chance: Floats, judge: SpotJudge) -> Ints:
+    """Give the weighted risk an hour of the pods, in micro-dollars, with each chance."""
+    if not chance.any():
+        return np.zeros(len(chance), dtype=np.int64)
+    costs = np.array([interruption_cost.cost_micro_usd(p, judge) for p in pods], dtype=np.int64)
+    return (chance * int(costs.sum())).astype(np.int64)
+
+
+def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy, cost: Ints) -> list[int]:
+    """Choose rows among the offers that would do: the cheapest, then another way to buy, another type, another zone.
+
+    `able` is in the order of `cost`, which is that of the objective.
+    """
     offers = traits.offers
-    # A price that is higher in no way that matters: the order of the shelf, which is by price.
     chosen: list[int] = []
     for i in able.tolist():
         if len(chosen) == CHEAPEST_FIRST - 1:
@@ -180,5 +200,5 @@ def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy) -> 
         add(traits.zone[able] != traits.zones.get(planned.pool.zone_id, -1))
     return sorted(
         chosen,
-        key=lambda i: (not offers[i].is_spot and planned.is_spot, offers[i].micro_usd, offers[i].pool),
+        key=lambda i: (not offers[i].is_spot and planned.is_spot, int(cost[i]), offers[i].pool),
     )

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from services.optimizer.domain import headroom
+from services.optimizer.domain import headroom, interruption_cost
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
+from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.resources import Resources
+from shared.kernel.workload import Pod
 
 NAMED_KINDS = 3
 
@@ -24,8 +26,10 @@ def _kind(node: StandingNode) -> str:
     return f"{name} {node.offer.pool.capacity_type.value}" if node.offer else name
 
 
-def sentence(drained: Sequence[StandingNode], launched: Sequence[StandingNode], pods: int) -> str:
-    """Tell what goes, what comes, and what it costs before and after."""
+def sentence(
+    drained: Sequence[StandingNode], launched: Sequence[StandingNode], pods: int, earned: int
+) -> str:
+    """Tell what goes, what comes, and what it costs before and after; `earned` is what that is worth, risk included."""
     before, after = sum(n.micro_usd for n in drained), sum(n.micro_usd for n in launched)
     if not drained:
         is_spare = all(headroom.is_placeholder(p) for n in launched for p in n.movable)
@@ -35,30 +39,48 @@ def sentence(drained: Sequence[StandingNode], launched: Sequence[StandingNode], 
     if not launched:
         where = f"its {moving} fit" if len(drained) == 1 else f"their {moving} fit"
         rest = f"{where} on nodes that are there" if pods else "nothing that must move runs there"
-        return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}."
+        return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}.{_risk(before, earned)}"
     return (
         f"Replace {kinds(drained)} ({usd(before):.4g} USD/h) by {kinds(launched)}"
-        f" ({usd(after):.4g} USD/h); {moving} move."
+        f" ({usd(after):.4g} USD/h); {moving} move.{_risk(before - after, earned)}"
     )
 
 
-def runner_up(drained: Sequence[StandingNode], offers: Sequence[Offer]) -> tuple[str, float] | None:
-    """Name what a move was weighed against, with how much dearer that is in USD an hour.
+def _risk(saved: int, earned: int) -> str:
+    """Tell what a move does to the risk, where that counts in the objective."""
+    if earned == saved:
+        return ""
+    price = f"saves {usd(saved):.4g}" if saved >= 0 else f"costs {usd(-saved):.4g}"
+    change = "lowers" if earned > saved else "raises"
+    return (
+        f" It {price} USD/h in price and {change} the expected cost of interruptions by"
+        f" {usd(abs(earned - saved)):.4g} USD/h as the policy weighs it: worth {usd(earned):.4g} USD/h."
+    )
 
-    `offers` are those of the first launch, the planned one first: the next best of them; without a launch it is
-    keeping the nodes.
+
+def next_offer(offers: Sequence[Offer], pods: Sequence[Pod], judge: SpotJudge) -> tuple[str, float] | None:
+    """Name the next best offer for a launch's pods, with how much dearer it is in USD an hour; None without one.
+
+    `offers` has the planned one first. What is compared is the objective; below zero, the other would be cheaper for
+    these pods alone, whatever else the plan weighed.
     """
-    if offers:
-        if len(offers) < 2:
-            return None
-        planned, other = offers[0], offers[1]
-        extra = usd(other.micro_usd - planned.micro_usd)
-        return (
-            f"{other.pool} at {usd(other.micro_usd):.4g} USD/h, {extra:+.4g} USD/h against {planned.pool}",
-            extra,
-        )
+    if len(offers) < 2:
+        return None
+    planned, other = offers[0], offers[1]
+    dearer = other.micro_usd - planned.micro_usd
+    risk = [interruption_cost.node_micro_usd(o, pods, judge) for o in (other, planned)]
+    extra = dearer + risk[0] - risk[1]
+    with_risk = f", {usd(extra):+.4g} USD/h with its risk" if extra != dearer else ""
+    text = (
+        f"{other.pool} at {usd(other.micro_usd):.4g} USD/h, {usd(dearer):+.4g} USD/h against {planned.pool}"
+    )
+    return text + with_risk, usd(extra)
+
+
+def keeping(drained: Sequence[StandingNode], earned: int) -> tuple[str, float]:
+    """Name keeping the nodes, with how much dearer that is in USD an hour."""
     price = usd(sum(n.micro_usd for n in drained))
-    return f"keeping {kinds(drained)} at {price:.4g} USD/h", price
+    return f"keeping {kinds(drained)} at {price:.4g} USD/h", usd(earned)
 
 
 def binding_constraint(launched: Sequence[StandingNode]) -> str | None:

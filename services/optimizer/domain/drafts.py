@@ -9,6 +9,9 @@ from services.optimizer.domain.decision import Conflict
 from services.optimizer.domain.offers import Offer
 from shared.kernel.workload import Node
 
+ROUNDING = 1e-6
+"""By so much of itself a bound may be above the objective on account of rounding."""
+
 
 class DraftKind(StrEnum):
     """What a move does to the fleet."""
@@ -46,6 +49,9 @@ class MoveDraft:
     launches: tuple[LaunchDraft, ...] = ()
     drains: tuple[str, ...] = ()
     savings_usd_per_hour: float
+    """In price."""
+    worth_usd_per_hour: float
+    """In the objective: price and weighted risk."""
     disruption_pods: int = 0
     disruption_usd: float = 0.0
     """What the change costs once: pods that start cold, and launched nodes paid for beside what they replace."""
@@ -58,7 +64,7 @@ class MoveDraft:
     explanation: str
     runner_up: str | None = None
     runner_up_extra_usd_per_hour: float | None = None
-    """How much dearer the runner-up is."""
+    """How much dearer the runner-up is in the objective; below zero, it would be cheaper for these pods alone."""
     binding_constraint: str | None = None
 
 
@@ -130,4 +136,6 @@ class PlanDraft:
         """How far the objective is from the bound at most."""
         if self.objective_usd_per_hour is None or not self.lower_bound_usd_per_hour:
             return None
-        return max(self.objective_usd_per_hour / self.lower_bound_usd_per_hour - 1, 0.0)
+        gap = self.objective_usd_per_hour / self.lower_bound_usd_per_hour - 1
+        # Below zero by more than rounding, the bound is wrong: that is to be seen.
+        return 0.0 if -ROUNDING <= gap < 0 else gap

@@ -11,6 +11,7 @@ from services.optimizer.domain import (
     disruption,
     on_demand_floor,
     sequence,
+    worth,
 )
 from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
@@ -19,6 +20,7 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.sequence import Cut
+from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.workload import Pod
 
 SAME_SIZE_RATIO = 0.9
@@ -135,8 +137,8 @@ class Mover:
         """Describe the moves."""
         old, new = sequence.standing(before), sequence.standing(way.after)
         # What the rehearsals added may have cost a move its worth.
-        prices = {n: s.micro_usd for n, s in {**new, **old}.items() if s.offer is not None}
-        cuts = sequence.worthwhile(way.cuts, prices, self._least)
+        amounts = worth.by_node(before, way.after, self.packer.grouper.judge)
+        cuts = sequence.worthwhile(way.cuts, amounts, self._least)
         launched = [new[name] for move in cuts for name in move.launches]
         claims = {v.key: v for v in before.objects.volumes} or None
         offers: Mapping[str, tuple[Offer, ...]] = {}
@@ -146,13 +148,15 @@ class Mover:
                 loads, self.packer.shelf, self.packer.grouper, claims, fleet=way.after.nodes
             )
         return tuple(
-            _draft(number, move, old, new, offers, self.rules) for number, move in enumerate(cuts, start=1)
+            _draft(number, move, old, new, offers, amounts, self.packer.grouper.judge)
+            for number, move in enumerate(cuts, start=1)
         )
 
     def _cut(self, before: FleetState, after: FleetState, *, largest_first: bool) -> list[Cut]:
         return sequence.cut(
             before,
             after,
+            worth=worth.by_node(before, after, self.packer.grouper.judge),
             min_savings_micro_usd=self._least,
             disrupted_ratio=self.rules.max_disrupted_nodes_ratio,
             largest_first=largest_first,
@@ -238,15 +242,20 @@ def _draft(
     old: Mapping[str, StandingNode],
     new: Mapping[str, StandingNode],
     offers: Mapping[str, tuple[Offer, ...]],
-    rules: PlanRules,
+    amounts: Mapping[str, int],
+    judge: SpotJudge,
 ) -> MoveDraft:
     drained = [old[name] for name in move.drains]
     launched = [new[name] for name in move.launches]
     pods = sum(len(n.movable) for n in drained)
     kind, reason = _kind(drained, launched, pods)
     saved = sum(n.micro_usd for n in drained) - sum(n.micro_usd for n in launched)
-    once = disruption.charge(drained, launched, rules) if drained else 0
-    other = describing.runner_up(drained, offers[launched[0].node.name] if launched else ())
+    earned = sequence.savings(move, amounts)
+    once = disruption.charge(drained, launched, judge.rules) if drained else 0
+    if launched:
+        other = describing.next_offer(offers[launched[0].node.name], launched[0].movable, judge)
+    else:
+        other = describing.keeping(drained, earned)
     return MoveDraft(
         id=f"move-{number}",
         kind=kind,
@@ -257,12 +266,13 @@ def _draft(
         ),
         drains=tuple(move.drains),
         savings_usd_per_hour=usd(saved),
+        worth_usd_per_hour=usd(earned),
         disruption_pods=pods,
         disruption_usd=usd(once),
-        payback_seconds=-(-once * disruption.SECONDS_PER_HOUR // saved) if saved > 0 else None,
+        payback_seconds=-(-once * disruption.SECONDS_PER_HOUR // earned) if earned > 0 else None,
         interruptions_per_day_before=accounting.interruptions_per_day(drained),
         interruptions_per_day_after=accounting.interruptions_per_day(launched),
-        explanation=describing.sentence(drained, launched, pods),
+        explanation=describing.sentence(drained, launched, pods, earned),
         runner_up=None if other is None else other[0],
         runner_up_extra_usd_per_hour=None if other is None else other[1],
         binding_constraint=describing.binding_constraint(launched),

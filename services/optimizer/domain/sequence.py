@@ -32,6 +32,7 @@ def cut(
     before: FleetState,
     after: FleetState,
     *,
+    worth: Mapping[str, int],
     min_savings_micro_usd: int,
     disrupted_ratio: float = 1.0,
     largest_first: bool = False,
@@ -40,7 +41,7 @@ def cut(
 
     A large pod that comes late finds small ones everywhere, and on its way it goes from one node that is to be
     drained to the next, since these are the emptiest. A move drains no more of a node pool than `disrupted_ratio`
-    of it, unless it would not be worth making.
+    of it, unless it would not be worth making. `worth` is that of worth.by_node.
     """
     old = {n.node.name: n for n in before.nodes}
     new = {n.node.name: n for n in after.nodes if n.node.name not in old}
@@ -53,7 +54,7 @@ def cut(
     }
     cutter = _Cutter(
         needs=needs,
-        prices={name: node.micro_usd for name, node in {**old, **new}.items() if node.offer is not None},
+        worth=worth,
         largest={
             name: max((weight(p) for p in old[name].movable), default=0) if largest_first else 0
             for name in needs
@@ -64,14 +65,15 @@ def cut(
     )
     pending = sorted({target[p.key] for p in before.pending if target.get(p.key) in new})
     cuts = cutter.cuts(pending)
-    return worthwhile(cuts, cutter.prices, min_savings_micro_usd)
+    return worthwhile(cuts, worth, min_savings_micro_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cutter:
     needs: dict[str, list[str]]
     """New nodes that pods of a node to be drained go to; emptied on the way."""
-    prices: Mapping[str, int]
+    worth: Mapping[str, int]
+    """What draining a node saves, or launching it costs."""
     largest: Mapping[str, int]
     """Size of its largest pod by node; 0 where that plays no part."""
     budgets: NodeBudgets
@@ -95,7 +97,7 @@ class _Cutter:
 
     def _ready(self) -> list[str]:
         found = [name for name, wanted in self.needs.items() if self.launched.issuperset(wanted)]
-        return sorted(found, key=lambda n: (-self.largest[n], -self.prices[n], n))
+        return sorted(found, key=lambda n: (-self.largest[n], -self.worth[n], n))
 
     def _deletes(self) -> list[Cut]:
         found: list[Cut] = []
@@ -115,10 +117,10 @@ class _Cutter:
             self.launched.update(self.needs.pop(name))
             move.drains.append(name)
             for other in self._ready():
-                if self._may_join(move, other) or savings(move, self.prices) < self.least:
+                if self._may_join(move, other) or savings(move, self.worth) < self.least:
                     move.drains.append(other)
                     del self.needs[other]
-            if savings(move, self.prices) >= self.least and not self._may_join(move, self._next()):
+            if savings(move, self.worth) >= self.least and not self._may_join(move, self._next()):
                 break
         return move
 
@@ -127,15 +129,15 @@ class _Cutter:
 
     def _net(self, name: str) -> int:
         """Give what launching for one more node costs beyond what the node saves."""
-        return sum(self.prices[w] for w in self.needs[name] if w not in self.launched) - self.prices[name]
+        return sum(self.worth[w] for w in self.needs[name] if w not in self.launched) - self.worth[name]
 
 
-def savings(move: Cut, prices: Mapping[str, int]) -> int:
-    """Give what a move saves an hour, in micro-dollars."""
-    return sum(prices[n] for n in move.drains) - sum(prices[n] for n in move.launches)
+def savings(move: Cut, worth: Mapping[str, int]) -> int:
+    """Give what a move saves an hour in the objective, in micro-dollars."""
+    return sum(worth[n] for n in move.drains) - sum(worth[n] for n in move.launches)
 
 
-def worthwhile(cuts: Sequence[Cut], prices: Mapping[str, int], min_savings: int) -> list[Cut]:
+def worthwhile(cuts: Sequence[Cut], worth: Mapping[str, int], min_savings: int) -> list[Cut]:
     """Join moves that save too little by themselves to the one before (the first: to the one after)."""
     found: list[Cut] = []
     carried = Cut()
@@ -145,7 +147,7 @@ def worthwhile(cuts: Sequence[Cut], prices: Mapping[str, int], min_savings: int)
             continue
         joined = Cut(carried.launches + move.launches, carried.drains + move.drains)
         carried = Cut()
-        if savings(joined, prices) >= min_savings:
+        if savings(joined, worth) >= min_savings:
             found.append(joined)
         elif found and not found[-1].is_for_pending:
             found[-1].launches += joined.launches

@@ -214,6 +214,7 @@ def _move(draft: MoveDraft) -> Move:
         launches=tuple(map(_launch, draft.launches)),
         drains=draft.drains,
         savings_usd_per_hour=Decimal(str(draft.savings_usd_per_hour)).quantize(MICRO_USD),
+        worth_usd_per_hour=_usd(draft.worth_usd_per_hour),
         disruption_pods=draft.disruption_pods,
         disruption_usd=Decimal(str(draft.disruption_usd)).quantize(MICRO_USD),
         payback_seconds=draft.payback_seconds,

@@ -73,12 +73,15 @@ class Move(Value):
     drains: tuple[str, ...] = ()
     """Node names: cordoned, drained and terminated after every launch is Ready."""
     savings_usd_per_hour: Usd
+    """In price."""
+    worth_usd_per_hour: Usd | None = None
+    """What it saves in the plan's objective, price and weighted risk; null: the same as in price."""
     disruption_pods: int = 0
     """Pods that will be evicted."""
     disruption_usd: Usd = Decimal(0)
     """What the change costs once: pods that start cold, and launched nodes paid for beside what they replace."""
     payback_seconds: int | None = None
-    """After which the move has earned that; null when it saves nothing."""
+    """After which the move's worth has earned that; null when it is worth nothing."""
     interruptions_per_day_before: float | None = None
     """To expect of the nodes that go; null when a chance is unknown."""
     interruptions_per_day_after: float | None = None
@@ -88,8 +91,13 @@ class Move(Value):
     runner_up: str | None = None
     """What the move was weighed against: the next best offering, or keeping the nodes."""
     runner_up_extra_usd_per_hour: Usd | None = None
-    """How much dearer that is."""
+    """How much dearer that is in the plan's objective; below zero, it would be cheaper for these pods alone."""
     binding_constraint: str | None = None
+
+    @property
+    def earned_usd_per_hour(self) -> Decimal:
+        """Give what is held against what a policy asks a move to save."""
+        return self.savings_usd_per_hour if self.worth_usd_per_hour is None else self.worth_usd_per_hour
 
 
 class UnplacedPod(Value):

@@ -123,6 +123,20 @@ async def test_a_move_that_saves_too_little_is_left_out() -> None:
     }
 
 
+async def test_a_move_that_costs_more_and_buys_less_risk_is_judged_by_its_worth() -> None:
+    store = a_store()
+    tools = tools_for(store.world, store)
+    dearer = replace_move(1, "old-0").model_copy(
+        update={"savings_usd_per_hour": Decimal("-0.002"), "worth_usd_per_hour": Decimal("0.04")}
+    )
+    riskier = replace_move(2, "old-1").model_copy(update={"worth_usd_per_hour": Decimal("0.001")})
+    await begin(make_plan(tools.clock, dearer, riskier), store, tools)
+    assert {s.move_id: s.status for s in store.steps()} == {
+        "m1": StepStatus.PENDING,
+        "m2": StepStatus.SKIPPED,
+    }
+
+
 async def test_an_outcome_of_another_clusters_agent_is_ignored() -> None:
     store = a_store()
     tools = tools_for(store.world, store)

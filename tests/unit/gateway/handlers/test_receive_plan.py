@@ -76,6 +76,18 @@ async def test_nodes_for_pending_pods_need_nobody() -> None:
     assert len(gateway.sent(PlanApproved)) == 1
 
 
+@pytest.mark.parametrize(("worth", "approvals"), [("0.09", 1), ("0.001", 0)])
+async def test_autopilot_judges_a_move_by_its_worth_and_not_by_its_price_alone(
+    worth: str, approvals: int
+) -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    savings = Decimal("-0.002") if approvals else Decimal("0.10")
+    move = make_move(savings=savings, worth_usd_per_hour=Decimal(worth))
+    await receive(gateway, plan_of(moves=(move,)))
+    assert len(gateway.sent(PlanApproved)) == approvals
+    assert ("saves less" in gateway.state.plans[PLAN_ID].decision_note) != bool(approvals)
+
+
 async def test_spot_is_not_launched_against_the_policy() -> None:
     gateway = gateway_with(approval=Approval.AUTOPILOT, strategy=CapacityStrategy.ON_DEMAND)
     await receive(gateway, plan_of())

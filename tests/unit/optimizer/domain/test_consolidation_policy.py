@@ -107,7 +107,9 @@ def test_a_move_keeps_to_the_budget_of_each_node_pool() -> None:
         for i in range(number)
     ]
     state = FleetState(tuple(before), (), ClusterObjects(), ())
-    cuts = sequence.cut(state, replace(state, nodes=()), min_savings_micro_usd=1, disrupted_ratio=0.2)
+    worth = {n.node.name: n.micro_usd for n in before}
+    after = replace(state, nodes=())
+    cuts = sequence.cut(state, after, worth=worth, min_savings_micro_usd=1, disrupted_ratio=0.2)
     assert sorted(name for cut in cuts for name in cut.drains) == sorted(n.node.name for n in before)
     for cut in cuts:
         assert sum(name.startswith("web") for name in cut.drains) <= 2
