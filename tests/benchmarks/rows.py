@@ -14,6 +14,7 @@ from services.optimizer.domain.rules import PlanRules
 from tests.benchmarks.cluster import aged, replan
 from tests.benchmarks.consolidation import Consolidation
 from tests.benchmarks.first_fit import first_fit
+from tests.benchmarks.from_pods import Case, cases
 from tests.benchmarks.karpenter_mix import karpenter_mix
 from tests.benchmarks.market import Market
 from tests.benchmarks.replanning import TEMPLATE, half_empty, planning_market
@@ -74,6 +75,7 @@ def rows(market: Market, with_gpus: Market) -> Iterator[Row]:
     yield fleet("50,000 pods, 500 shapes", problem(many_shapes(50_000, 500), market), 0.03, 15)
     yield replanned(market)
     yield planned_anew(market)
+    yield from map(planned, cases(market))
 
 
 def fleet(name: str, asked: FleetProblem, gap_target: float, seconds_target: float) -> Row:
@@ -171,6 +173,29 @@ def planned_anew(market: Market) -> Row:
         baseline="today",
         baseline_micro_usd=round((draft.cost_before_usd_per_hour or 0) * 1e6),
         remark=f"{len(draft.moves)} moves drain {drained} nodes; cost with risk",
+    )
+
+
+def planned(case: Case) -> Row:
+    """Measure one plan from pods to what is proposed; its cost has the risk of spot in it."""
+    began, cpu_began = time.perf_counter(), time.process_time()
+    draft = case.plan()
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    if draft.unplaced:
+        raise ValueError(f"{case.name}: {len(draft.unplaced)} pods are not placed")
+    return Row(
+        name=f"from pods to plan: {case.name}",
+        shapes=len({(p.requests.cpu_millicores, p.requests.memory_bytes) for p in case.objects.pods}),
+        bound_micro_usd=round((draft.lower_bound_usd_per_hour or 0) * 1e6),
+        micro_usd=round((draft.objective_usd_per_hour or 0) * 1e6),
+        gap_target=case.gap_target,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        seconds_target=case.seconds_target,
+        nodes=draft.nodes_after,
+        baseline="",
+        baseline_micro_usd=None,
+        remark=f"{len(case.objects.pods)} pods",
     )
 
 
