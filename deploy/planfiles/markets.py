@@ -7,6 +7,7 @@ from pathlib import Path
 from deploy.planfiles import catalogue, prices
 from deploy.planfiles.catalogue import RegionOfferings
 from deploy.planfiles.documents import PlanFileError
+from deploy.planfiles.prices import SpotPrice
 from services.optimizer.domain.observed_memory import memory_corrections
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import Template, Zone
@@ -62,7 +63,11 @@ def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
     if files.spot_prices is None:
         notes.append("No spot prices were given (--spot-prices): only on-demand is offered.")
     else:
-        offers += _spot(files, zones, types)
+        rows = prices.spot_prices(files.spot_prices, files.region)
+        offers += _spot(files, rows, zones, types)
+        newest = max(row.at for row in rows)
+        told = f"the newest is of {newest}" if newest else "the file gives no times"
+        notes.append(f"Spot prices are taken to hold now, however old they are: {told}.")
         notes.append("No interruption risk is known from files: spot is judged by its price alone.")
     undescribed = sorted({n for n in on_demand if n not in types})
     if undescribed and files.on_demand_prices is not None:
@@ -129,16 +134,20 @@ def _zones_of(name: str, known: RegionOfferings | None, zones: Mapping[str, str]
     return sorted(z for z in zones if offering is None or z in offering)
 
 
-def _spot(files: MarketFiles, zones: Mapping[str, str], types: Mapping[str, InstanceType]) -> list[Offer]:
-    assert files.spot_prices is not None
+def _spot(
+    files: MarketFiles,
+    rows: Sequence[SpotPrice],
+    zones: Mapping[str, str],
+    types: Mapping[str, InstanceType],
+) -> list[Offer]:
     ids = set(zones.values())
     found: list[Offer] = []
-    rows = prices.spot_prices(files.spot_prices, files.region)
     for row in rows:
         zone_id = row.zone if row.zone in ids else zones.get(row.zone)
         if zone_id is not None and row.instance_type in types:
             pool = PoolKey(files.region, row.instance_type, zone_id, CapacityType.SPOT)
-            found.append(Offer(pool, row.usd_per_hour))
+            # Whoever asks what a file's prices come to takes them as they are.
+            found.append(Offer(pool, row.usd_per_hour, age_seconds=0))
     if not found:
         raise PlanFileError(f"{files.spot_prices} prices no described type in a zone of {files.region}.")
     return found

@@ -17,6 +17,8 @@ MILLICORES = (50, 100, 100, 150, 250)
 GIB_PER_CORE = (1, 2, 4)
 CHANCE = 0.01
 """Of an interruption an hour, the same for all pools: what is measured is time, not risk."""
+AGE_SECONDS = 60
+"""Of prices: without, no spot would be bought."""
 
 
 def planning_market(offered: data.Market) -> Market:
@@ -27,7 +29,8 @@ def planning_market(offered: data.Market) -> Market:
         types[name] = make_instance_type(name, vcpus=-(-cpu // 1000), gib=memory / 1024, max_pods=pods)
         kind = CapacityType.SPOT if offered.is_spot[at] else CapacityType.ON_DEMAND
         pool = make_pool(name, zone_id=ZONE_IDS[offered.zone[at]], capacity_type=kind)
-        offers.append(Offer(pool, int(offered.micro_usd[at]) / 1e6, CHANCE if offered.is_spot[at] else None))
+        chance = CHANCE if offered.is_spot[at] else None
+        offers.append(Offer(pool, int(offered.micro_usd[at]) / 1e6, chance, age_seconds=0))
     return Market(types, tuple(offers))
 
 

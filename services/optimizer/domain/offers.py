@@ -26,7 +26,7 @@ class Offer:
     interruption_probability: float | None = None
     """Within an hour; None on-demand, and where nobody knows."""
     age_seconds: int | None = None
-    """Since the price was read; None when nobody knows."""
+    """Since the price was read; None when nobody knows: then nothing new is bought at a spot price."""
     is_stale: bool = False
     flagged_since: datetime | None = None
     """An interruption, or a lack of capacity, was seen there so lately that nothing new is launched there."""

@@ -81,7 +81,9 @@ def _offer_refusal(offer: Offer, instance_type: InstanceType, rules: PlanRules) 
         return "the policy allows on-demand only"
     if not instance_type.supports_spot:
         return "the type is not sold as spot"
-    if offer.age_seconds is not None and offer.age_seconds > rules.price_max_age_seconds:
+    if offer.age_seconds is None:
+        return "nobody knows how old its spot price is"
+    if offer.age_seconds > rules.price_max_age_seconds:
         return "its spot price is too old"
     return None
 

@@ -36,7 +36,8 @@ def make_market(*, spot_ratio: float | None = 0.35, chance: float | None = 0.01)
             offers.append(Offer(make_pool(name, zone_id=zone_id), price))
             if spot_ratio is not None:
                 pool = make_pool(name, zone_id=zone_id, capacity_type=CapacityType.SPOT)
-                offers.append(Offer(pool, round(price * spot_ratio * (1 + number / 50), 6), chance))
+                usd = round(price * spot_ratio * (1 + number / 50), 6)
+                offers.append(Offer(pool, usd, chance, age_seconds=60))
     return Market(TYPES, tuple(offers))
 
 

@@ -191,6 +191,14 @@ def test_on_demand_greenfield_without_risk_has_the_cost_as_objective_and_a_bound
     assert draft.gap_ratio < 0.35
 
 
+def test_a_bound_above_the_objective_is_seen_and_not_told_as_a_perfect_plan() -> None:
+    draft = plan(ClusterObjects(pods=tuple(make_workload("web", 4))), make_market(), ON_DEMAND, TEMPLATE)
+    bounded = replace(draft, objective_usd_per_hour=1.0, lower_bound_usd_per_hour=1.1)
+    assert bounded.gap_ratio is not None
+    assert bounded.gap_ratio < 0
+    assert replace(bounded, lower_bound_usd_per_hour=1 + 1e-7).gap_ratio == 0
+
+
 def test_a_single_replica_stays_on_demand_and_replicas_go_to_spot() -> None:
     objects = ClusterObjects(pods=tuple(make_workload("one", 1) + make_workload("many", 8)))
     draft = plan(objects, make_market(), RULES, TEMPLATE, mode=PlanMode.GREENFIELD)

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.planning import PlanMode, plan
-from services.optimizer.domain.rules import PlanRules
+from services.optimizer.domain.rules import Objective, PlanRules
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Pod
@@ -35,6 +36,14 @@ def workloads(draw: st.DrawFn) -> list[Pod]:
     return pods
 
 
+def _check_bound(draft: PlanDraft) -> None:
+    bound, objective = draft.lower_bound_usd_per_hour, draft.objective_usd_per_hour
+    assert bound is not None
+    assert objective is not None
+    assert bound <= objective + 1e-9
+    assert draft.gap_ratio is None or draft.gap_ratio >= 0
+
+
 @settings(max_examples=25)
 @given(workloads())
 def test_a_new_fleet_holds_every_pod_once_and_no_node_more_than_it_can(pods: list[Pod]) -> None:
@@ -46,8 +55,7 @@ def test_a_new_fleet_holds_every_pod_once_and_no_node_more_than_it_can(pods: lis
         total = sum((by_key[p].requests for p in n.pods), Resources())
         assert total.fits_in(n.node.allocatable)
         assert len(n.pods) <= n.node.max_pods
-    bound = draft.lower_bound_usd_per_hour
-    assert bound is None or bound <= (draft.objective_usd_per_hour or 0)
+    _check_bound(draft)
 
 
 @settings(max_examples=15)
@@ -61,6 +69,14 @@ def test_the_order_of_the_input_changes_nothing(pods: list[Pod], random: object)
     other = replace(objects, pods=tuple(shuffled), nodes=tuple(reversed(objects.nodes)))
     market = replace(MARKET, offers=tuple(offers))
     assert plan(objects, MARKET, RULES, TEMPLATE) == plan(other, market, RULES, TEMPLATE)
+
+
+@settings(max_examples=20)
+@given(workloads(), st.sampled_from(Objective), st.integers(1, 3))
+def test_no_bound_is_above_the_objective(pods: list[Pod], goal: Objective, per_node: int) -> None:
+    objects = make_cluster(pods, per_node=per_node)
+    rules = replace(RULES, objective=goal, usd_per_restart=0.05)
+    _check_bound(plan(objects, MARKET, rules, TEMPLATE))
 
 
 @settings(max_examples=25)

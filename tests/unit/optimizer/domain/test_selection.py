@@ -21,7 +21,11 @@ GPU = make_instance_type("g5.xlarge", vcpus=4, gib=16, gpus={"nvidia.com/gpu": 1
 
 def offer(name: str, *, spot: bool = False, **fields: Any) -> Offer:
     capacity_type = CapacityType.SPOT if spot else CapacityType.ON_DEMAND
-    return Offer(make_pool(name, capacity_type=capacity_type), fields.pop("usd_per_hour", 0.2), **fields)
+    return Offer(
+        make_pool(name, capacity_type=capacity_type),
+        fields.pop("usd_per_hour", 0.2),
+        **{"age_seconds": 0, **fields},
+    )
 
 
 def refusal(kind: InstanceType, *, spot: bool = False, fields: Any = None, **rules: Any) -> str | None:
@@ -78,6 +82,10 @@ def test_what_meets_a_rule_exactly_is_allowed(rules: dict[str, Any]) -> None:
 def test_an_on_demand_policy_and_an_old_price_refuse_spot() -> None:
     assert refusal(XLARGE, spot=True, strategy=Strategy.ON_DEMAND) == "the policy allows on-demand only"
     assert refusal(XLARGE, spot=True, fields={"age_seconds": 3601}) == "its spot price is too old"
+    assert refusal(XLARGE, spot=True, fields={"age_seconds": 3600}) is None
+    why = refusal(XLARGE, spot=True, fields={"age_seconds": None})
+    assert why == "nobody knows how old its spot price is"
+    assert refusal(XLARGE, fields={"age_seconds": None}) is None
     assert refusal(replace(XLARGE, supports_spot=False), spot=True) == "the type is not sold as spot"
 
 
