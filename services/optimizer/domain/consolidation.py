@@ -65,15 +65,17 @@ class Consolidator:
         room = self.evaluate(state, frozenset(), prefix="new-0-")
         if not movable or room is None:
             return []
-        if sum(len(n.movable) for n in movable) > LARGE_CROWD:
-            return self._when_large(state, room, guards)
+        pods = sum(len(n.movable) for n in movable)
+        if pods > LARGE_CLUSTER_PODS:
+            found = self._when_large(state, room, guards)
+            if found or pods > LARGE_CROWD:
+                return found
         found = self._kept(state, guards, KEEPING)
         if self.rules.consolidation is Consolidation.REPLACE:
             everything = frozenset(n.node.name for n in movable)
             partly = frozenset(n.node.name for n in movable if not levels.is_replaced_alone(n, self.rules))
-            is_large = sum(len(n.movable) for n in movable) > LARGE_CLUSTER_PODS
             for drained in dict.fromkeys((everything, partly)):
-                for style in STYLES_WHEN_LARGE if is_large else STYLES:
+                for style in STYLES_WHEN_LARGE if pods > LARGE_CLUSTER_PODS else STYLES:
                     if self.packer.should_stop() and found:
                         break
                     option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
@@ -123,9 +125,13 @@ class Consolidator:
                     fleets.setdefault(fleet, style)
                 if self.packer.should_stop():
                     break
-            for number, fleet in enumerate(
-                sorted(fleets, key=lambda f: (thinner.price(f), f.stay, f.launch))
-            ):
+            ordered = sorted(fleets, key=lambda f: (thinner.price(f), f.stay, f.launch))
+            if ordered and crowd.size <= LARGE_CROWD:
+                # Where policy has more to say than room, the thinner one may be refused: the other comes next.
+                thin = thinner.thin(ordered[0], lambda _: True)
+                fleets.setdefault(thin, fleets[ordered[0]])
+                ordered = list(dict.fromkeys((thin, *ordered)))
+            for number, fleet in enumerate(ordered):
                 option = self._built(state, fleet, placer, prefix=f"keep-{number}-", style=fleets[fleet])
                 if option is not None and option.micro_rank < limit and guards.broken(option.after) is None:
                     return [option]
