@@ -112,8 +112,10 @@ def test_spot_prices_by_zone_are_used(tmp_path: Path) -> None:
         *("--cluster", cluster(tmp_path, [pod("a"), pod("b")]), "--greenfield", "--region", "us-east-1"),
         *("--on-demand-prices", prices(tmp_path), "--spot-prices", spot, "-o", "yaml"),
     )
-    nodes = yaml.safe_load(result.stdout)["nodes"]
+    document = yaml.safe_load(result.stdout)
+    nodes = document["nodes"]
     assert ("spot", "us-east-1c") in {(n["capacity_type"], n["zone"]) for n in nodes}
+    assert any("taken to hold now" in n and "gives no times" in n for n in document["notes"])
 
 
 def test_a_pod_too_large_for_any_type_is_status_3(tmp_path: Path) -> None:
