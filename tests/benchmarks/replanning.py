@@ -17,8 +17,6 @@ MILLICORES = (50, 100, 100, 150, 250)
 GIB_PER_CORE = (1, 2, 4)
 CHANCE = 0.01
 """Of an interruption an hour, the same for all pools: what is measured is time, not risk."""
-AGE_SECONDS = 60
-"""Of prices: without, no spot would be bought."""
 
 
 def planning_market(offered: data.Market) -> Market:

@@ -240,7 +240,9 @@ class _Run:
     def _rebuilt(self, best: _Fleet, proof: Generated) -> _Fleet:
         """Build the worst nodes anew: those that cost most over what their pods are worth."""
         failed = 0
-        for attempt in range(self._effort.improvements):
+        # An attempt changes a few nodes only: of many that is too small a share to be worth its time.
+        attempts = self._effort.improvements * MANY_NODES // max(len(best.loads), MANY_NODES)
+        for attempt in range(attempts):
             # Rounding will not go below what the relaxation says, even where less is proven.
             goal = self._effort.tolerance(best.nano_usd, len(best.left))
             goal *= TIMES_TOLERATED if len(best.loads) >= MANY_NODES else 1
