@@ -52,7 +52,9 @@ def _extremes(reduced: Reduced) -> tuple[Ints, Ints]:
     if not reduced.pod_nano_usd.size:
         nothing = np.zeros(len(reduced.counts), dtype=np.int64)
         return nothing, nothing
-    least = np.where(reduced.allowed, reduced.pod_nano_usd, np.iinfo(np.int64).max).min(axis=0)
+    dear = np.where(reduced.allowed, reduced.pod_nano_usd, np.iinfo(np.int64).max).min(axis=0)
+    # A shape that nothing may be launched for runs where it runs already: no offer says what it costs there.
+    least = np.where(reduced.allowed.any(axis=0), dear, 0)
     most = np.where(reduced.allowed, reduced.pod_nano_usd, 0).max(axis=0)
     return least, most
 

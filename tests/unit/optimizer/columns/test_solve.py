@@ -255,6 +255,13 @@ def test_own_pods_stay_where_no_other_of_their_kind_may_come() -> None:
     assert [(n.offer, n.counts.tolist()) for n in solution.nodes] == [(0, [2])]
 
 
+def test_a_run_stopped_at_once_holds_for_pods_that_only_their_own_node_may_hold() -> None:
+    running = made([[1000]], [2], [[4000]], [60], [[False]], copies=[1], own=[[1]], costs=[[7]])
+    solution = solve_fleet(running, effort=EXACT, should_stop=lambda: True)
+    assert solution.unplaced.tolist() == [1]
+    assert solution.lower_bound_micro_usd <= solution.micro_usd == 67
+
+
 def test_more_own_pods_than_there_are_pods_are_refused() -> None:
     with pytest.raises(ValueError, match="own holds more pods of shape 0"):
         made([[1]], [1], [[1]], [1], copies=[1], own=[[2]])
@@ -277,3 +284,20 @@ def test_thousands_of_limits_of_which_few_bind_are_solved_at_the_same_cost_as_no
     assert not held.unplaced.any()
     assert held.lower_bound_micro_usd >= free.lower_bound_micro_usd * 0.99
     assert held.gap_ratio < 0.05
+
+
+@pytest.mark.parametrize("checks", range(3))
+def test_a_shape_that_only_a_running_node_holds_spoils_no_bound(checks: int) -> None:
+    problem = FleetProblem(
+        requests=np.array([[1, 1]]),
+        counts=np.array([2]),
+        room=np.array([[1, 1]]),
+        micro_usd=np.array([1]),
+        allowed=np.array([[False]]),
+        copies=np.array([1]),
+        pod_micro_usd=np.array([[1]]),
+        own=np.array([[1]]),
+    )
+    asked = iter(range(10**6))
+    stopped = solve_fleet(problem, effort=EXACT, should_stop=lambda: next(asked) >= checks)
+    assert wrongs(problem, stopped) == []
