@@ -43,8 +43,8 @@ from shared.runtime.health import Health
 from shared.runtime.ids import UuidSeven
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
+from tests.benchmarks.market import DATA
 from tests.benchmarks.pricing_answers import REGION, Answers, served, spot_row
-from tests.benchmarks.workloads import DATA
 
 ZONES = {f"us-east-1{letter}": f"use1-az{number}" for number, letter in enumerate("abcdef", start=1)}
 TYPES = 1_000

@@ -63,7 +63,11 @@ def test_a_removed_field_breaks_its_consumers() -> None:
     del flagged["properties"]["expires_at"]
     flagged["required"].remove("expires_at")
     [change] = schema_changes.breaking(NOW, after)
-    assert (change.field, change.what, change.consumers) == ("expires_at", "was removed", ("executor", "pricing"))
+    assert (change.field, change.what, change.consumers) == (
+        "expires_at",
+        "was removed",
+        ("executor", "pricing"),
+    )
 
 
 def test_a_new_required_field_breaks_whoever_reads_old_messages() -> None:

@@ -54,7 +54,7 @@ def test_pods_that_may_not_be_interrupted_stay_off_spot() -> None:
 
 def test_no_spot_pool_holds_more_of_a_workload_than_its_limit() -> None:
     found = by_columns.loads(supply(), demand(6, 4, per_spot_pool=3))
-    held = sum(load.counts for load in found.nodes if load.offer == 1)
+    held = np.sum([load.counts for load in found.nodes if load.offer == 1], axis=0)
     assert held.tolist() == [3, 3]
     assert found.left.tolist() == [0, 0]
 
