@@ -155,7 +155,8 @@ class _Search:
                 problem,
                 effort=Effort(rounds=rounds),
                 should_stop=self._should_stop,
-                proofs=self._proofs,
+                # What a fleet's columns leave off from proves less; of few shapes a new start costs little.
+                proofs=self._proofs if has_many else Proofs(),
                 enough_micro_usd=enough,
             )
             self.least, self.ended_by = max(self.least, proof.micro_usd), proof.ended_by
