@@ -35,6 +35,8 @@ test: install-dev ## Run every test, real servers and end to end included, with 
 
 bench: install-dev ## Measure, as ratios to a baseline in the same process
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.pricing_ingest
+	@$(BIN)/python -m tests.benchmarks.pricing_serving
 
 schemas: install-dev ## Write the JSON Schemas of all messages, and every service's schema.sql, anew
 	@$(BIN)/python -m deploy.tools.schemas
