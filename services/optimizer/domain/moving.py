@@ -9,6 +9,7 @@ from services.optimizer.domain import (
     consolidation,
     describing,
     disruption,
+    diversification,
     on_demand_floor,
     sequence,
     worth,
@@ -70,7 +71,7 @@ class Mover:
             for trouble in troubles:
                 spares = self._spare(trouble.homeless, before, f"spare-{attempt}-{trouble.move + 1}-")
                 cuts[trouble.move].launches += [n.node.name for n in spares]
-                after = _with_spares(after, spares)
+                after = self._with_room(after, spares)
                 added += len(spares)
             if not added or self.packer.should_stop():
                 break
@@ -178,6 +179,19 @@ class Mover:
             if troubles:
                 return troubles
         return []
+
+    def _with_room(self, after: FleetState, spares: Sequence[StandingNode]) -> FleetState:
+        """Add spares with the pods they are for; without them where that would crowd a pool or a zone.
+
+        A spare is room for a while, whoever takes it: its pods may as well be meant for where they were before.
+        """
+        judge = self.packer.grouper.judge
+        filled = _with_spares(after, spares)
+        known = tuple(diversification.breaches(after.nodes, judge))
+        if not diversification.added(known, diversification.breaches(filled.nodes, judge)):
+            return filled
+        empty = [replace(n, pods=tuple(p for p in n.pods if p.is_daemon)) for n in spares]
+        return replace(after, nodes=tuple(sorted((*after.nodes, *empty), key=lambda n: n.node.name)))
 
     def _spare(self, pods: Iterable[Pod], before: FleetState, prefix: str) -> list[StandingNode]:
         homeless = [consolidation.unbound(p) for p in pods]
