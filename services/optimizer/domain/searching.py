@@ -114,11 +114,13 @@ class Search:
         moved = sum(len(n.movable) for n in self.start.nodes)
         ways: list[Way] = []
         limit = today
-        for option in promising[: max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))]:
-            if option.micro_rank >= limit:
+        most = max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))
+        for number, option in enumerate(promising):
+            # Beyond the most promising, others are looked at only as long as none of those will do.
+            if option.micro_rank >= limit or (number >= most and limit < today):
                 break
             ways.append(self.mover.way(self.start, option.after, limit=limit))
-            if not ways[-1].homeless:
+            if not ways[-1].homeless and guards.broken(ways[-1].after) is None:
                 limit = min(limit, ways[-1].micro_rank)
         safe = [w for w in ways if not w.homeless]
         if self.rules.consolidation is Consolidation.DELETE_ONLY:
