@@ -50,10 +50,9 @@ async def test_a_flag_reaches_optimizer_and_executor_within_a_second(
     url: str, make_database: MakeDatabase, bus_for: BusFor
 ) -> None:
     async with hive.hive(make_database=make_database, bus_for=bus_for, queue_url=url) as mind:
-        ordered = await hive.latencies(mind, events=EVENTS, per_second=5)
+        ordered = await hive.latencies(mind, events=EVENTS, per_second=4)
         print(f"p50 {hive.percentile(ordered, 0.5):.3f} s, p99 {hive.percentile(ordered, 0.99):.3f} s")  # noqa: T201
-        # The p99 is measured by the benchmark: here other tests share the cores.
-        assert hive.percentile(ordered, 0.5) <= LONGEST_SECONDS
+        assert hive.percentile(ordered, 0.99) <= LONGEST_SECONDS
         async with mind.pricing.transaction() as transaction:
             rows = await transaction.connection.fetch("select * from pool_flags")
         assert len(rows) == EVENTS
