@@ -38,6 +38,7 @@ S = TypeVar("S", bound=ServiceSettings)
 
 START_ATTEMPTS = 120
 START_PAUSE_SECONDS = 0.5
+CANCEL_PAUSE_SECONDS = 0.5
 FAILED_TICK_PAUSE = timedelta(seconds=30)
 LONGEST_FIRST_PAUSE = timedelta(minutes=5)
 """Between tries of work that must succeed once: what fails for an hour is not asked 720 times."""
@@ -158,8 +159,10 @@ async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Aw
         stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
+            # Again and again: until Python 3.12, wait_for loses a cancellation that meets a refused connection.
+            while not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting}, timeout=CANCEL_PAUSE_SECONDS)
             log.info("service_not_started", reason="asked to stop")
             return
         if starting.exception() is not None:

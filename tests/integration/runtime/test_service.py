@@ -1,6 +1,7 @@
 """The life of a service on real servers: it starts when it can, says why when it cannot, and ends in order."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -179,6 +180,24 @@ async def test_a_signal_ends_a_start_that_waits_for_a_server(settings: TrialSett
         service.run("pricing", settings.model_copy(update={away: absent[away]}), _wires_nothing)
     )
     await until(lambda: ready(settings), is_=(503, {"start": "starting"}))
+    stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_start_that_loses_the_first_cancellation_is_cancelled_again(
+    settings: TrialSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CANCEL_PAUSE_SECONDS", 0.01)
+    wiring = asyncio.Event()
+
+    async def wire(_runtime: Runtime) -> None:
+        wiring.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(service.run("pricing", settings, wire))
+    await wiring.wait()
     stop()
     await asyncio.wait_for(running, 5)
 
