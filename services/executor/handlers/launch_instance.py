@@ -199,7 +199,7 @@ def _request(step: Step, number: int, pool: PoolKey, scene: Scene) -> str:
 
 
 async def _replacements(step: Step, *, scene: Scene, tools: Tools) -> tuple[Offering, ...]:
-    """Ask what may replace an interrupted node; without an answer the same type is bought on-demand."""
+    """Ask what may replace an interrupted node; without an answer the same type, on-demand."""
     node = node_named(scene.picture.objects, step.subject) if scene.picture else None
     if node is None or scene.picture is None:
         return ()
@@ -218,17 +218,7 @@ async def _replacements(step: Step, *, scene: Scene, tools: Tools) -> tuple[Offe
         may_be_on_demand=not is_spot
         or policy.on_demand_fallback
         or policy.strategy is CapacityStrategy.ON_DEMAND,
-        families=policy.instance_families,
-        excluded_types=policy.excluded_instance_types,
-        allow_burstable=policy.allow_burstable,
-        allow_bare_metal=policy.allow_bare_metal,
-        sizes=policy.instance_sizes,
-        allow_gpu=policy.allow_gpu,
-        gpu_families=policy.gpu_families,
-        min_vcpus=policy.min_vcpus,
-        max_vcpus=policy.max_vcpus,
-        min_memory_bytes=policy.min_memory_bytes,
-        max_memory_bytes=policy.max_memory_bytes,
+        filters=policy,
         max_usd_per_hour=policy.max_usd_per_hour,
     )
     region = scene.cluster.region
@@ -241,12 +231,12 @@ async def _replacements(step: Step, *, scene: Scene, tools: Tools) -> tuple[Offe
     if node.instance_type and node.zone_id and node.capacity_type is CapacityType.SPOT:
         avoided.add(PoolKey(region, node.instance_type, node.zone_id, node.capacity_type))
     found = replacement.replacements(wanted, quotes=quotes, types=types, avoided=avoided)
-    return found or replacement.unquoted(wanted, region=region)
+    return found or replacement.unquoted(wanted, region=region, quotes=quotes, types=types)
 
 
 def _exhausted(attempts: list[Attempt], offerings: tuple[Offering, ...]) -> str:
     if not offerings:
-        return "no offering meets the policy"
+        return "no offering is known to meet the policy"
     if not attempts:
         return "no offering is in a zone that the node template has a subnet in"
     tried = ", ".join(f"{a.offering.pool} ({a.error or 'its node was not Ready in time'})" for a in attempts)

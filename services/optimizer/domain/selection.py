@@ -5,11 +5,8 @@ from dataclasses import replace
 
 from services.optimizer.domain.offers import Market, Offer, valid
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
+from shared.kernel import type_filters
 from shared.kernel.capacity import InstanceType
-
-GIB = 1024**3
-OLDEST_GENERATION = 5
-"""Counts as current whatever EC2 says: the first generation that is Nitro throughout."""
 
 MOST_FLAG_NOTES = 10
 
@@ -25,49 +22,7 @@ def refusal(
         return f"no subnet in zone {offer.pool.zone_id}"
     if rules.zones and rules.zones.isdisjoint((zone, offer.pool.zone_id)):
         return f"the policy does not list zone {zone}"
-    return type_refusal(instance_type, rules) or _offer_refusal(offer, instance_type, rules)
-
-
-def type_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
-    """Give the first rule that forbids the type itself, wherever and however it is bought."""
-    if instance_type.name in rules.excluded_instance_types:
-        return f"the policy excludes {instance_type.name}"
-    if rules.instance_families:
-        if instance_type.family not in rules.instance_families:
-            return f"the policy does not list family {instance_type.family}"
-    elif not _is_current(instance_type):
-        return f"{instance_type.family} is of a previous generation"
-    if rules.instance_sizes and instance_type.size not in rules.instance_sizes:
-        return f"the policy does not list size {instance_type.size}"
-    if instance_type.gpus and not rules.allow_gpu:
-        return "the policy does not allow types with GPUs"
-    if instance_type.gpus and rules.gpu_families and instance_type.family not in rules.gpu_families:
-        return f"the policy does not list {instance_type.family} among the families with GPUs"
-    if not rules.architectures.intersection(instance_type.architectures):
-        return f"the policy does not allow architecture {'/'.join(instance_type.architectures)}"
-    if instance_type.is_burstable and not rules.allow_burstable:
-        return "the policy does not allow burstable types"
-    if instance_type.is_bare_metal and not rules.allow_bare_metal:
-        return "the policy does not allow bare metal"
-    return _size_refusal(instance_type, rules)
-
-
-def _size_refusal(instance_type: InstanceType, rules: PlanRules) -> str | None:
-    if rules.min_vcpus is not None and instance_type.vcpus < rules.min_vcpus:
-        return f"the policy asks for at least {rules.min_vcpus} vCPU"
-    if rules.max_vcpus is not None and instance_type.vcpus > rules.max_vcpus:
-        return f"the policy allows at most {rules.max_vcpus} vCPU"
-    if rules.min_memory_bytes is not None and instance_type.memory_bytes < rules.min_memory_bytes:
-        return f"the policy asks for at least {rules.min_memory_bytes / GIB:.4g} GiB of memory"
-    if rules.max_memory_bytes is not None and instance_type.memory_bytes > rules.max_memory_bytes:
-        return f"the policy allows at most {rules.max_memory_bytes / GIB:.4g} GiB of memory"
-    return None
-
-
-def _is_current(instance_type: InstanceType) -> bool:
-    # EC2 calls m5 and its like previous already, while they are sold everywhere and often the cheapest.
-    generation = next((int(c) for c in instance_type.family if c.isdigit()), 0)
-    return instance_type.is_current_generation or generation >= OLDEST_GENERATION
+    return type_filters.refusal(instance_type, rules) or _offer_refusal(offer, instance_type, rules)
 
 
 def _offer_refusal(offer: Offer, instance_type: InstanceType, rules: PlanRules) -> str | None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,8 +14,10 @@ from services.executor.domain import interruption, tokens
 from services.executor.domain.offering_choice import next_offering
 from services.executor.domain.replacement import Quoted, Wanted, replacements, unquoted
 from services.executor.domain.steps import Launch, Move, Offering, StepKind, by_move, steps_of
+from shared.contracts.v1.policy import Policy
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType, PoolKey
+from shared.kernel.resources import Resources
 from tests.builders import make_instance_type, make_node, make_pool
 
 EXECUTION = UUID(int=5)
@@ -118,6 +121,7 @@ WANTED = Wanted(
     zone_ids=ZONES,
     may_be_spot=True,
     may_be_on_demand=True,
+    filters=Policy(),
 )
 
 
@@ -142,18 +146,28 @@ def test_spot_by_price_then_on_demand_and_nothing_smaller() -> None:
     ("changes", "expected"),
     [
         ({"may_be_spot": False}, ["on-demand:m5.2xlarge", "on-demand:m5.xlarge"]),
-        ({"may_be_on_demand": False, "max_vcpus": 4}, ["spot:m5.xlarge"]),
+        ({"may_be_on_demand": False, "filters": Policy(max_vcpus=4)}, ["spot:m5.xlarge"]),
         ({"zone_ids": frozenset({"use1-az2"})}, []),
-        ({"excluded_types": ("m5.2xlarge", "m5.xlarge")}, []),
-        ({"families": ("t3",), "allow_burstable": True}, ["spot:t3.xlarge", "on-demand:t3.xlarge"]),
-        ({"max_usd_per_hour": 3.0, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
-        ({"sizes": ("xlarge",), "may_be_spot": False}, ["on-demand:m5.xlarge"]),
-        ({"min_vcpus": 8, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
-        ({"max_memory_bytes": 16 * 2**30, "may_be_spot": False}, ["on-demand:m5.xlarge"]),
-        ({"min_memory_bytes": 64 * 2**30}, []),
-        ({"families": ("m3",)}, ["spot:m3.xlarge", "on-demand:m3.xlarge"]),
+        ({"filters": Policy(excluded_instance_types=("m5.2xlarge", "m5.xlarge"))}, []),
         (
-            {"node": make_node(instance_type="m3.large", cpu=2000, gib=8), "sizes": ("xlarge",)},
+            {"filters": Policy(instance_families=("t3",), allow_burstable=True)},
+            ["spot:t3.xlarge", "on-demand:t3.xlarge"],
+        ),
+        ({"max_usd_per_hour": 3.0, "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
+        ({"filters": Policy(instance_sizes=("xlarge",)), "may_be_spot": False}, ["on-demand:m5.xlarge"]),
+        ({"filters": Policy(min_vcpus=8), "may_be_spot": False}, ["on-demand:m5.2xlarge"]),
+        (
+            {"filters": Policy(max_memory_bytes=16 * 2**30), "may_be_spot": False},
+            ["on-demand:m5.xlarge"],
+        ),
+        ({"filters": Policy(min_memory_bytes=64 * 2**30)}, []),
+        ({"filters": Policy(architectures=("arm64",))}, []),
+        ({"filters": Policy(instance_families=("m3",))}, ["spot:m3.xlarge", "on-demand:m3.xlarge"]),
+        (
+            {
+                "node": make_node(instance_type="m3.large", cpu=2000, gib=8),
+                "filters": Policy(instance_sizes=("xlarge",)),
+            },
             ["spot:m3.xlarge", "spot:m5.xlarge", "on-demand:m3.xlarge", "on-demand:m5.xlarge"],
         ),
     ],
@@ -171,3 +185,70 @@ def test_without_prices_its_own_zone_comes_first() -> None:
     found = unquoted(replace(WANTED, node=node), region="us-east-1")
     assert [o.pool.zone_id for o in found] == ["use1-az2", "use1-az1"]
     assert {o.pool.capacity_type for o in found} == {CapacityType.ON_DEMAND}
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("policy", "node"),
+    [
+        ({"instance_families": ("c5",)}, {}),
+        ({"instance_sizes": ("large",)}, {}),
+        ({"excluded_instance_types": ("m5.xlarge",)}, {}),
+        ({"architectures": ("arm64",)}, {}),
+        ({"min_vcpus": 5}, {}),
+        ({"max_vcpus": 3}, {}),
+        ({"min_memory_bytes": 18 * GIB}, {}),
+        ({"max_memory_bytes": 15 * GIB}, {}),
+        # The node reports 15.5 GiB: the type may have 16 GiB, and 16.5 GiB for all that can be told.
+        ({"max_memory_bytes": 16 * GIB}, {"gib": 15.5}),
+        ({"min_memory_bytes": 16 * GIB}, {"gib": 15.5}),
+        ({}, {"instance_type": "t3.xlarge"}),
+        ({}, {"instance_type": "m5.metal"}),
+        ({"allow_gpu": False}, {"instance_type": "g5.xlarge"}),
+        ({"gpu_families": ("p4d",)}, {"instance_type": "g5.xlarge"}),
+        ({}, {"labels": {"kubernetes.io/arch": "arm64"}}),
+        ({}, {"capacity": Resources()}),
+    ],
+)
+def test_without_prices_nothing_is_launched_that_may_be_against_the_policy(
+    policy: dict[str, Any], node: dict[str, Any]
+) -> None:
+    wanted = replace(WANTED, node=make_node(**node), filters=Policy(**policy))
+    assert unquoted(wanted, region="us-east-1") == ()
+
+
+@pytest.mark.parametrize(
+    ("policy", "node"),
+    [
+        ({"instance_families": ("m5",), "instance_sizes": ("xlarge",)}, {}),
+        ({"min_vcpus": 4, "max_vcpus": 4}, {}),
+        ({"min_memory_bytes": 15 * GIB, "max_memory_bytes": 17 * GIB}, {"gib": 15.5}),
+        ({"allow_burstable": True}, {"instance_type": "t3.xlarge"}),
+        ({"allow_bare_metal": True}, {"instance_type": "m5.metal"}),
+        ({"gpu_families": ("g5",)}, {"instance_type": "g5.xlarge"}),
+        ({"allow_gpu": False}, {"instance_type": "m5.xlarge"}),
+        ({}, {"instance_type": "m3.xlarge"}),
+    ],
+)
+def test_without_prices_the_same_type_is_launched_where_the_policy_surely_allows_it(
+    policy: dict[str, Any], node: dict[str, Any]
+) -> None:
+    wanted = replace(WANTED, node=make_node(**node), filters=Policy(**policy))
+    assert [o.pool.zone_id for o in unquoted(wanted, region="us-east-1")] == ["use1-az1", "use1-az2"]
+
+
+def test_what_is_known_of_a_type_goes_before_what_its_node_reports() -> None:
+    wanted = replace(WANTED, node=make_node(gib=15.5), filters=Policy(max_memory_bytes=16 * GIB))
+    assert unquoted(wanted, region="us-east-1") == ()
+    assert unquoted(wanted, region="us-east-1", types=TYPES) != ()
+
+
+def test_under_a_price_limit_only_what_has_a_price_is_launched() -> None:
+    wanted = replace(WANTED, max_usd_per_hour=0.2)
+    assert unquoted(wanted, region="us-east-1") == ()
+    here, there = make_pool(), make_pool(zone_id="use1-az2")
+    quotes = [Quoted(here, Decimal("0.21"), is_flagged=True), Quoted(there, Decimal("0.2"), is_flagged=True)]
+    found = unquoted(wanted, region="us-east-1", quotes=quotes)
+    assert found == (Offering(there, Decimal("0.2")),)

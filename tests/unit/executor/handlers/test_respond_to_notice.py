@@ -113,6 +113,29 @@ async def test_without_prices_the_same_type_is_bought_on_demand() -> None:
     assert attempt.offering.usd_per_hour is None
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(max_usd_per_hour=1.0),
+        Policy(max_vcpus=2),
+        Policy(instance_families=("c5",)),
+        Policy(architectures=("arm64",)),
+        Policy(zones=("us-east-1c",)),
+    ],
+    ids=["price limit", "vCPU", "families", "architectures", "zones"],
+)
+async def test_without_prices_nothing_is_bought_that_the_policy_may_forbid(policy: Policy) -> None:
+    world = a_full_cluster()
+    store = InMemoryExecutor(world, policy=policy)
+    tools = tools_for(world, store)
+    await notify(store, tools)
+    await finish(store, tools)
+    assert world.requests == []
+    (launch,) = store.steps(StepKind.LAUNCH)
+    assert launch.detail == "no offering is known to meet the policy"
+    assert "spot-0" not in world.nodes, "it is emptied all the same"
+
+
 async def test_on_demand_follows_when_no_spot_pool_has_capacity() -> None:
     world = a_full_cluster()
     quoted(world)
