@@ -15,7 +15,7 @@ from services.pricing.domain.price_list import Collection, OnDemandPrices, Origi
 from services.pricing.domain.risk_model.contract import Opinion
 from services.pricing.domain.risk_model.traces import Trace
 from services.pricing.errors import RiskModelUnavailableError
-from services.pricing.ports import QueuedNotice, SourceState, StoredOffering
+from services.pricing.ports import PricedPools, QueuedNotice, SourceState
 from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
@@ -86,15 +86,23 @@ class InMemoryOfferingRepository:
     async def type_names(self, region: str) -> frozenset[str]:
         return frozenset(self.types.get(region, {}))
 
-    async def offerings(self, region: str) -> Sequence[StoredOffering]:
+    async def priced_pools(self, region: str) -> PricedPools:
         pairs = self.offered.get(region, set())
-        found = []
-        for pool in sorted(self.in_force, key=lambda p: (p.instance_type, p.zone_id, p.capacity_type.value)):
-            as_of = self.sources.get((region, SOURCES[pool.capacity_type]))
-            is_offered = pool.region == region and (pool.instance_type, pool.zone_id) in pairs
-            if is_offered and as_of is not None:
-                found.append(StoredOffering(self.in_force[pool], as_of))
-        return found
+        pools = [
+            pool
+            for pool in sorted(
+                self.in_force, key=lambda p: (p.instance_type, p.zone_id, p.capacity_type.value)
+            )
+            if pool.region == region
+            and (pool.instance_type, pool.zone_id) in pairs
+            and (region, SOURCES[pool.capacity_type]) in self.sources
+        ]
+        return PricedPools(
+            [pool.instance_type for pool in pools],
+            [pool.zone_id for pool in pools],
+            [pool.capacity_type for pool in pools],
+            [self.in_force[pool].usd_per_hour for pool in pools],
+        )
 
     async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
         return self.on_demand.get(region, {})

@@ -11,12 +11,15 @@ from pydantic import TypeAdapter
 from services.pricing.domain import price_history
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.price_list import Origin
-from services.pricing.ports import SourceState, StoredOffering
+from services.pricing.ports import PricedPools, SourceState
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Connection
 
 INSTANCE_TYPE = TypeAdapter(InstanceType)
+
+KINDS = {kind.value: kind for kind in CapacityType}
+"""Looked up rather than called for: a call takes longer than all the rest of reading a row."""
 
 SOURCE_BY_CAPACITY_TYPE = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
 
@@ -147,22 +150,35 @@ class PostgresOfferingRepository:
         rows = await self._connection.fetch("select name from instance_types where region = $1", region)
         return frozenset(row["name"] for row in rows)
 
-    async def offerings(self, region: str) -> Sequence[StoredOffering]:
-        """See the port."""
-        rows = await self._connection.fetch(
+    async def priced_pools(self, region: str) -> PricedPools:
+        """See the port; one row of arrays, which is read in a tenth of the time that 12,000 rows take."""
+        row = await self._connection.fetchrow(
             """
-            select o.*, s.as_of
-            from offerings o
-            join offered using (region, instance_type, zone_id)
-            join source_states s
-              on s.region = o.region
-             and s.source = case o.capacity_type when 'spot' then 'spot_price_history' else 'price_list' end
-            where o.region = $1
-            order by o.instance_type, o.zone_id, o.capacity_type
+            select
+                coalesce(array_agg(instance_type), '{}') as instance_type,
+                coalesce(array_agg(zone_id), '{}') as zone_id,
+                coalesce(array_agg(capacity_type), '{}') as capacity_type,
+                coalesce(array_agg(usd_per_hour), '{}') as usd_per_hour
+            from (
+                select o.*
+                from offerings o
+                join offered using (region, instance_type, zone_id)
+                join source_states s
+                  on s.region = o.region
+                 and s.source = case o.capacity_type when 'spot' then 'spot_price_history' else 'price_list' end
+                where o.region = $1
+                order by o.instance_type, o.zone_id, o.capacity_type
+            ) priced
             """,
             region,
         )
-        return [StoredOffering(_point(row), row["as_of"]) for row in rows]
+        assert row is not None, "an aggregate without groups is one row"
+        return PricedPools(
+            row["instance_type"],
+            row["zone_id"],
+            [KINDS[word] for word in row["capacity_type"]],
+            row["usd_per_hour"],
+        )
 
     async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
         """See the port."""

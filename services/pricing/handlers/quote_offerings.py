@@ -1,18 +1,23 @@
 """Answer what every offering of a region costs, how old that is, and how risky it is."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import compress
+from typing import TypeVar
 
 from services.pricing.domain import interruption_risk, offerings
-from services.pricing.domain.offerings import PricePoint
-from services.pricing.ports import SourceState, UnitOfWork, UnitOfWorkFactory
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.pool_observations import ObservedRisk
+from services.pricing.ports import PricedPools, SourceState, UnitOfWork, UnitOfWorkFactory
+from shared.contracts.columns import Words
 from shared.contracts.v1.pricing import (
     FlagReason,
     LiveFlag,
     OfferingQuotes,
     PriceOrigin,
-    Quote,
+    QuoteColumns,
     QuoteOfferings,
     QuoteSource,
 )
@@ -27,19 +32,30 @@ CATALOGUE_SOURCE = "catalogue"
 RISK_FRESH_FOR = timedelta(minutes=30)
 """A prediction from what was seen of a pool that is older than that is not quoted."""
 
+C = TypeVar("C")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """A region's rows as they were at a revision."""
+    """A region's rows as they were at a revision, laid out as an answer has them: one entry a pool in a column.
+
+    An answer is made of columns from end to end: 12,000 rows as objects would take longer than all the rest of it.
+    """
 
     revision: tuple[int, datetime | None]
     """The number of the last price event, and when the catalogue was read: what changes a row changes one of them."""
-    points: Sequence[PricePoint]
-    types: Sequence[InstanceType]
+    types: tuple[InstanceType, ...]
+    """Those with a row, by name."""
+    type_names: tuple[str, ...]
+    zone_ids: tuple[str, ...]
+    instance_type: tuple[int, ...]
+    zone_id: tuple[int, ...]
+    capacity_type: tuple[CapacityType, ...]
+    usd_per_hour: tuple[Decimal, ...]
 
 
 Shelf = dict[str, Tables]
-"""The last tables read, by region: reading 12,000 rows takes longer than all the rest of an answer."""
+"""The last tables read, by region."""
 
 
 async def quote_offerings(
@@ -57,7 +73,6 @@ async def quote_offerings(
     `shelf` keeps tables from one answer to the next; None reads them anew.
     """
     region = request.scope
-    wanted = frozenset(request.instance_types)
     now = clock.now()
     async with unit_of_work() as uow:
         tables = await _tables(region, uow=uow, shelf={} if shelf is None else shelf)
@@ -73,34 +88,30 @@ async def quote_offerings(
         ratings = await uow.risk.ratings(region)
         flags = await uow.risk.live_flags(region, now=now)
         observed = await uow.observations.risks(region, since=now - risk_fresh_for)
-    known = {t.name for t in tables.types if not wanted or t.name in wanted}
-    prior = interruption_risk.regional_prior(ratings)
-    risks = {name: interruption_risk.estimate(name, ratings=ratings, fallback=prior) for name in known}
-    quotes: list[Quote] = []
-    for point in tables.points:
-        pool = point.pool
-        source = source_by_kind.get(pool.capacity_type)
-        if source is None or pool.instance_type not in known:
-            continue
-        price = point.usd_per_hour
-        is_spot = pool.capacity_type is CapacityType.SPOT
-        risk = (observed.get(pool) or risks[pool.instance_type]) if is_spot else None
-        quotes.append(
-            Quote(
-                pool,
-                price * offerings.STALE_MARGIN if source.is_stale else price,
-                source,
-                risk.interruption_probability if risk else None,
-                risk.source if risk else None,
-            )
-        )
-    quoted = {quote.pool.instance_type for quote in quotes}
-    return OfferingQuotes.of(
+    tables = _only(tables, wanted=frozenset(request.instance_types), kinds=frozenset(source_by_kind))
+    kinds = [kind for kind in source_by_kind if kind in set(tables.capacity_type)]
+    number = {kind: at for at, kind in enumerate(kinds)}
+    stale = frozenset(kind for kind in kinds if source_by_kind[kind].is_stale)
+    risk_words = Words[str]()
+    probabilities, risk_source = _risks(tables, ratings=ratings, observed=observed.values(), words=risk_words)
+    return OfferingQuotes(
         region=region,
         as_of=now,
-        instance_types=[t for t in tables.types if t.name in quoted],
-        quotes=quotes,
-        flags=[live_flag(flags[pool]) for pool in sorted(flags)],
+        instance_types=tables.types,
+        sources=tuple(source_by_kind[kind] for kind in kinds),
+        type_names=tables.type_names,
+        zone_ids=tables.zone_ids,
+        risk_sources=tuple(risk_words),
+        columns=QuoteColumns(
+            instance_type=tables.instance_type,
+            zone_id=tables.zone_id,
+            capacity_type=tables.capacity_type,
+            source=tuple([number[kind] for kind in tables.capacity_type]),
+            usd_per_hour=_with_margin(tables, stale),
+            interruption_probability=probabilities,
+            risk_source=risk_source,
+        ),
+        flags=tuple(live_flag(flags[pool]) for pool in sorted(flags)),
     )
 
 
@@ -112,10 +123,95 @@ async def _tables(region: str, *, uow: UnitOfWork, shelf: Shelf) -> Tables:
     )
     held = shelf.get(region)
     if held is None or held.revision != revision:
-        stored = await uow.offerings.offerings(region)
+        pools = await uow.offerings.priced_pools(region)
         types = await uow.offerings.instance_types(region)
-        held = shelf[region] = Tables(revision, [offering.point for offering in stored], types)
+        held = shelf[region] = _laid_out(pools, types, revision=revision)
     return held
+
+
+def _laid_out(
+    pools: PricedPools, types: Sequence[InstanceType], *, revision: tuple[int, datetime | None]
+) -> Tables:
+    """Number types and zones; a pool whose type has no facts is left out."""
+    facts = {t.name: t for t in types}
+    keep = [name in facts for name in pools.instance_type]
+    names, zones = Words[str](), Words[str]()
+    instance_type = tuple([names[name] for name in compress(pools.instance_type, keep)])
+    return Tables(
+        revision=revision,
+        types=tuple(facts[name] for name in sorted(names)),
+        instance_type=instance_type,
+        zone_id=tuple([zones[zone] for zone in compress(pools.zone_id, keep)]),
+        capacity_type=tuple(compress(pools.capacity_type, keep)),
+        usd_per_hour=tuple(compress(pools.usd_per_hour, keep)),
+        type_names=tuple(names),
+        zone_ids=tuple(zones),
+    )
+
+
+def _only(tables: Tables, *, wanted: frozenset[str], kinds: frozenset[CapacityType]) -> Tables:
+    """Keep the rows of these types, all where none is named, and of these capacity types."""
+    if not wanted and kinds.issuperset(tables.capacity_type):
+        return tables
+    names = tables.type_names
+    keep = [
+        kind in kinds and (not wanted or names[at] in wanted)
+        for at, kind in zip(tables.instance_type, tables.capacity_type, strict=True)
+    ]
+
+    def kept(column: tuple[C, ...]) -> tuple[C, ...]:
+        return tuple(compress(column, keep))
+
+    instance_type = kept(tables.instance_type)
+    quoted = {names[at] for at in instance_type}
+    return replace(
+        tables,
+        types=tuple(t for t in tables.types if t.name in quoted),
+        instance_type=instance_type,
+        zone_id=kept(tables.zone_id),
+        capacity_type=kept(tables.capacity_type),
+        usd_per_hour=kept(tables.usd_per_hour),
+    )
+
+
+def _with_margin(tables: Tables, stale: frozenset[CapacityType]) -> tuple[Decimal, ...]:
+    if not stale:
+        return tables.usd_per_hour
+    return tuple(
+        [
+            usd * offerings.STALE_MARGIN if kind in stale else usd
+            for usd, kind in zip(tables.usd_per_hour, tables.capacity_type, strict=True)
+        ]
+    )
+
+
+def _risks(
+    tables: Tables,
+    *,
+    ratings: Mapping[str, AdvisorBand],
+    observed: Iterable[ObservedRisk],
+    words: Words[str],
+) -> tuple[tuple[float | None, ...], tuple[int | None, ...]]:
+    """Give the columns of a row's probability and of who says so: what was seen of a spot pool, else of its type."""
+    prior = interruption_risk.regional_prior(ratings)
+    nobody: tuple[float | None, int | None] = (None, None)
+    by_type = []
+    for name in tables.type_names:
+        risk = interruption_risk.estimate(name, ratings=ratings, fallback=prior)
+        by_type.append((risk.interruption_probability, words[risk.source]) if risk else nobody)
+    seen = {(risk.pool.instance_type, risk.pool.zone_id): risk for risk in observed}
+    risks = [
+        by_type[at] if kind is CapacityType.SPOT else nobody
+        for at, kind in zip(tables.instance_type, tables.capacity_type, strict=True)
+    ]
+    if seen:
+        names, zones = tables.type_names, tables.zone_ids
+        for row, (at, zone, kind) in enumerate(
+            zip(tables.instance_type, tables.zone_id, tables.capacity_type, strict=True)
+        ):
+            if kind is CapacityType.SPOT and (own := seen.get((names[at], zones[zone]))) is not None:
+                risks[row] = own.interruption_probability, words[own.source]
+    return tuple([probability for probability, _ in risks]), tuple([source for _, source in risks])
 
 
 def _source(kind: CapacityType, state: SourceState, *, now: datetime, fresh_for: timedelta) -> QuoteSource:

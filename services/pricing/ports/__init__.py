@@ -5,10 +5,11 @@ from services.pricing.ports.prices import (
     AnnouncementRepository,
     HistoryRepository,
     OfferingRepository,
+    PricedPools,
     PriceTables,
     SourceState,
-    StoredOffering,
 )
+from services.pricing.ports.regions import RegionRepository
 from services.pricing.ports.risk import FlagWriter, ObservationRepository, RiskModelStore, RiskRepository
 from services.pricing.ports.source_records import SourceRepository
 from services.pricing.ports.sources import (
@@ -34,13 +35,14 @@ __all__ = [
     "Outbox",
     "PlacementScoreSource",
     "PriceTables",
+    "PricedPools",
     "QueuedNotice",
+    "RegionRepository",
     "RiskModelStore",
     "RiskRepository",
     "SourceRepository",
     "SourceState",
     "SpotPriceSource",
-    "StoredOffering",
     "UnitOfWork",
     "UnitOfWorkFactory",
 ]

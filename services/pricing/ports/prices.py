@@ -14,12 +14,16 @@ from shared.kernel.pools import CapacityType, PoolKey
 
 
 @dataclass(frozen=True, slots=True)
-class StoredOffering:
-    """A pool as the offerings table has it."""
+class PricedPools:
+    """A region's prices in force, one entry a pool in each column, by type, zone and capacity type.
 
-    point: PricePoint
-    as_of: datetime
-    """When its source was last asked with success."""
+    Columns, since nobody wants 12,000 objects of which each is looked at once.
+    """
+
+    instance_type: Sequence[str]
+    zone_id: Sequence[str]
+    capacity_type: Sequence[CapacityType]
+    usd_per_hour: Sequence[Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class OfferingRepository(Protocol):
         """Return the names of every type that the region offers."""
         ...
 
-    async def offerings(self, region: str) -> Sequence[StoredOffering]:
-        """Return every priced pool that can be launched, with its source's age."""
+    async def priced_pools(self, region: str) -> PricedPools:
+        """Return every pool that can be launched and has a price from a source that answered."""
         ...
 
     async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:

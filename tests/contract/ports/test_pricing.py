@@ -11,7 +11,7 @@ from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.price_list import Origin
-from services.pricing.ports import SourceState, StoredOffering, UnitOfWork
+from services.pricing.ports import PricedPools, SourceState, UnitOfWork
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
@@ -117,15 +117,18 @@ async def test_an_offering_is_a_pool_that_is_offered_priced_and_of_a_source_that
     await offer(uow)
     not_offered = make_pool("c5.xlarge", zone_id="use1-az2", capacity_type=CapacityType.SPOT)
     await uow.offerings.put_in_force([point(), point(pool=not_offered), point("0.3", pool=make_pool())])
-    assert await uow.offerings.offerings("us-east-1") == []
+    nothing = PricedPools([], [], [], [])
+    assert await uow.offerings.priced_pools("us-east-1") == nothing
     await uow.offerings.note_source("us-east-1", "spot_price_history", as_of=EPOCH + HOUR)
-    assert await uow.offerings.offerings("us-east-1") == [StoredOffering(point(), EPOCH + HOUR)]
+    spot, on_demand = CapacityType.SPOT, CapacityType.ON_DEMAND
+    assert await uow.offerings.priced_pools("us-east-1") == PricedPools(
+        ["m5.xlarge"], ["use1-az1"], [spot], [point().usd_per_hour]
+    )
     await uow.offerings.note_source("us-east-1", "price_list", as_of=EPOCH)
-    assert await uow.offerings.offerings("us-east-1") == [
-        StoredOffering(point("0.3", pool=make_pool()), EPOCH),
-        StoredOffering(point(), EPOCH + HOUR),
-    ]
-    assert await uow.offerings.offerings("eu-west-1") == []
+    assert await uow.offerings.priced_pools("us-east-1") == PricedPools(
+        ["m5.xlarge"] * 2, ["use1-az1"] * 2, [on_demand, spot], [Decimal("0.3"), point().usd_per_hour]
+    )
+    assert await uow.offerings.priced_pools("eu-west-1") == nothing
 
 
 async def test_a_source_never_grows_younger(uow: UnitOfWork) -> None:
