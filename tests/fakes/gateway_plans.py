@@ -20,6 +20,7 @@ from shared.contracts.v1.plan import (
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
 from shared.kernel.pools import CapacityType, PoolKey
+from tests.builders import make_instance_type
 
 PLAN_ID = UUID("01900000-0000-7000-8000-0000000000aa")
 
@@ -46,7 +47,7 @@ def make_move(kind: MoveKind = MoveKind.REPLACE, **fields: Any) -> Move:
 
 
 def make_plan(*, organization_id: str, cluster_id: str, now: datetime, **fields: Any) -> Plan:
-    """A plan of one move that lives an hour."""
+    """A plan of one move that lives an hour; every type it launches has 2 vCPU and 8 GiB."""
     inputs = PlanInputs(
         cluster_epoch=1,
         cluster_sequence=1,
@@ -55,6 +56,8 @@ def make_plan(*, organization_id: str, cluster_id: str, now: datetime, **fields:
         price_age_seconds=fields.pop("price_age_seconds", 60),
         risk_source="spot_advisor",
     )
+    moves = fields.pop("moves", (make_move(),))
+    choices = [c for move in moves for launch in move.launches for c in launch.offerings]
     values: dict[str, Any] = {
         "id": PLAN_ID,
         "trigger": PlanTrigger.TIMER,
@@ -64,7 +67,11 @@ def make_plan(*, organization_id: str, cluster_id: str, now: datetime, **fields:
         "nodes_after": 2,
         "cost_before_usd_per_hour": Decimal("0.40"),
         "cost_after_usd_per_hour": Decimal("0.30"),
-        "moves": (make_move(),),
+        "moves": moves,
+        "instance_types": tuple(
+            make_instance_type(name, vcpus=2, gib=8)
+            for name in sorted({c.pool.instance_type for c in choices})
+        ),
         **fields,
     }
     return Plan(organization_id=organization_id, cluster_id=cluster_id, inputs=inputs, **values)

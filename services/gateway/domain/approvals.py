@@ -1,15 +1,18 @@
 """When a plan may be carried out, and when nobody has to be asked.
 
-Held back is what would surprise the policy's author, judged by what the plan and the names of types tell: the
-optimizer alone knows what a type has, and keeps architectures, GPUs, vCPUs and memory within the policy.
+Held back is what would surprise the policy's author, judged by what the plan tells of what it launches; what it
+leaves untold cannot be judged, and a person is asked.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
+
+from shared.kernel import type_filters
+from shared.kernel.capacity import InstanceType
+from shared.kernel.type_filters import TypeFilters
 
 AUTOPILOT = "autopilot"
 LAUNCH = "launch"
@@ -22,9 +25,6 @@ ON_DEMAND = "on-demand"
 NO_SAVINGS = Decimal(0)
 MICRO_USD = Decimal("0.000001")
 """Plans give prices rounded to it: a limit is rounded alike before it is compared."""
-
-BURSTABLE_FAMILY = re.compile(r"t\d[a-z]*")
-BARE_METAL_SIZE = re.compile(r"metal(-.*)?")
 
 ALLOWED_CAPACITY_TYPES: Mapping[str, frozenset[str]] = {
     "spot": frozenset({SPOT}),
@@ -60,15 +60,8 @@ class LaunchFacts:
     """What its zone is called: its id, and the account's name where the node template tells it."""
     usd_per_hour: Decimal
 
-    @property
-    def family(self) -> str:
-        """What stands before the dot."""
-        return self.instance_type.partition(".")[0]
-
-    @property
-    def size(self) -> str:
-        """What stands behind the dot."""
-        return self.instance_type.partition(".")[2]
+    kind: InstanceType | None
+    """What the type has; None when the plan does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +92,13 @@ class PolicyFacts:
     launch_for_pending: bool
     strategy: str
     min_savings_ratio: float
-    excluded_instance_types: frozenset[str]
+    filters: TypeFilters
     price_max_age_seconds: int
     revision: int
     consolidation: str = REPLACE
     min_nodes: int = 0
-    instance_families: frozenset[str] = frozenset()
-    """Empty: every one; so for sizes and zones."""
-    instance_sizes: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
-    """Names or ids."""
-    allow_burstable: bool = False
-    allow_bare_metal: bool = False
+    """Names or ids; empty: every one."""
     max_usd_per_hour: float | None = None
 
 
@@ -169,20 +157,15 @@ def _problem(plan: PlanFacts, policy: PolicyFacts, *, now: datetime) -> str | No
 
 
 def _refusal(launch: LaunchFacts, policy: PolicyFacts) -> str | None:
-    """Say which filter of the policy an offering does not pass, None when it passes all that can be judged here."""
+    """Say which filter of the policy an offering does not pass, or cannot be said to; None when it passes all."""
     name = launch.instance_type
-    if name in policy.excluded_instance_types:
-        return f"It launches {name}, which the policy excludes."
-    if policy.instance_families and launch.family not in policy.instance_families:
-        return f"It launches {name}, and the policy does not list family {launch.family}."
-    if policy.instance_sizes and launch.size not in policy.instance_sizes:
-        return f"It launches {name}, and the policy does not list size {launch.size}."
     if policy.zones and policy.zones.isdisjoint(launch.zones):
         return f"It launches in {min(launch.zones)}, a zone that the policy does not list."
-    if not policy.allow_burstable and BURSTABLE_FAMILY.fullmatch(launch.family):
-        return f"It launches {name}, and the policy does not allow burstable types."
-    if not policy.allow_bare_metal and BARE_METAL_SIZE.fullmatch(launch.size):
-        return f"It launches {name}, and the policy does not allow bare metal."
+    if launch.kind is None:
+        return f"It launches {name} and does not tell what that has: the policy's limits cannot be held against it."
+    why = type_filters.refusal(launch.kind, policy.filters)
+    if why is not None:
+        return f"It launches {name}, and {why}."
     most = policy.max_usd_per_hour
     if most is not None and launch.usd_per_hour > Decimal(str(most)).quantize(MICRO_USD):
         return f"It launches {name} for {launch.usd_per_hour:f} USD/h; the policy allows at most {most:g}."

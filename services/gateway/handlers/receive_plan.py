@@ -86,6 +86,7 @@ async def receive_plan(event: PlanProposed, *, uow: UnitOfWork, clock: Clock, id
 def plan_facts(plan: Plan, template: NodeTemplate) -> approvals.PlanFacts:
     """Give what the autopilot looks at."""
     names = {subnet.zone_id: subnet.zone for subnet in template.subnets}
+    kinds = {kind.name: kind for kind in plan.instance_types}
     offerings = [choice for move in plan.moves for launch in move.launches for choice in launch.offerings]
     return approvals.PlanFacts(
         trigger=plan.trigger.value,
@@ -101,6 +102,7 @@ def plan_facts(plan: Plan, template: NodeTemplate) -> approvals.PlanFacts:
                 instance_type=choice.pool.instance_type,
                 zones=frozenset({choice.pool.zone_id, names.get(choice.pool.zone_id, choice.pool.zone_id)}),
                 usd_per_hour=choice.usd_per_hour,
+                kind=kinds.get(choice.pool.instance_type),
             )
             for choice in offerings
         ),
@@ -120,15 +122,11 @@ def policy_facts(configuration: Configuration) -> approvals.PolicyFacts:
         launch_for_pending=policy.launch_for_pending,
         strategy=policy.strategy.value,
         min_savings_ratio=policy.min_savings_ratio,
-        excluded_instance_types=frozenset(policy.excluded_instance_types),
+        filters=policy,
         price_max_age_seconds=policy.price_max_age_seconds,
         revision=configuration.revision,
         consolidation=policy.consolidation.value,
         min_nodes=policy.min_nodes,
-        instance_families=frozenset(policy.instance_families),
-        instance_sizes=frozenset(policy.instance_sizes),
         zones=frozenset(policy.zones),
-        allow_burstable=policy.allow_burstable,
-        allow_bare_metal=policy.allow_bare_metal,
         max_usd_per_hour=policy.max_usd_per_hour,
     )

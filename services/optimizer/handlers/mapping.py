@@ -41,6 +41,7 @@ from shared.contracts.v1.plan import (
 )
 from shared.contracts.v1.policy import NodeTemplate, Policy
 from shared.contracts.v1.pricing import OfferingQuotes
+from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag, PoolFlags
 
 MICRO_USD = Decimal("0.000001")
@@ -198,6 +199,7 @@ def plan_from(
             else None
         ),
         moves=tuple(map(_move, draft.moves)),
+        instance_types=_launched_types(draft, answer),
         unplaced=tuple(UnplacedPod(pod=u.pod, reasons=u.reasons) for u in draft.unplaced),
         conflicts=tuple(map(_conflict, draft.conflicts)),
         notes=draft.notes,
@@ -225,6 +227,12 @@ def _move(draft: MoveDraft) -> Move:
         runner_up_extra_usd_per_hour=_usd(draft.runner_up_extra_usd_per_hour),
         binding_constraint=draft.binding_constraint,
     )
+
+
+def _launched_types(draft: PlanDraft, answer: OfferingQuotes) -> tuple[InstanceType, ...]:
+    offers = [offer for move in draft.moves for launch in move.launches for offer in launch.offers]
+    names = {offer.pool.instance_type for offer in offers}
+    return tuple(sorted((t for t in answer.instance_types if t.name in names), key=lambda t: t.name))
 
 
 def _conflict(found: decision.Conflict) -> Conflict:

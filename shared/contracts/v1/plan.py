@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 from shared.contracts.base import Ratio, Token, Usd, Value
 from shared.contracts.v1.policy import Objective
 from shared.contracts.v1.pricing import QuoteSource
+from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import PoolKey
 
 
@@ -284,6 +285,8 @@ class Plan(Value):
     """Null when the policy names none."""
     baseline_rate: BaselineRate | None = None
     moves: tuple[Move, ...]
+    instance_types: tuple[InstanceType, ...] = ()
+    """Of every offering that may be launched, by name: what the policy's filters of types are judged by."""
     unplaced: tuple[UnplacedPod, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     """What packing, risk, sizing and schedules disagreed about, and who won."""

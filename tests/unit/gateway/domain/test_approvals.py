@@ -10,10 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.domain.approvals import LaunchFacts, PlanFacts, PolicyFacts, decide
+from shared.contracts.v1.policy import Policy
+from tests.builders import make_instance_type
 from tests.fakes.gateway import START
 
+GIB = 2**30
 LAUNCH = LaunchFacts(
-    instance_type="m5.large", zones=frozenset({"use1-az1", "us-east-1a"}), usd_per_hour=Decimal("0.05")
+    instance_type="m5.large",
+    zones=frozenset({"use1-az1", "us-east-1a"}),
+    usd_per_hour=Decimal("0.05"),
+    kind=make_instance_type("m5.large", vcpus=2, gib=8),
 )
 PLAN = PlanFacts(
     trigger="timer",
@@ -34,10 +40,24 @@ POLICY = PolicyFacts(
     launch_for_pending=True,
     strategy="hybrid",
     min_savings_ratio=0.05,
-    excluded_instance_types=frozenset({"t3.nano"}),
+    filters=Policy(excluded_instance_types=("t3.nano",)),
     price_max_age_seconds=3600,
     revision=3,
 )
+
+
+def of(name: str, **fields: Any) -> LaunchFacts:
+    return replace(LAUNCH, instance_type=name, kind=make_instance_type(name, **fields))
+
+
+def under(policy: Policy) -> PolicyFacts:
+    """The same autopilot with the filters of a policy."""
+    return replace(
+        POLICY,
+        filters=policy,
+        zones=frozenset(policy.zones),
+        max_usd_per_hour=policy.max_usd_per_hour,
+    )
 
 
 def test_autopilot_approves_what_stays_within_the_policy() -> None:
@@ -51,7 +71,7 @@ def test_autopilot_approves_what_stays_within_the_policy() -> None:
         pytest.param({"policy_revision": 2}, id="made under another policy"),
         pytest.param({"move_kinds": ()}, id="moves nothing"),
         pytest.param({"capacity_types": frozenset({"reserved"})}, id="strange capacity"),
-        pytest.param({"launches": (LAUNCH, replace(LAUNCH, instance_type="t3.nano"))}, id="excluded type"),
+        pytest.param({"launches": (LAUNCH, of("t3.nano"))}, id="excluded type"),
         pytest.param({"price_age_seconds": 3601}, id="old spot prices"),
         pytest.param({"cost_before_usd_per_hour": None}, id="unknown cost"),
         pytest.param({"savings_usd_per_hour": Decimal("0.04")}, id="too little saved"),
@@ -63,48 +83,71 @@ def test_autopilot_holds_back(change: dict[str, Any]) -> None:
     assert decision.reason.endswith(".")
 
 
+G5 = of("g5.xlarge", vcpus=4, gib=16, gpus={"nvidia.com/gpu": 1})
+
+
 @pytest.mark.parametrize(
-    ("policy", "launch"),
+    ("filters", "launch", "why"),
     [
-        pytest.param({"excluded_instance_types": frozenset({"m5.large"})}, {}, id="excluded type"),
-        pytest.param({"instance_families": frozenset({"c5", "m5a"})}, {}, id="other families"),
-        pytest.param({"instance_sizes": frozenset({"xlarge"})}, {}, id="other sizes"),
-        pytest.param({"zones": frozenset({"us-east-1b", "use1-az2"})}, {}, id="other zones"),
-        pytest.param({}, {"instance_type": "t4g.large"}, id="burstable"),
-        pytest.param({}, {"instance_type": "m7i.metal-24xl"}, id="bare metal"),
-        pytest.param({"max_usd_per_hour": 0.049999}, {}, id="too dear"),
+        pytest.param({"excluded_instance_types": ("m5.large",)}, LAUNCH, "excludes m5.large", id="excluded"),
+        pytest.param({"instance_families": ("c5", "m5a")}, LAUNCH, "family m5", id="other families"),
+        pytest.param({"instance_sizes": ("xlarge",)}, LAUNCH, "size large", id="other sizes"),
+        pytest.param({"zones": ("us-east-1b", "use1-az2")}, LAUNCH, "zone", id="other zones"),
+        pytest.param({}, of("t4g.large", is_burstable=True), "burstable", id="burstable"),
+        pytest.param({}, of("m7i.metal-24xl", is_bare_metal=True), "bare metal", id="bare metal"),
+        pytest.param({"max_usd_per_hour": 0.049999}, LAUNCH, "USD/h", id="too dear"),
+        pytest.param({}, of("m6g.large", architectures=("arm64",)), "architecture arm64", id="architecture"),
+        pytest.param({"allow_gpu": False}, G5, "types with GPUs", id="GPU"),
+        pytest.param({"gpu_families": ("p4d",)}, G5, "g5 among the families with GPUs", id="GPU family"),
+        pytest.param({"min_vcpus": 3}, LAUNCH, "at least 3 vCPU", id="too few vCPU"),
+        pytest.param({"max_vcpus": 1}, LAUNCH, "at most 1 vCPU", id="too many vCPU"),
+        pytest.param({"min_memory_bytes": 9 * GIB}, LAUNCH, "at least 9 GiB", id="too little memory"),
+        pytest.param({"max_memory_bytes": 7 * GIB}, LAUNCH, "at most 7 GiB", id="too much memory"),
+        pytest.param({}, of("m3.large", is_current_generation=False), "previous", id="old generation"),
+        pytest.param({}, replace(LAUNCH, kind=None), "does not tell what that has", id="untold"),
     ],
 )
 def test_what_a_filter_of_the_policy_refuses_is_not_launched_without_a_person(
-    policy: dict[str, Any], launch: dict[str, Any]
+    filters: dict[str, Any], launch: LaunchFacts, why: str
 ) -> None:
-    cheap = replace(LAUNCH, instance_type="c5.xlarge", zones=frozenset({"use1-az2"}))
-    bad = replace(LAUNCH, **launch)
-    strict = replace(POLICY, **policy)
     for plan in (PLAN, PENDING):
-        held = decide(replace(plan, launches=(cheap, bad)), strict, now=START)
+        held = decide(replace(plan, launches=(launch,)), under(Policy(**filters)), now=START)
         assert not held.is_approved
+        assert why in held.reason
         assert held.reason.endswith(".")
 
 
+def test_what_is_only_launched_when_the_planned_pool_is_dry_is_judged_too() -> None:
+    held = decide(replace(PLAN, launches=(LAUNCH, G5)), under(Policy(allow_gpu=False)), now=START)
+    assert not held.is_approved
+
+
 @pytest.mark.parametrize(
-    ("policy", "launch"),
+    ("filters", "launch"),
     [
-        pytest.param({"instance_families": frozenset({"m5"})}, {}, id="its family"),
-        pytest.param({"instance_sizes": frozenset({"large"})}, {}, id="its size"),
-        pytest.param({"zones": frozenset({"us-east-1a"})}, {}, id="its zone's name"),
-        pytest.param({"zones": frozenset({"use1-az1"})}, {}, id="its zone's id"),
-        pytest.param({"allow_burstable": True}, {"instance_type": "t4g.large"}, id="burstable"),
-        pytest.param({}, {"instance_type": "trn1.2xlarge"}, id="no burstable by its first letter"),
-        pytest.param({"allow_bare_metal": True}, {"instance_type": "m5.metal"}, id="bare metal"),
-        pytest.param({"max_usd_per_hour": 0.0499999}, {}, id="its price, but for the rounding of plans"),
+        pytest.param({"instance_families": ("m5",)}, LAUNCH, id="its family"),
+        pytest.param({"instance_sizes": ("large",)}, LAUNCH, id="its size"),
+        pytest.param({"zones": ("us-east-1a",)}, LAUNCH, id="its zone's name"),
+        pytest.param({"zones": ("use1-az1",)}, LAUNCH, id="its zone's id"),
+        pytest.param({"allow_burstable": True}, of("t3.large", is_burstable=True), id="burstable"),
+        pytest.param({"allow_bare_metal": True}, of("m5.metal", is_bare_metal=True), id="bare metal"),
+        pytest.param({"max_usd_per_hour": 0.0499999}, LAUNCH, id="its price, but for the rounding of plans"),
+        pytest.param({"architectures": ("arm64",)}, of("m6g.large", architectures=("arm64",)), id="arm64"),
+        pytest.param({"gpu_families": ("g5",)}, G5, id="GPU family"),
+        pytest.param({"allow_gpu": False}, LAUNCH, id="no GPU"),
+        pytest.param({"min_vcpus": 2, "max_vcpus": 2}, LAUNCH, id="its vCPU"),
+        pytest.param({"min_memory_bytes": 8 * GIB, "max_memory_bytes": 8 * GIB}, LAUNCH, id="its memory"),
+        pytest.param(
+            {"instance_families": ("m3",)},
+            of("m3.large", is_current_generation=False),
+            id="an old generation that it names",
+        ),
     ],
 )
 def test_what_the_filters_of_the_policy_let_pass_needs_nobody(
-    policy: dict[str, Any], launch: dict[str, Any]
+    filters: dict[str, Any], launch: LaunchFacts
 ) -> None:
-    plan = replace(PLAN, launches=(replace(LAUNCH, **launch),))
-    assert decide(plan, replace(POLICY, **policy), now=START).is_approved
+    assert decide(replace(PLAN, launches=(launch,)), under(Policy(**filters)), now=START).is_approved
 
 
 @pytest.mark.parametrize(

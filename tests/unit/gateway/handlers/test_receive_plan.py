@@ -11,6 +11,7 @@ from services.gateway.ports import Cluster, Configuration
 from shared.contracts.v1.gateway import AuditRecorded, PlanApproved
 from shared.contracts.v1.plan import MoveKind, Plan, PlanTrigger
 from shared.contracts.v1.policy import Approval, CapacityStrategy, NodeTemplate, Policy, SubnetRef
+from tests.builders import make_instance_type
 from tests.fakes.gateway import START, InMemoryGateway, SetClock, SteadyIds
 from tests.fakes.gateway_plans import PLAN_ID, make_move, make_plan, proposed
 
@@ -103,6 +104,9 @@ async def test_spot_is_not_launched_against_the_policy() -> None:
         ({"zones": ("us-east-1b",)}, "zone"),
         ({"excluded_instance_types": ("m5.large",)}, "excludes"),
         ({"max_usd_per_hour": 0.01}, "USD/h"),
+        ({"architectures": ("arm64",)}, "architecture amd64"),
+        ({"max_vcpus": 1}, "at most 1 vCPU"),
+        ({"min_memory_bytes": 2**34}, "at least 16 GiB"),
         ({"consolidation": "delete-only"}, "only be deleted"),
         ({"consolidation": "off"}, "consolidation is off"),
     ],
@@ -118,14 +122,24 @@ async def test_autopilot_holds_a_plan_against_each_filter_of_the_policy(
 
 async def test_autopilot_reads_burstable_bare_metal_and_the_least_nodes_of_the_policy_too() -> None:
     gateway = gateway_with(approval=Approval.AUTOPILOT, zones=("us-east-1a",), min_nodes=2)
-    await receive(gateway, plan_of(moves=(make_move(instance_type="t3.large"),)))
+    burstable = make_instance_type("t3.large", is_burstable=True)
+    plan = plan_of(moves=(make_move(instance_type="t3.large"),), instance_types=(burstable,))
+    await receive(gateway, plan)
     assert "burstable" in gateway.state.plans[PLAN_ID].decision_note
     gateway = gateway_with(approval=Approval.AUTOPILOT)
-    await receive(gateway, plan_of(moves=(make_move(instance_type="m5.metal"),)))
+    metal = make_instance_type("m5.metal", is_bare_metal=True)
+    await receive(gateway, plan_of(moves=(make_move(instance_type="m5.metal"),), instance_types=(metal,)))
     assert "bare metal" in gateway.state.plans[PLAN_ID].decision_note
     gateway = gateway_with(approval=Approval.AUTOPILOT, min_nodes=2)
     await receive(gateway, plan_of(nodes_after=1))
     assert "at least 2" in gateway.state.plans[PLAN_ID].decision_note
+
+
+async def test_a_person_is_asked_about_a_type_that_the_plan_does_not_describe() -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    await receive(gateway, plan_of(instance_types=()))
+    assert gateway.sent(PlanApproved) == []
+    assert "does not tell what that has" in gateway.state.plans[PLAN_ID].decision_note
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,16 @@ async def test_a_plan_says_what_it_was_made_from_and_is_told_with_its_digest(sta
     assert stage.store.plans.wishes == {}
 
 
+async def test_a_plan_describes_every_type_that_may_be_launched_and_no_other(stage: Stage) -> None:
+    plan = await stage.planned()
+    assert not isinstance(plan, str)
+    choices = [o for move in plan.moves for launch in move.launches for o in launch.offerings]
+    assert [t.name for t in plan.instance_types] == sorted({o.pool.instance_type for o in choices})
+    answer = await stage.quotes.quotes("us-east-1")
+    assert 0 < len(plan.instance_types) < len(answer.instance_types)
+    assert all(kind in answer.instance_types for kind in plan.instance_types)
+
+
 async def test_a_freshly_flagged_pool_is_avoided_and_the_plan_says_so_until_the_flag_fades(
     stage: Stage,
 ) -> None:
