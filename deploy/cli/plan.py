@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,6 +118,7 @@ def _solve(
     from deploy.planfiles.markets import read_market
     from deploy.planfiles.policies import read_rules
     from services.optimizer.domain import explain, planning
+    from shared.runtime.clock import SystemClock
 
     rules = read_rules(*policy)
     objects = read_cluster(cluster)
@@ -129,7 +131,8 @@ def _solve(
     start = time.perf_counter()
     study = planning.study(
         objects,
-        read.market,
+        # The prices are taken to hold now, so that nodes are as old as they are now.
+        replace(read.market, as_of=SystemClock().now()),
         rules,
         read.template,
         mode=mode,

@@ -1,8 +1,9 @@
 """The cluster as planning sees it: which nodes may go, what they cost, which pods would move."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from services.optimizer.domain.evictions import NO_BUDGETS, Slack
 from services.optimizer.domain.losses import Guards
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.pools import price_of
@@ -37,6 +38,10 @@ class StandingNode:
     """Everything on it that holds resources, daemons included."""
     kept_because: str | None
     """Why it stays as it is; None: it may be drained."""
+    age_seconds: int | None = None
+    """At the moment of the prices; None when nobody knows."""
+    slack: Slack = field(default=NO_BUDGETS, compare=False, repr=False)
+    """Of the cluster's disruption budgets."""
 
     @property
     def movable(self) -> tuple[Pod, ...]:
@@ -104,14 +109,16 @@ def read_state(
         else:
             pending.append(pod)
     blocked = blocked_pods(objects.budgets, objects.pods)
+    slack = Slack(objects.budgets)
     nodes, notes = [], _left_out(gated, astray)
     for node in sorted(objects.nodes, key=lambda n: n.name):
         offer = price_of(node, prices, template)
         pods = tuple(on.get(node.name, ()))
-        why = _too_young(node, market, rules) or _kept_because(node, offer, pods, rules, judge, blocked)
+        age = _age_seconds(node, market)
+        why = _too_young(age, rules) or _kept_because(node, offer, pods, rules, judge, blocked)
         if why is not None:
             notes.append(f"Node {node.name} stays as it is: {why}.")
-        nodes.append(StandingNode(node, offer, pods, why))
+        nodes.append(StandingNode(node, offer, pods, why, age, slack))
     volumes, guessed = _volumes(objects)
     if guessed:
         notes.append(
@@ -148,14 +155,19 @@ def blocked_pods(budgets: Iterable[DisruptionBudget], pods: Iterable[Pod]) -> Ma
     return found
 
 
-def _too_young(node: Node, market: Market, rules: PlanRules) -> str | None:
-    """Say whether the node has yet to stand its time, counted to the moment of the prices."""
+def _age_seconds(node: Node, market: Market) -> int | None:
+    if node.created_at is None or market.as_of is None:
+        return None
+    return int((market.as_of - node.created_at).total_seconds())
+
+
+def _too_young(age_seconds: int | None, rules: PlanRules) -> str | None:
+    """Say whether the node has yet to stand its time."""
     if rules.min_node_age_seconds <= 0:
         return None
-    if node.created_at is None or market.as_of is None:
+    if age_seconds is None:
         return "its age is unknown, and the policy asks for one"
-    age = (market.as_of - node.created_at).total_seconds()
-    if age >= rules.min_node_age_seconds:
+    if age_seconds >= rules.min_node_age_seconds:
         return None
     return f"it is younger than the {rules.min_node_age_seconds} s that the policy asks for"
 

@@ -24,6 +24,7 @@ from services.optimizer.domain.packing.classes import (
     Ints,
     PodClass,
     columns_for,
+    holding,
     rows,
 )
 from services.optimizer.domain.packing.demand import Demand, Supply
@@ -234,9 +235,7 @@ class _Model:
     def _supply(self, offers: Supply, existing: Sequence[_Row]) -> Supply:
         rules = self.grouper.rules
         free = offers.room - self._left_free(offers.room)
-        overlap = offers.micro_usd * rules.overlap_seconds // disruption.SECONDS_PER_HOUR
-        # As disruption.hourly, for all offers at once.
-        hourly = -(-overlap * disruption.SECONDS_PER_HOUR // max(rules.payback_seconds, 1))
+        hourly = disruption.hourly(disruption.overlap(offers.micro_usd, rules), rules)
         limited = offers.copies if offers.copies.size else np.full(len(offers.micro_usd), UNLIMITED, np.int64)
         return Supply(
             room=np.vstack([free, np.array([r.room for r in existing], dtype=np.int64)]),
@@ -259,12 +258,8 @@ class _Model:
         is_large = offers.room[:, CPU] >= self.style.least_millicores
         if is_large.all():
             return allowed
-        found = allowed.copy()
-        for c, request in enumerate(requests):
-            holds = allowed[:, c] & (offers.room >= request).all(axis=1)
-            if (holds & is_large).any():
-                found[:, c] &= is_large
-        return found
+        finds_large = (allowed & holding(offers.room, requests))[is_large].any(axis=0)
+        return allowed & (is_large[:, None] | ~finds_large)
 
     def _with_own(
         self, asked: Merged, own: Ints, pools: Sequence[PoolKey | None], is_spot: Bools

@@ -83,6 +83,20 @@ def test_half_empty_nodes_are_given_up(tmp_path: Path) -> None:
     assert document["solve_seconds"] >= 0
 
 
+@pytest.mark.parametrize(("created", "moves"), [("2024-02-01T00:00:00Z", 1), (None, 0)])
+def test_nodes_are_as_old_as_they_are_now(tmp_path: Path, created: str | None, moves: int) -> None:
+    nodes = [node("a"), node("b")]
+    for item in nodes:
+        item["metadata"] |= {"creationTimestamp": created} if created else {}
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("min_node_age_seconds: 3600\nconsolidation: delete-only\n")
+    result = run(
+        *("--cluster", cluster(tmp_path, [*nodes, pod("web-a", node="a"), pod("web-b", node="b")])),
+        *("--region", "us-east-1", "--on-demand-prices", prices(tmp_path), "--policy", policy, "-o", "json"),
+    )
+    assert len(json.loads(result.stdout)["moves"]) == moves
+
+
 def test_a_new_fleet_needs_only_pods_from_several_files(tmp_path: Path) -> None:
     one = cluster(tmp_path, [pod("a"), pod("b")])
     two = cluster(tmp_path, None, "empty.json")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.offers import Market, Offer
@@ -13,6 +14,8 @@ from tests.builders import make_instance_type, make_node, make_pod, make_pool
 ZONES = (("us-east-1a", "use1-az1"), ("us-east-1b", "use1-az2"), ("us-east-1c", "use1-az3"))
 TEMPLATE = Template(tuple(Zone(name, zone_id) for name, zone_id in ZONES))
 ON_DEMAND = PlanRules(strategy=Strategy.ON_DEMAND)
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+YESTERDAY = NOW - timedelta(days=1)
 SIZES = (("large", 2, 1.0, 29), ("xlarge", 4, 2.0, 58), ("2xlarge", 8, 4.0, 58), ("4xlarge", 16, 8.0, 234))
 FAMILIES = (("c5", 2, 0.085), ("m5", 4, 0.096), ("r5", 8, 0.126))
 TYPES = {
@@ -38,7 +41,7 @@ def make_market(*, spot_ratio: float | None = 0.35, chance: float | None = 0.01)
                 pool = make_pool(name, zone_id=zone_id, capacity_type=CapacityType.SPOT)
                 usd = round(price * spot_ratio * (1 + number / 50), 6)
                 offers.append(Offer(pool, usd, chance, age_seconds=60))
-    return Market(TYPES, tuple(offers))
+    return Market(TYPES, tuple(offers), as_of=NOW)
 
 
 def make_workload(name: str, replicas: int, *, cpu: int = 500, gib: float = 1, **fields: object) -> list[Pod]:
@@ -51,7 +54,7 @@ def make_workload(name: str, replicas: int, *, cpu: int = 500, gib: float = 1, *
 
 
 def make_cluster(pods: Iterable[Pod], *, per_node: int = 2, **fields: object) -> ClusterObjects:
-    """Put so many pods on each of as many m5.2xlarge on-demand nodes as that takes."""
+    """Put so many pods on each of as many m5.2xlarge on-demand nodes, a day old, as that takes."""
     placed: list[Pod] = []
     nodes: list[Node] = []
     for number, pod in enumerate(pods):
@@ -65,6 +68,7 @@ def make_cluster(pods: Iterable[Pod], *, per_node: int = 2, **fields: object) ->
                     zone=zone,
                     zone_id=zone_id,
                     instance_type="m5.2xlarge",
+                    created_at=YESTERDAY,
                 )
             )
         placed.append(replace(pod, node_name=nodes[-1].name, phase=PodPhase.RUNNING, is_ready=True))
