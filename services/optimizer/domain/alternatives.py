@@ -1,6 +1,6 @@
 """What else to launch when the planned pool has no capacity."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from services.optimizer.domain.crowding import Crowding
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.packing import grouping, zoning
-from services.optimizer.domain.packing.classes import Bools, Floats, Ints, columns_for, rows
+from services.optimizer.domain.packing.classes import Bools, Floats, Ints, columns_for, holding, rows
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Strategy
@@ -105,24 +105,36 @@ def _rows(
     is_tied = np.array([zoning.matters(c.sample) for c in classes], dtype=np.bool_)
     zones = np.array([o.pool.zone_id for o in shelf.offers])
     is_unlimited = np.array([c is None for c in shelf.copies], dtype=np.bool_)
+    alike = _alike(allowed, shared, for_devices, wants_spot)
+    permitted: dict[Hashable, Bools] = {}
     for name, (planned, pods) in loads.items():
         if not pods:
             yield name, np.zeros(0, dtype=np.int64)
             continue
         counts = np.bincount([class_of[p.key] for p in pods], minlength=len(classes))
         held = np.flatnonzero(counts)
-        # What is bought for one kind of pod has room for others too: for both, it is the first that chooses.
-        has_both = _is_mixed(for_devices[held]), _is_mixed(wants_spot[held])
-        holds = (shared if any(has_both) else allowed)[:, held].all(axis=1)
-        if not for_devices[held].any():
-            holds &= ~has_devices
-        if wants_spot[held].all():
-            holds &= supply.is_spot
-        holds &= (supply.room >= counts[held] @ requests[held]).all(axis=1)
-        holds &= is_unlimited
-        if is_tied[held].any():
-            holds &= zones == planned.pool.zone_id
-        yield name, np.flatnonzero(holds)
+        zone_id = planned.pool.zone_id if is_tied[held].any() else None
+        key = (tuple(np.unique(alike[held]).tolist()), zone_id)
+        if key not in permitted:
+            # What is bought for one kind of pod has room for others too: for both, it is the first that chooses.
+            has_both = _is_mixed(for_devices[held]), _is_mixed(wants_spot[held])
+            holds = (shared if any(has_both) else allowed)[:, held].all(axis=1) & is_unlimited
+            if not for_devices[held].any():
+                holds &= ~has_devices
+            if wants_spot[held].all():
+                holds &= supply.is_spot
+            if zone_id is not None:
+                holds &= zones == zone_id
+            permitted[key] = holds
+        asked = counts[held] @ requests[held]
+        yield name, np.flatnonzero(permitted[key] & holding(supply.room, asked[None, :])[:, 0])
+
+
+def _alike(*traits: Bools) -> Ints:
+    """Number classes by what is the same of them in all traits, each of which has a column a class."""
+    columns = np.packbits(np.vstack(traits), axis=0).T
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(c.tobytes(), len(numbers)) for c in columns], dtype=np.int64)
 
 
 def _is_mixed(kinds: Bools) -> bool:

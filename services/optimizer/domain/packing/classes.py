@@ -4,7 +4,7 @@ Everything numeric happens on arrays: a row a class, a column a resource. Amount
 (millicores, bytes, devices, pods), so that whether something fits is never a matter of rounding.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,9 +111,9 @@ def rows(columns: Columns, classes: Sequence[PodClass]) -> Ints:
     return np.array([columns.of_pod(c.sample) for c in classes], dtype=np.int64)
 
 
-def group(pods: Iterable[Pod], key_of: Mapping[str, object]) -> list[tuple[Pod, ...]]:
-    """Group pods whose key (by pod key) is equal; in the order of their first pod's name."""
-    found: dict[object, list[Pod]] = {}
-    for pod in sorted(pods, key=lambda p: p.key):
-        found.setdefault(key_of[pod.key], []).append(pod)
-    return [tuple(g) for g in found.values()]
+def holding(room: Ints, requests: Ints) -> Bools:
+    """Say for each row of `room` and each row of `requests` whether the one holds the other."""
+    found = np.ones((len(requests), len(room)), dtype=np.bool_)
+    for has, asked in zip(room.T, requests.T, strict=True):
+        found &= asked[:, None] <= has
+    return found.T

@@ -1,8 +1,9 @@
 """Which pods are alike, and where each kind may go."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.spot_tolerance import SpotJudge, asks_for_on_demand
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import affinity, selectors, volumes
-from shared.kernel.scheduling.shapes import shape_key, unlabelled_key
+from shared.kernel.scheduling.shapes import place_key, shape_key, unlabelled_key
 from shared.kernel.scheduling.static import static_reasons
 from shared.kernel.workload import LabelSelector, Node, Operator, Pod, Volume
 
@@ -30,33 +31,48 @@ class Grouper:
     judge: SpotJudge
     meant: tuple[LabelSelector, ...] = ()
     """What the affinity and spread terms of all pods in the cluster select: other labels set no pod apart."""
+    # One plan groups the same pods again and again: the kind of each is worked out once.
+    _kinds: dict[str, int] = field(init=False, default_factory=dict, compare=False, repr=False)
+    _numbers: dict[Hashable, int] = field(init=False, default_factory=dict, compare=False, repr=False)
+    _hits: dict[Hashable, tuple[int, ...]] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
 
     def classes(self, pods: Iterable[Pod]) -> list[PodClass]:
-        """Group pods that may take each other's place; larger kinds are not ordered first here."""
-        groups: dict[Hashable, list[Pod]] = {}
-        hits: dict[Hashable, tuple[int, ...]] = {}
-        for pod in sorted(pods, key=lambda p: p.key):
-            may_use_spot = self.judge.refusal(pod) is None
-            replicas = self.judge.count(pod)
-            owner = (pod.namespace, pod.owner) if may_use_spot and replicas > 1 else None
-            cost = interruption_cost.cost_micro_usd(pod, self.judge) if may_use_spot else None
-            groups.setdefault((self._likeness(pod, hits), owner, may_use_spot, cost), []).append(pod)
+        """Group pods that may take each other's place; larger kinds are not ordered first here.
+
+        Asked about the pods of one cluster only, and these are told by their keys: what a pod asks for stays as it
+        was when it was first seen.
+        """
+        kinds, groups = self._kinds, dict[int, list[Pod]]()
+        for key, pod in sorted(((p.key, p) for p in pods), key=itemgetter(0)):
+            kind = kinds.get(key)
+            if kind is None:
+                kind = kinds[key] = self._kind(pod)
+            groups.setdefault(kind, []).append(pod)
         return [self._class_of(group) for group in groups.values()]
 
-    def _likeness(self, pod: Pod, hits: dict[Hashable, tuple[int, ...]]) -> Hashable:
+    def _kind(self, pod: Pod) -> int:
+        """Number what sets pods apart."""
+        may_use_spot = self.judge.refusal(pod) is None
+        owner = (pod.namespace, pod.owner) if may_use_spot and self.judge.count(pod) > 1 else None
+        cost = interruption_cost.cost_micro_usd(pod, self.judge) if may_use_spot else None
+        return self._numbers.setdefault((self._likeness(pod), owner, may_use_spot, cost), len(self._numbers))
+
+    def _likeness(self, pod: Pod) -> Hashable:
         if has_own_rules(pod):
             return shape_key(pod)
-        hit = self._hit(pod, hits)
+        hit = self._hit(pod)
         return (unlabelled_key(pod), hit, pod.namespace if hit else "")
 
-    def _hit(self, pod: Pod, known: dict[Hashable, tuple[int, ...]]) -> tuple[int, ...]:
+    def _hit(self, pod: Pod) -> tuple[int, ...]:
         if not self.meant:
             return ()
         labels = frozenset(pod.labels.items())
-        hit = known.get(labels)
+        hit = self._hits.get(labels)
         if hit is None:
             hit = tuple(i for i, s in enumerate(self.meant) if selectors.selects(s, pod.labels))
-            known[labels] = hit
+            self._hits[labels] = hit
         return hit
 
     def _class_of(self, pods: list[Pod]) -> PodClass:
@@ -68,7 +84,6 @@ class Grouper:
             limit = most
             workload = workload_name(sample)
         limits = node_limits(sample)
-        is_meant = any(selectors.selects(s, sample.labels) for s in self.meant)
         return PodClass(
             tuple(pods),
             may_use_spot,
@@ -77,7 +92,7 @@ class Grouper:
             per_spot_pool=limit,
             workload=workload,
             node_limits=limits,
-            is_free=not is_meant and not has_own_rules(sample),
+            is_free=not has_own_rules(sample) and not self._hit(sample),
         )
 
 
@@ -157,27 +172,29 @@ def allowed_rows(
     is bought for such pods only; with `is_shared`, others may use what they leave.
     """
     nodes = shelf.nodes
-    allowed = np.ones((len(nodes), len(classes)), dtype=np.bool_)
     zone_ids = np.array([n.zone_id for n in nodes], dtype=object)
     has_devices = np.array([bool(n.allocatable.extended) for n in nodes], dtype=np.bool_)
+    known: dict[Hashable, Bools] = {}
+    found = np.ones((len(classes), len(nodes)), dtype=np.bool_)
     for c, kind in enumerate(classes):
         pod = kind.sample
-        key = (
-            frozenset(pod.node_selector.items()),
-            pod.node_affinity,
-            pod.tolerations,
-            (pod.namespace, pod.claims) if pod.claims else None,
-        )
-        allowed[:, c] = shelf.permitted(key, partial(_permits, pod, claims))
-        if not kind.may_use_spot:
-            allowed[:, c] &= ~is_spot
-        if kind.needs_spot and not is_shared:
-            allowed[:, c] &= is_spot
-        if kind.zone_id is not None:
-            allowed[:, c] &= zone_ids == kind.zone_id
-        if not is_shared and not needs_devices(pod.requests):
-            allowed[:, c] &= ~has_devices
-    return allowed
+        wanted = (place_key(pod), claims is None)
+        on_spot_only = kind.needs_spot and not is_shared
+        off_devices = not is_shared and not needs_devices(pod.requests)
+        key = (wanted, kind.may_use_spot, on_spot_only, off_devices, kind.zone_id)
+        if key not in known:
+            row = shelf.permitted(wanted, partial(_permits, pod, claims)).copy()
+            if not kind.may_use_spot:
+                row &= ~is_spot
+            if on_spot_only:
+                row &= is_spot
+            if off_devices:
+                row &= ~has_devices
+            if kind.zone_id is not None:
+                row &= zone_ids == kind.zone_id
+            known[key] = row
+        found[c] = known[key]
+    return found.T
 
 
 def needs_devices(requests: Resources) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from services.optimizer.domain.columns.problem import Effort, Ending
 from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.packing import by_columns, grouping, zoning
-from services.optimizer.domain.packing.classes import CPU, Bools, Floats, Ints, PodClass, rows
+from services.optimizer.domain.packing.classes import CPU, Bools, Floats, Ints, PodClass, holding, rows
 from services.optimizer.domain.packing.demand import Demand, Load, Supply
 from services.optimizer.domain.packing.filling import Filler
 from services.optimizer.domain.packing.grouping import Grouper
@@ -102,8 +102,7 @@ class Launcher:
 
     def _allowed(self, classes: Sequence[PodClass], requests: Ints, supply: Supply) -> Bools:
         allowed = grouping.allowed_rows(classes, self._scene.shelf, supply.is_spot, self._scene.claims)
-        for c, request in enumerate(requests):
-            allowed[:, c] &= (supply.room >= request).all(axis=1)
+        allowed &= holding(supply.room, requests)
         return allowed
 
     def _launch_once(self) -> None:
@@ -143,12 +142,8 @@ class Launcher:
         is_large = supply.room[:, CPU] >= self._style.least_millicores
         if is_large.all():
             return allowed
-        found = allowed.copy()
-        for c, request in enumerate(requests):
-            holds = allowed[:, c] & (supply.room >= request).all(axis=1)
-            if (holds & is_large).any():
-                found[:, c] &= is_large
-        return found
+        finds_large = (allowed & holding(supply.room, requests))[is_large].any(axis=0)
+        return allowed & (is_large[:, None] | ~finds_large)
 
     def _used(self, names: Sequence[str]) -> Ints:
         """Count, by offer and workload, the replicas that stand in the pool already."""
