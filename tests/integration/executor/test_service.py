@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -76,16 +77,14 @@ async def runtime(make_database: MakeDatabase, bus_for: BusFor) -> Runtime:
     )
 
 
-async def test_a_plan_and_an_interruption_from_message_to_message(
-    runtime: Runtime, bus_for: BusFor, world: AwsWorld
-) -> None:
-    clock, ids = runtime.clock, runtime.ids
+@asynccontextmanager
+async def running(runtime: Runtime, others: Bus, world: AwsWorld, old: int) -> AsyncIterator[Customer]:
+    """The executor at work for a cluster of `old` nodes, named old-0 and so on, each almost full with its pod."""
     settings = ExecutorSettings(secrets_key=SecretStr("ab" * 32), tick_period=timedelta(milliseconds=50))
-    others = await bus_for("gateway", None)
-    old = [await world.launch("m5.xlarge", "us-east-1a") for _ in range(2)]
-    pods = [make_pod(f"web-{n}", cpu=3000, node=f"old-{n}") for n in range(2)]
-    customer = Customer(others, world, clock=clock, ids=ids, pods=pods)
-    for number, instance in enumerate(old):
+    pods = [make_pod(f"web-{n}", cpu=3000, node=f"old-{n}") for n in range(old)]
+    customer = Customer(others, world, clock=runtime.clock, ids=runtime.ids, pods=pods)
+    for number in range(old):
+        instance = await world.launch("m5.xlarge", "us-east-1a")
         customer.nodes[f"old-{number}"] = make_node(f"old-{number}", instance_id=instance.id)
     await app.wiring(settings)(runtime)
     await runtime.bus.broker.start()
@@ -97,6 +96,20 @@ async def test_a_plan_and_an_interruption_from_message_to_message(
         await _introduce(others, world, runtime)
         await customer.publish_snapshot()
         loops.append(asyncio.create_task(customer.follow_instances()))
+        yield customer
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        for close in runtime._closers:
+            await close()
+
+
+async def test_a_plan_and_an_interruption_from_message_to_message(
+    runtime: Runtime, bus_for: BusFor, world: AwsWorld
+) -> None:
+    others = await bus_for("gateway", None)
+    async with running(runtime, others, world, 2) as customer:
         await _plan_to_its_end(others, world, runtime)
         assert "old-0" not in customer.nodes
         spot = next(n for n in customer.nodes.values() if n.capacity_type is CapacityType.SPOT)
@@ -105,12 +118,50 @@ async def test_a_plan_and_an_interruption_from_message_to_message(
         await until(lambda: all(pod.node_name in customer.nodes for pod in customer.pods.values()))
         assert customer.lent == 2, "a session is asked for once by each who keeps one"
         assert {command.fencing_token for command in customer.commands} == {1}
-    finally:
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
-        for close in runtime._closers:
-            await close()
+
+
+async def test_with_two_pools_dry_at_once_launches_go_on_to_the_third_and_then_to_on_demand(
+    runtime: Runtime, bus_for: BusFor, world: AwsWorld
+) -> None:
+    others = await bus_for("gateway", None)
+    ids = {zone: zone_id for _, zone, zone_id in world.seed.subnets}
+    spot = CapacityType.SPOT
+    first, second = (make_pool(zone_id=ids[z], capacity_type=spot) for z in ("us-east-1a", "us-east-1b"))
+    third = make_pool("m5.2xlarge", zone_id=ids["us-east-1a"], capacity_type=spot)
+    sure = make_pool(zone_id=ids["us-east-1b"])
+    moves = [
+        replace_move(1, "old-0", pools=(first, second, third, sure)),
+        replace_move(2, "old-1", pools=(first, second, sure)),
+        replace_move(3, "old-2", pools=(second, first)),
+    ]
+    for zone in ("us-east-1a", "us-east-1b"):
+        world.fault("ice", instance_type="m5.xlarge", zone=zone, capacity_type="spot")
+    async with running(runtime, others, world, 3) as customer:
+        view = await _carried_out(others, runtime, *moves)
+        assert view.status is ExecutionStatus.PARTLY
+        reply = await others.ask(
+            GetExecution.make(scope="c1", clock=runtime.clock, ids=runtime.ids, execution_id=view.id),
+            ExecutionReply,
+        )
+        launches = {s.move_id: s for s in reply.steps if s.kind is StepKind.LAUNCH}
+        where = {i.tags.get("spot-optimizer/step"): i for i in world.instances()}
+        got = {m: where.get(str(step.id)) for m, step in launches.items()}
+        assert [
+            (i.instance_type, i.zone, i.capacity_type) if i else None for _, i in sorted(got.items())
+        ] == [
+            ("m5.2xlarge", "us-east-1a", "spot"),
+            ("m5.xlarge", "us-east-1b", "on-demand"),
+            None,
+        ]
+        assert "every offering was tried" in launches["m3"].detail
+        assert customer.nodes.keys() >= {"old-2"}, "what nothing came for is left alone"
+        assert not {"old-0", "old-1"} & customer.nodes.keys()
+        await until(lambda: all(pod.node_name in customer.nodes for pod in customer.pods.values()))
+    async with runtime.database.transaction() as transaction:
+        flagged = await transaction.connection.fetch(
+            "select instance_type, zone_id, capacity_type from pool_flags"
+        )
+    assert {tuple(row) for row in flagged} == {(p.instance_type, p.zone_id, "spot") for p in (first, second)}
 
 
 async def _introduce(bus: Bus, world: AwsWorld, runtime: Runtime) -> None:
@@ -173,17 +224,7 @@ async def _plan_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime) -> None:
         }
     )
     assert isinstance(move, Move)
-    plan = make_plan(runtime.clock, move, id=runtime.ids.new())
-    await publish(
-        bus,
-        PlanProposed.make(
-            scope="c1", clock=runtime.clock, ids=runtime.ids, plan=plan, plan_sha256=plan_sha256(plan)
-        ),
-    )
-    approved = approval(plan, runtime.clock).model_copy(update={"id": runtime.ids.new()})
-    await publish(bus, approved)
-    view = await _finished(bus, runtime, count=1)
-    assert view.plan_id == plan.id
+    view = await _carried_out(bus, runtime, move)
     reply = await bus.ask(
         GetExecution.make(scope="c1", clock=runtime.clock, ids=runtime.ids, execution_id=view.id),
         ExecutionReply,
@@ -198,6 +239,22 @@ async def _plan_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime) -> None:
     assert not await cloud.is_gone("c1", launched[0].id)
     assert await cloud.is_gone("c1", "i-0123456789abcdef0")
     await cloud.terminate("c1", "i-0123456789abcdef0")
+
+
+async def _carried_out(bus: Bus, runtime: Runtime, *moves: Move) -> ExecutionView:
+    """Propose and approve a plan, and give what came of it."""
+    plan = make_plan(runtime.clock, *moves, id=runtime.ids.new())
+    await publish(
+        bus,
+        PlanProposed.make(
+            scope="c1", clock=runtime.clock, ids=runtime.ids, plan=plan, plan_sha256=plan_sha256(plan)
+        ),
+    )
+    approved = approval(plan, runtime.clock).model_copy(update={"id": runtime.ids.new()})
+    await publish(bus, approved)
+    view = await _finished(bus, runtime, count=1)
+    assert view.plan_id == plan.id
+    return view
 
 
 async def _interruption_to_its_end(bus: Bus, world: AwsWorld, runtime: Runtime, *, instance_id: str) -> None:
