@@ -30,6 +30,7 @@ from shared.runtime.flag_board import FlagBoard
 from shared.runtime.ids import UuidSeven
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database, Transaction
+from tests.fakes.pricing_regions import region_rules
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -105,6 +106,7 @@ async def hive(
         bus,
         within=PostgresUnitOfWork,
         unit_of_work=unit_of_work,
+        rules=region_rules(REGION),
         board=FlagBoard(bus, clock=CLOCK),
         clock=CLOCK,
         ids=IDS,
@@ -142,8 +144,7 @@ async def hive(
 async def latencies(hive: Hive, *, events: int, per_second: float) -> list[float]:
     """Send that many interruptions at that rate; give the seconds from each send until both see its flag, sorted."""
     await hive.know_instances(events)
-    sent: dict[PoolKey, float] = {}
-    seconds: dict[PoolKey, float] = {}
+    sent: list[float] = []
 
     async def send() -> None:
         began = time.perf_counter()
@@ -151,20 +152,24 @@ async def latencies(hive: Hive, *, events: int, per_second: float) -> list[float
             for number in range(events):
                 wait = began + number / per_second - time.perf_counter()
                 await asyncio.sleep(max(wait, 0))
-                sent[pool_of(number)] = time.perf_counter()
+                sent.append(time.perf_counter())
                 await sqs.send_message(QueueUrl=hive.queue_url, MessageBody=warning(number))
 
-    async def look() -> None:
-        while len(seconds) < events:
-            both = hive.seen_by_optimizer() & await hive.kept_by_executor(sent.keys() - seconds.keys())
-            now = time.perf_counter()
-            for pool in both - seconds.keys():
-                seconds[pool] = now - sent[pool]
-            await asyncio.sleep(0.02)
-
     async with asyncio.timeout(60 + 3 * events / per_second):
-        await asyncio.gather(send(), look())
-    return sorted(seconds.values())
+        _, seen = await asyncio.gather(send(), seen_at(hive, events=events))
+    return sorted(at - sent[number] for number, at in enumerate(seen))
+
+
+async def seen_at(hive: Hive, *, events: int) -> list[float]:
+    """Wait for that many flags; give when both had each, on the clock of `time.perf_counter`."""
+    at: dict[PoolKey, float] = {}
+    pools = [pool_of(number) for number in range(events)]
+    while missing := [pool for pool in pools if pool not in at]:
+        both = hive.seen_by_optimizer() & await hive.kept_by_executor(missing)
+        now = time.perf_counter()
+        at |= dict.fromkeys(both - at.keys(), now)
+        await asyncio.sleep(0.02)
+    return [at[pool] for pool in pools]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -15,6 +15,7 @@ from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.sqs_events import SqsNoticeQueue
 from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.pricing.entrypoints import subscribers, ticker, uploads
+from services.pricing.entrypoints.new_regions import NewRegions
 from services.pricing.entrypoints.notice_queue import watch_queue
 from services.pricing.handlers.announce_prices import keep_price_table
 from services.pricing.handlers.refresh_placement_scores import refresh_placement_scores
@@ -27,6 +28,9 @@ from shared.runtime.service import Runtime
 
 FIRST_TRY_PERIOD = timedelta(seconds=5)
 """How soon the very first reading is tried again: until it succeeds nobody can plan."""
+
+NEW_REGIONS_PERIOD = timedelta(seconds=5)
+"""How soon a region is read after a cluster is registered there."""
 
 RISK_LEASE = timedelta(minutes=15)
 """Longer than a model takes for all pools in which anybody has instances."""
@@ -74,6 +78,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             runtime.bus,
             within=PostgresUnitOfWork,
             unit_of_work=unit_of_work,
+            rules=refreshers.rules,
             board=FlagBoard(runtime.bus, clock=runtime.clock),
             clock=runtime.clock,
             ids=runtime.ids,
@@ -85,7 +90,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
 
         uploads.serve_uploads(
             runtime.bus,
-            regions=settings.regions,
+            rules=refreshers.rules,
             unit_of_work=unit_of_work,
             clock=runtime.clock,
             ids=runtime.ids,
@@ -94,12 +99,15 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
         runtime.every("prices", settings.refresh_period, refreshers.refresh_prices, first=False)
         runtime.every("catalogue", settings.catalogue_period, refreshers.refresh_catalogues, first=False)
         runtime.every("on_demand", settings.on_demand_retry, refreshers.retry_on_demand, first=False)
+        fresh = NewRegions(refreshers=refreshers)
+        runtime.every("new_regions", NEW_REGIONS_PERIOD, fresh.read)
+        runtime.every("new_regions_on_demand", NEW_REGIONS_PERIOD, fresh.read_on_demand)
         runtime.every("ratings", settings.advisor_period, refreshers.refresh_ratings)
 
         async def predict_risks() -> None:
             async with runtime.leases.held("pool_risks", lifetime=RISK_LEASE) as lease:
                 if lease is not None:
-                    for region in sorted(settings.regions):
+                    for region in await refreshers.regions():
                         await refresh_pool_risks(
                             region=region, model=model, unit_of_work=unit_of_work, clock=runtime.clock
                         )
@@ -111,7 +119,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
 
             async def refresh_scores() -> None:
                 async with runtime.leases.held("placement_scores", lifetime=PLACEMENT_LEASE) as lease:
-                    for region in sorted(settings.regions if lease is not None else ()):
+                    for region in await refreshers.regions() if lease is not None else ():
                         await refresh_placement_scores(
                             region=region,
                             source=scores,
@@ -133,7 +141,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
 
         async def keep_tables() -> None:
             async with runtime.leases.held("price_tables", lifetime=TABLES_LEASE) as lease:
-                for region in sorted(settings.regions if lease is not None else ()):
+                for region in await refreshers.regions() if lease is not None else ():
                     written[region] = await keep_price_table(
                         region,
                         written=written.get(region),

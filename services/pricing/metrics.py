@@ -20,6 +20,14 @@ aws_wait_seconds = Counter(
 aws_request_rate = Gauge(
     "spot_pricing_aws_requests_per_second", "What the budget of a region allows at present", ["region"]
 )
+regions = Gauge(
+    "spot_pricing_regions",
+    "Regions that are priced; that rest, since nobody asks; in use, but left out over the limit",
+    ["state"],
+)
+regions_refused = Counter(
+    "spot_pricing_regions_refused_total", "Clusters' regions not priced: not_allowed or limit", ["reason"]
+)
 source_age_seconds = Gauge(
     "spot_pricing_source_age_seconds", "Time since a source last answered", ["region", "source"]
 )

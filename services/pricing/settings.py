@@ -1,7 +1,10 @@
 """Settings of the pricing service."""
 
+import re
 from datetime import timedelta
+from typing import Self
 
+from pydantic import PositiveInt, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.runtime.settings import ServiceSettings
@@ -13,7 +16,28 @@ class PricingSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="PRICING_", frozen=True)
 
     regions: frozenset[str] = frozenset({"us-east-1"})
-    """AWS regions whose offerings are priced; a JSON list in the environment."""
+    """AWS regions whose offerings are priced whatever runs there; a JSON list in the environment.
+
+    Regions in which clusters are registered are priced as well, from then on.
+    """
+
+    allowed_regions: str = r"(af|ap|ca|eu|il|me|mx|sa|us)-(central|(north|south)(east|west)?|east|west)-[1-9]"
+    """A regular expression that a cluster's region must match as a whole to be priced.
+
+    As it is, it holds AWS's commercial partition; the others need credentials of their own.
+    """
+
+    most_regions: PositiveInt = 24
+    """How many regions are priced at most; `regions` always are. Clusters in one more get no prices.
+
+    Each costs some 50 requests to EC2 when it is read first, then a few every `refresh_period`.
+    """
+
+    region_unused_after: timedelta = timedelta(days=14)
+    """A cluster's region for which no plan asked for prices for so long is polled no more, until one does.
+
+    What is known of it stays.
+    """
 
     refresh_period: timedelta = timedelta(minutes=5)
     """How often spot prices are polled.
@@ -102,3 +126,21 @@ class PricingSettings(ServiceSettings):
 
     Hundreds of MB, read as a stream from a temporary file.
     """
+
+    @field_validator("allowed_regions")
+    @classmethod
+    def _is_an_expression(cls, text: str) -> str:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from error
+        return text
+
+    @model_validator(mode="after")
+    def _days_outlive_events(self) -> Self:
+        if self.price_days_kept < self.price_events_kept:
+            raise ValueError(
+                f"price_days_kept ({self.price_days_kept.days} days) is shorter than price_events_kept"
+                f" ({self.price_events_kept.days} days): what events are folded into would be dropped at once"
+            )
+        return self

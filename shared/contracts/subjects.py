@@ -59,13 +59,15 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(agent.RequestResync, "cluster", None, ("agent",), 0),
     _request(agent.ExecuteCommand, "cluster", agent.CommandOutcome, "executor"),
     # gateway
-    _event(gateway.ClusterRegistered, "cluster", "optimizer", "executor", "reporting", hours=24 * 365),
+    _event(
+        gateway.ClusterRegistered, "cluster", "optimizer", "executor", "reporting", "pricing", hours=24 * 365
+    ),
     _event(gateway.ClusterConfigured, "cluster", "optimizer", "executor", hours=24 * 365),
     _event(gateway.PlanApproved, "cluster", "executor", "reporting"),
     _event(gateway.ExecutionStopRequested, "cluster", "executor"),
     _event(gateway.AuditRecorded, "organization", "reporting", hours=24 * 30),
     _request(gateway.EnrollAgent, "cluster", gateway.AgentEnrolled, "agent"),
-    _request(gateway.LendCredentials, "cluster", gateway.LentCredentials, "executor", "optimizer", "pricing"),
+    _request(gateway.LendCredentials, "cluster", gateway.LentCredentials, "executor"),
     # pricing
     _event(pricing.OfferingPricesChanged, "region", "reporting"),
     _event(pricing.InterruptionRiskChanged, "region"),

@@ -20,6 +20,7 @@ from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
+from tests.fakes.pricing_regions import InMemoryRegionRepository
 from tests.fakes.pricing_sources import InMemoryHistoryRepository, InMemorySourceRepository
 
 SOURCES = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
@@ -254,9 +255,13 @@ class InMemoryPricing:
     risk: InMemoryRiskRepository = field(default_factory=InMemoryRiskRepository)
     observations: InMemoryObservationRepository = field(default_factory=InMemoryObservationRepository)
     announcements: InMemoryAnnouncementRepository = field(default_factory=InMemoryAnnouncementRepository)
+    regions: InMemoryRegionRepository = field(default_factory=InMemoryRegionRepository)
     sent: list[Message] = field(default_factory=list)
     next_error: Exception | None = None
     """Raised when the next transaction would commit."""
+
+    def __post_init__(self) -> None:
+        self.regions.answered = self.offerings.sources
 
     @property
     def outbox(self) -> "InMemoryPricing":
@@ -267,7 +272,15 @@ class InMemoryPricing:
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
-        kept = (self.offerings, self.history, self.sources, self.risk, self.announcements, self.observations)
+        kept = (
+            self.offerings,
+            self.history,
+            self.sources,
+            self.risk,
+            self.announcements,
+            self.observations,
+            self.regions,
+        )
         before = copy.deepcopy(kept), list(self.sent)
         try:
             yield self
@@ -283,6 +296,7 @@ class InMemoryPricing:
                     self.risk,
                     self.announcements,
                     self.observations,
+                    self.regions,
                 ),
                 self.sent,
             ) = before

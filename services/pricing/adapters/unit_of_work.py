@@ -7,6 +7,7 @@ from services.pricing.adapters.postgres import PostgresOfferingRepository
 from services.pricing.adapters.postgres_announcements import PostgresAnnouncementRepository
 from services.pricing.adapters.postgres_history import PostgresHistoryRepository
 from services.pricing.adapters.postgres_observations import PostgresObservationRepository
+from services.pricing.adapters.postgres_regions import PostgresRegionRepository
 from services.pricing.adapters.postgres_risk import PostgresRiskRepository
 from services.pricing.adapters.postgres_sources import PostgresSourceRepository
 from services.pricing.ports import UnitOfWorkFactory
@@ -22,6 +23,7 @@ class PostgresUnitOfWork:
         self.sources = PostgresSourceRepository(transaction.connection)
         self.risk = PostgresRiskRepository(transaction.connection)
         self.observations = PostgresObservationRepository(transaction.connection)
+        self.regions = PostgresRegionRepository(transaction.connection)
         self.announcements = PostgresAnnouncementRepository(transaction.connection)
         self.outbox = transaction
 

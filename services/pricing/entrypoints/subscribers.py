@@ -1,9 +1,10 @@
 """What comes over the bus."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from services.pricing.handlers import flag_pool, keep_observation
+from services.pricing.domain.regions import RegionRules
+from services.pricing.handlers import flag_pool, keep_observation, keep_regions
 from services.pricing.handlers.list_flags import list_flags
 from services.pricing.handlers.predict_interruption import predict_interruption
 from services.pricing.handlers.quote_offerings import RISK_FRESH_FOR, Shelf, quote_offerings
@@ -14,6 +15,7 @@ from shared.contracts.v1.executor import (
     InstanceTerminated,
     NodeInterrupted,
 )
+from shared.contracts.v1.gateway import ClusterRegistered
 from shared.contracts.v1.pricing import (
     Flags,
     InterruptionPrediction,
@@ -36,6 +38,7 @@ def subscribe(
     within: Callable[[Transaction], UnitOfWork],
     unit_of_work: UnitOfWorkFactory,
     board: FlagWriter,
+    rules: RegionRules,
     clock: Clock,
     ids: Ids,
     spot_fresh_for: timedelta,
@@ -44,6 +47,9 @@ def subscribe(
     model: RiskModelStore | None = None,
 ) -> None:
     """Bind every subject that pricing reads or serves."""
+
+    async def cluster_registered(message: ClusterRegistered, transaction: Transaction) -> None:
+        await keep_regions.keep_region(message, rules=rules, uow=within(transaction), clock=clock)
 
     async def node_interrupted(message: NodeInterrupted, transaction: Transaction) -> None:
         uow = within(transaction)
@@ -83,8 +89,12 @@ def subscribe(
         )
 
     shelf: Shelf = {}
+    noted_at: dict[str, datetime] = {}
 
     async def answer_quotes(request: QuoteOfferings) -> OfferingQuotes:
+        await keep_regions.note_question(
+            request.scope, noted_at=noted_at, unit_of_work=unit_of_work, clock=clock
+        )
         return await quote_offerings(
             request,
             unit_of_work=unit_of_work,
@@ -95,6 +105,7 @@ def subscribe(
             risk_fresh_for=risk_fresh_for,
         )
 
+    bus.consume(ClusterRegistered, cluster_registered)
     bus.consume(NodeInterrupted, node_interrupted)
     bus.consume(CapacityInsufficient, capacity_insufficient)
     bus.consume(InstanceLaunched, instance_launched)

@@ -2,14 +2,20 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
 from services.pricing import metrics
+from services.pricing.domain.regions import Choice, RegionRules
 from services.pricing.handlers.keep_price_history import keep_price_history
+from services.pricing.handlers.keep_regions import choose_regions
+from services.pricing.handlers.refresh_catalogue import SOURCE as CATALOGUE
 from services.pricing.handlers.refresh_catalogue import refresh_catalogue
 from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
+from services.pricing.handlers.refresh_prices import SOURCE as SPOT_PRICES
 from services.pricing.handlers.refresh_prices import refresh_prices
+from services.pricing.handlers.refresh_ratings import SOURCE as RATINGS
 from services.pricing.handlers.refresh_ratings import refresh_ratings
 from services.pricing.handlers.store_on_demand_prices import SOURCE as PRICE_LIST
 from services.pricing.ports import (
@@ -26,6 +32,9 @@ from shared.kernel.ids import Ids
 
 log = structlog.get_logger(__name__)
 
+OVERDUE_PERIODS = 1.5
+"""A region whose sources were asked so many periods ago was not priced meanwhile, or nobody answered."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refreshers:
@@ -40,6 +49,24 @@ class Refreshers:
     unit_of_work: UnitOfWorkFactory
     clock: Clock
     ids: Ids
+
+    @property
+    def rules(self) -> RegionRules:
+        """What the operator allows of regions."""
+        return RegionRules(
+            always=self.settings.regions,
+            allowed=self.settings.allowed_regions,
+            most=self.settings.most_regions,
+            unused_after=self.settings.region_unused_after,
+        )
+
+    async def choice(self) -> Choice:
+        """Say which regions are priced now: the operator's, and those in which clusters run."""
+        return await choose_regions(rules=self.rules, unit_of_work=self.unit_of_work, clock=self.clock)
+
+    async def regions(self) -> Sequence[str]:
+        """Give the regions that are priced now, by name."""
+        return sorted((await self.choice()).priced)
 
     async def refresh_catalogues(self) -> None:
         """Read types and zones of every region."""
@@ -59,8 +86,11 @@ class Refreshers:
 
     async def refresh_ratings(self) -> None:
         """Read Spot Advisor."""
+        await self._ratings(*await self.regions())
+
+    async def _ratings(self, *regions: str) -> None:
         await refresh_ratings(
-            regions=self.settings.regions,
+            regions=frozenset(regions),
             advisor=self.advisor,
             unit_of_work=self.unit_of_work,
             clock=self.clock,
@@ -78,13 +108,36 @@ class Refreshers:
         )
 
     async def start_up(self) -> None:
-        """Read what every plan needs, in the order in which one needs the other: zones before prices.
+        """Read what every plan needs of the operator's regions, zones before prices.
 
         On-demand prices are last: where nobody tells them, and an operator has to, spot prices are known all the same.
         """
-        await self.refresh_catalogues()
-        await self.refresh_prices()
-        await self.refresh_on_demand()
+        for source, refresh in (
+            (CATALOGUE, self._catalogue),
+            (SPOT_PRICES, self._prices),
+            (PRICE_LIST, self._on_demand),
+        ):
+            await self._each_region(source, refresh, regions=sorted(self.settings.regions))
+
+    async def start_region(self, region: str) -> None:
+        """Read what is missing or long overdue of a region in which clusters run, but not its on-demand prices."""
+        if await self._is_overdue(region, CATALOGUE, self.settings.catalogue_period * OVERDUE_PERIODS):
+            await self._catalogue(region)
+        if await self._is_overdue(region, SPOT_PRICES, self.settings.refresh_period * OVERDUE_PERIODS):
+            await self._prices(region)
+        if await self._is_overdue(region, RATINGS, None):
+            await self._ratings(region)
+
+    async def first_on_demand(self, region: str) -> None:
+        """Read a region's on-demand prices, if none are known."""
+        if await self._is_overdue(region, PRICE_LIST, None):
+            await self._on_demand(region)
+
+    async def _is_overdue(self, region: str, source: str, period: timedelta | None) -> bool:
+        """Say whether a source never answered, or not for longer than `period`."""
+        async with self.unit_of_work() as uow:
+            as_of = await uow.offerings.source_as_of(region, source)
+        return as_of is None or (period is not None and as_of < self.clock.now() - period)
 
     async def _catalogue(self, region: str) -> None:
         await refresh_catalogue(
@@ -105,9 +158,7 @@ class Refreshers:
         )
 
     async def _overdue_on_demand(self, region: str) -> None:
-        async with self.unit_of_work() as uow:
-            as_of = await uow.offerings.source_as_of(region, PRICE_LIST)
-        if as_of is None or as_of < self.clock.now() - self.settings.catalogue_period:
+        if await self._is_overdue(region, PRICE_LIST, self.settings.catalogue_period):
             await self._on_demand(region)
 
     async def _prices(self, region: str) -> None:
@@ -122,15 +173,26 @@ class Refreshers:
             history_kept=self.settings.price_days_kept,
         )
 
-    async def _each_region(self, source: str, refresh: Callable[[str], Awaitable[None]]) -> None:
-        """Refresh all; one region's trouble does not keep the others from being fresh."""
+    async def _each_region(
+        self,
+        source: str,
+        refresh: Callable[[str], Awaitable[None]],
+        *,
+        regions: Sequence[str] | None = None,
+    ) -> None:
+        """Refresh all; one region's trouble does not keep the others from being fresh.
+
+        Raises:
+            SpotError: one of the operator's regions failed. A customer's is only counted, and waits for its next turn.
+        """
         failure: SpotError | None = None
-        for region in sorted(self.settings.regions):
+        for region in await self.regions() if regions is None else regions:
             try:
                 await refresh(region)
             except SpotError as error:
                 metrics.source_failures.labels(region, source).inc()
                 log.warning("refresh_failed", region=region, source=source, error=str(error))
-                failure = error
+                if region in self.settings.regions:
+                    failure = error
         if failure is not None:
             raise failure

@@ -29,6 +29,7 @@ async def refresh_ratings(
         ratings = by_region.get(region)
         if ratings is None:
             log.warning("region_not_rated", region=region)
+            await _note_silence(region, unit_of_work=unit_of_work, clock=clock)
             continue
         async with unit_of_work() as uow:
             known = await uow.risk.ratings(region)
@@ -52,3 +53,10 @@ async def refresh_ratings(
         moved += len(changed)
         log.info("ratings_refreshed", region=region, types=len(ratings), changed=len(changed))
     return moved
+
+
+async def _note_silence(region: str, *, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+    """The file has nothing on a region: that is an answer where nothing was known, and else what is known ages."""
+    async with unit_of_work() as uow:
+        if not await uow.risk.ratings(region):
+            await uow.offerings.note_source(region, SOURCE, as_of=clock.now())

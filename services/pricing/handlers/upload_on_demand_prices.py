@@ -27,7 +27,9 @@ async def upload_on_demand_prices(
     """
     region = request.scope
     if region not in regions:
-        raise PriceFileError(f"{region} is not priced here; PRICING_REGIONS has {', '.join(sorted(regions))}")
+        raise PriceFileError(
+            f"{region} is not priced here; PRICING_REGIONS and clusters have {', '.join(sorted(regions))}"
+        )
     if request.published_at > clock.now() + sifting.FUTURE_TOLERANCE:
         raise PriceFileError(f"the file is dated in the future: {request.published_at:%Y-%m-%d %H:%M} UTC")
     collected = Collection(region)

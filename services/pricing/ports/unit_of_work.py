@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from services.pricing.ports.prices import AnnouncementRepository, HistoryRepository, OfferingRepository
+from services.pricing.ports.regions import RegionRepository
 from services.pricing.ports.risk import ObservationRepository, RiskRepository
 from services.pricing.ports.source_records import SourceRepository
 from shared.contracts.base import Message
@@ -43,6 +44,11 @@ class UnitOfWork(Protocol):
     @property
     def observations(self) -> ObservationRepository:
         """What was seen of pools."""
+        ...
+
+    @property
+    def regions(self) -> RegionRepository:
+        """Where clusters run."""
         ...
 
     @property

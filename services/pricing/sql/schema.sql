@@ -309,6 +309,13 @@ create table source_states (
     constraint source_states_pkey PRIMARY KEY (region, source)
 );
 
+create table used_regions (
+    region text not null,
+    first_used_at timestamp with time zone not null,
+    last_used_at timestamp with time zone not null,
+    constraint used_regions_pkey PRIMARY KEY (region)
+);
+
 create table zones (
     region text not null,
     zone text not null,

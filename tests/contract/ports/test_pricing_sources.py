@@ -10,6 +10,7 @@ from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.placement import PlacementScore
 from services.pricing.domain.refusals import RefusalReason, RefusedRow
+from services.pricing.domain.regions import UsedRegion
 from services.pricing.ports import UnitOfWork
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Database
@@ -122,3 +123,20 @@ async def test_the_newest_score_of_a_family_and_zone_counts(uow: UnitOfWork) -> 
     }
     assert await uow.sources.placement_scores(REGION, since=EPOCH + HOUR) == {("m5", "use1-az1"): new}
     assert await uow.sources.placement_scores("eu-west-1", since=EPOCH) == {}
+
+
+async def test_a_region_is_used_from_its_first_cluster_to_the_last_question(uow: UnitOfWork) -> None:
+    assert await uow.regions.used() == []
+    await uow.regions.still_used("eu-west-2", at=EPOCH)
+    assert await uow.regions.used() == [], "nobody has a cluster there"
+    for hours in (2, 0, 1):
+        await uow.regions.use("eu-west-1", at=EPOCH + hours * HOUR)
+    await uow.regions.use(REGION, at=EPOCH)
+    await uow.offerings.note_source("eu-west-1", "catalogue", as_of=EPOCH)
+    await uow.offerings.note_source(REGION, "spot_advisor", as_of=EPOCH)
+    first = UsedRegion("eu-west-1", EPOCH, EPOCH + 2 * HOUR, has_answered=True)
+    assert await uow.regions.used() == [first, UsedRegion(REGION, EPOCH, EPOCH, has_answered=False)]
+    await uow.regions.still_used("eu-west-1", at=EPOCH + HOUR)
+    assert (await uow.regions.used())[0] == first, "an older question changes nothing"
+    await uow.regions.still_used("eu-west-1", at=EPOCH + 3 * HOUR)
+    assert (await uow.regions.used())[0].last_used_at == EPOCH + 3 * HOUR

@@ -34,6 +34,7 @@ from shared.runtime.ids import UuidSeven
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
 from tests.builders import make_instance_type, make_pool
+from tests.fakes.pricing_regions import region_rules
 from tests.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.nats, pytest.mark.slow]
@@ -85,6 +86,7 @@ async def pricing(
         bus,
         within=PostgresUnitOfWork,
         unit_of_work=unit_of_work,
+        rules=region_rules(REGION),
         board=FlagBoard(bus, clock=CLOCK),
         clock=CLOCK,
         ids=IDS,

@@ -17,6 +17,7 @@ from shared.runtime.ids import UuidSeven
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
 from tests.builders import make_instance_type
+from tests.fakes.pricing_regions import region_rules
 from tests.unit.pricing.adapters import offer_files
 
 pytestmark = [pytest.mark.postgres, pytest.mark.nats]
@@ -57,7 +58,7 @@ async def test_an_operators_file_becomes_prices(
     bus = await bus_for("pricing", database)
     serve_uploads(
         bus,
-        regions=frozenset({REGION}),
+        rules=region_rules(REGION),
         unit_of_work=factory(database),
         clock=SystemClock(),
         ids=UuidSeven(),
