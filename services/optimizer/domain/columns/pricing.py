@@ -9,7 +9,7 @@ from services.optimizer.domain.columns import knapsack
 from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.columns.frontier import Frontier
 from services.optimizer.domain.columns.limits import due_of_loads
-from services.optimizer.domain.columns.loads import best_loads, different_loads
+from services.optimizer.domain.columns.loads import Search, best_loads, different_loads
 from services.optimizer.domain.columns.master import Column, Prices
 from services.optimizer.domain.columns.reduced import Reduced
 
@@ -71,26 +71,8 @@ class Pricer:
         floors[self._limited] += prices.rents
         if any_load:
             floors[:] = 0
-        best_loads(
-            prices.worths,
-            reduced.pod_nano_usd,
-            reduced.requests,
-            counts,
-            reduced.per_node,
-            reduced.room,
-            reduced.allowed,
-            reduced.own,
-            reduced.rows,
-            self._frontier.is_bound,
-            left,
-            self._due(prices),
-            floors,
-            places,
-            steps,
-            self._loads,
-            self._worths,
-            self._bounds,
-        )
+        search = self._search(prices, counts, left, floors)
+        best_loads(search, places, steps, self._loads, self._worths, self._bounds)
         return self.last
 
     @property
@@ -111,26 +93,27 @@ class Pricer:
         reduced = self._reduced
         floors = reduced.nano_usd + (reduced.nano_usd >> 30)
         floors[self._limited] += prices.rents
-        found = different_loads(
-            prices.worths,
-            reduced.pod_nano_usd,
-            reduced.requests,
-            counts,
-            reduced.per_node,
-            reduced.room,
-            reduced.allowed,
-            reduced.own,
-            reduced.rows,
-            self._frontier.is_bound,
-            left,
-            self._due(prices),
-            floors,
-            places,
-            steps,
-            self._many,
-            self._many_offers,
-        )
+        search = self._search(prices, counts, left, floors)
+        found = different_loads(search, places, steps, self._many, self._many_offers)
         return self.columns(self._many_offers[:found].tolist(), self._many[:found])
+
+    def _search(self, prices: Prices, counts: Ints, left: Ints, floors: Ints) -> Search:
+        reduced = self._reduced
+        return Search(
+            values=prices.worths,
+            costs=reduced.pod_nano_usd,
+            weights=reduced.requests,
+            counts=counts,
+            per_node=reduced.per_node,
+            room=reduced.room,
+            allowed=reduced.allowed,
+            own=reduced.own,
+            limits=reduced.rows,
+            is_bound=self._frontier.is_bound,
+            left=left,
+            dues=self._due(prices),
+            floors=floors,
+        )
 
     def _due(self, prices: Prices) -> Ints:
         if not prices.dues.any():
@@ -170,6 +153,19 @@ class Pricer:
         places = np.array([c.offer for c in columns], dtype=np.int64)
         gains = self._gains(places, np.array([c.counts for c in columns], dtype=np.int64), prices)
         return [columns[i] for i in np.flatnonzero(gains).tolist()]
+
+    def losses(self, columns: Sequence[Column], prices: Prices) -> list[int]:
+        """Give what each column costs over what its pods are worth, the dues that they pay taken off that."""
+        if not columns:
+            return []
+        places = np.array([c.offer for c in columns], dtype=np.int64)
+        loads = np.array([c.counts for c in columns], dtype=np.int64)
+        losses = np.array([c.nano_usd for c in columns], dtype=np.int64) - loads @ prices.worths
+        due = self._due(prices)
+        if len(due):
+            losses += due_of_loads(self._reduced.rows, due, places, loads)
+        found: list[int] = losses.tolist()
+        return found
 
     def _gains(self, places: Ints, loads: Ints, prices: Prices) -> Bools:
         costs = self.cost(places, loads)

@@ -130,6 +130,7 @@ class _Run:
         self._master = Master(reduced, self._frontier)
         self._generator = self._generating(self._master)
         self._pool: list[Column] = []
+        self._prices = first_prices(reduced, np.zeros_like(reduced.counts))
         self._repairer = Repairer(reduced, self._frontier)
 
     def prove(self, enough: int) -> Generated:
@@ -159,7 +160,8 @@ class _Run:
         best, proof = self._opened()
         if proof.ended_by is Ending.STOPPED:
             return best, proof
-        self._repairer.worths = proof.relaxation.prices.worths
+        self._prices = proof.relaxation.prices
+        self._repairer.worths = self._prices.worths
         self._pool = self._master.columns
         share = SHARES[0] if len(best.loads) < MANY_NODES else SHARES[1]
         best = self._better(best, self._dived(self._reduced.counts, self._reduced.copies, share, ()))
@@ -231,10 +233,10 @@ class _Run:
         return self._fleet(self._repairer.repair([*beside, *loads]), left)
 
     def _promising(self) -> list[Column]:
-        worths = self._repairer.worths
-        dear = [(c.nano_usd - int(c.counts @ worths)) * WHOLE // max(c.nano_usd, 1) for c in self._pool]
+        losses = self._pricer.losses(self._pool, self._prices)
+        dear = [loss * WHOLE // max(c.nano_usd, 1) for loss, c in zip(losses, self._pool, strict=True)]
         order = sorted(range(len(dear)), key=lambda i: (dear[i], i))
-        kept = sorted(order[: POOL_LEAST + POOL_PER_SHAPE * len(worths)])
+        kept = sorted(order[: POOL_LEAST + POOL_PER_SHAPE * len(self._reduced.counts)])
         return [self._pool[i] for i in kept]
 
     def _rebuilt(self, best: _Fleet, proof: Generated) -> _Fleet:
