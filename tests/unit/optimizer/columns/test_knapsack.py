@@ -95,23 +95,20 @@ def test_different_loads_share_no_item_and_each_is_worth_more_than_its_node() ->
     nothing = np.zeros(0, dtype=np.int64)
     none = np.zeros((0, 0), dtype=np.int64)
     counts, many = np.full(4, 2, dtype=np.int64), np.full(4, 1 << 60, dtype=np.int64)
-    found = loads_of.different_loads(
-        values,
-        none,
-        weights,
-        counts,
-        many,
-        np.array([[10]], dtype=np.int64),
-        np.ones((1, 4), dtype=np.bool_),
-        none,
-        limits.no_rows(4),
-        np.zeros(0, dtype=np.bool_),
-        nothing,
-        nothing,
-        np.array([13], dtype=np.int64),
-        np.zeros(1, dtype=np.int64),
-        100,
-        loads,
-        offers,
+    wanted = loads_of.Search(
+        values=values,
+        costs=none,
+        weights=weights,
+        counts=counts,
+        per_node=many,
+        room=np.array([[10]], dtype=np.int64),
+        allowed=np.ones((1, 4), dtype=np.bool_),
+        own=none,
+        limits=limits.no_rows(4),
+        is_bound=np.zeros(0, dtype=np.bool_),
+        left=nothing,
+        dues=nothing,
+        floors=np.array([13], dtype=np.int64),
     )
+    found = loads_of.different_loads(wanted, np.zeros(1, dtype=np.int64), 100, loads, offers)
     assert loads[:found].tolist() == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]
