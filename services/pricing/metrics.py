@@ -3,6 +3,9 @@
 from prometheus_client import Counter, Gauge
 
 price_points_stored = Counter("spot_pricing_price_points_total", "New spot price points stored", ["region"])
+unconfirmed_pools = Gauge(
+    "spot_pricing_unconfirmed_pools", "Pools with a price that EC2's last answer did not name", ["region"]
+)
 price_events_folded = Counter(
     "spot_pricing_price_events_folded_total", "Single price events that became part of a day"
 )

@@ -58,6 +58,12 @@ class PricingSettings(ServiceSettings):
     spot_fresh_for: timedelta = timedelta(minutes=30)
     """A spot price whose source has not answered for longer is quoted as stale, with a margin."""
 
+    spot_unconfirmed_kept: timedelta = timedelta(days=1)
+    """A pool that EC2 names no price of any more keeps its last one for so long, stale after `spot_fresh_for`.
+
+    Then it has no quote.
+    """
+
     on_demand_fresh_for: timedelta = timedelta(days=3)
     """The same for on-demand prices, which hardly move."""
 

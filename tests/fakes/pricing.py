@@ -1,17 +1,18 @@
 """Pricing's ports in memory; tests/contract/ports holds the repositories to the promises of the real ones."""
 
 import copy
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from services.pricing.domain import price_list
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.pool_observations import Observation, ObservationKind, ObservedRisk
-from services.pricing.domain.price_list import Collection, OnDemandPrices, Origin, PriceRow
+from services.pricing.domain.price_list import OnDemandPrices, Origin, PriceRow
 from services.pricing.domain.risk_model.contract import Opinion
 from services.pricing.domain.risk_model.traces import Trace
 from services.pricing.errors import RiskModelUnavailableError
@@ -31,6 +32,8 @@ class InMemoryOfferingRepository:
     """See ports.OfferingRepository."""
 
     in_force: dict[PoolKey, PricePoint] = field(default_factory=dict)
+    named_at: dict[PoolKey, datetime] = field(default_factory=dict)
+    """When each pool was named last, of those that their source names no more."""
     points: dict[tuple[PoolKey, datetime], PricePoint] = field(default_factory=dict)
     zones: dict[str, dict[str, str]] = field(default_factory=dict)
     types: dict[str, dict[str, InstanceType]] = field(default_factory=dict)
@@ -105,6 +108,21 @@ class InMemoryOfferingRepository:
             [self.in_force[pool].usd_per_hour for pool in pools],
         )
 
+    async def unconfirmed(self, region: str) -> Mapping[PoolKey, datetime]:
+        return {pool: at for pool, at in self.named_at.items() if pool.region == region}
+
+    async def mark_unconfirmed(self, pools: Collection[PoolKey], *, named_at: datetime) -> None:
+        self.named_at |= {pool: named_at for pool in pools if pool in self.in_force}
+
+    async def confirm(self, pools: Collection[PoolKey]) -> None:
+        for pool in pools:
+            self.named_at.pop(pool, None)
+
+    async def forget_pools(self, pools: Collection[PoolKey]) -> None:
+        for pool in pools:
+            self.in_force.pop(pool, None)
+            self.named_at.pop(pool, None)
+
     async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
         return self.on_demand.get(region, {})
 
@@ -144,9 +162,11 @@ class InMemoryRiskRepository:
     """See ports.RiskRepository."""
 
     bands: dict[str, dict[str, AdvisorBand]] = field(default_factory=dict)
-    flags: dict[PoolKey, PoolFlag] = field(default_factory=dict)
+    raised: dict[PoolKey, PoolFlag] = field(default_factory=dict)
     pools: dict[str, PoolKey] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    """Event ids of notices that cannot be kept, for a reason of their own."""
 
     async def put_ratings(self, region: str, ratings: Mapping[str, AdvisorBand]) -> None:
         self.bands[region] = dict(ratings)
@@ -154,27 +174,31 @@ class InMemoryRiskRepository:
     async def ratings(self, region: str) -> Mapping[str, AdvisorBand]:
         return self.bands.get(region, {})
 
-    async def flag(self, pool: PoolKey) -> PoolFlag | None:
-        return self.flags.get(pool)
+    async def flags(self, pools: Collection[PoolKey]) -> Mapping[PoolKey, PoolFlag]:
+        return {pool: flag for pool, flag in self.raised.items() if pool in pools}
 
-    async def put_flag(self, flag: PoolFlag) -> None:
-        held = self.flags.get(flag.pool)
-        if held is None or flag.expires_at > held.expires_at:
-            self.flags[flag.pool] = flag
+    async def put_flags(self, flags: Sequence[PoolFlag]) -> None:
+        for flag in flags:
+            held = self.raised.get(flag.pool)
+            if held is None or flag.expires_at > held.expires_at:
+                self.raised[flag.pool] = flag
 
     async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, PoolFlag]:
-        return {p: f for p, f in self.flags.items() if p.region == region and f.expires_at > now}
+        return {p: f for p, f in self.raised.items() if p.region == region and f.expires_at > now}
 
     async def put_instance_pool(self, instance_id: str, pool: PoolKey) -> None:
         self.pools.setdefault(instance_id, pool)
 
-    async def instance_pool(self, instance_id: str) -> PoolKey | None:
-        return self.pools.get(instance_id)
+    async def instance_pools(self, instance_ids: Iterable[str]) -> Mapping[str, PoolKey]:
+        return {name: self.pools[name] for name in instance_ids if name in self.pools}
 
-    async def add_notice(self, notice: Notice) -> bool:
-        is_new = notice.event_id not in self.notices
-        self.notices.setdefault(notice.event_id, notice)
-        return is_new
+    async def add_notices(self, notices: Sequence[Notice]) -> frozenset[str]:
+        if any(notice.event_id in self.refused for notice in notices):
+            raise ZeroDivisionError("a notice that cannot be kept")
+        new = frozenset(notice.event_id for notice in notices) - self.notices.keys()
+        for notice in notices:
+            self.notices.setdefault(notice.event_id, notice)
+        return new
 
 
 @dataclass
@@ -184,8 +208,9 @@ class InMemoryObservationRepository:
     kept: dict[tuple[ObservationKind, str], Observation] = field(default_factory=dict)
     predicted: dict[str, tuple[datetime, dict[PoolKey, ObservedRisk]]] = field(default_factory=dict)
 
-    async def add(self, observation: Observation) -> None:
-        self.kept.setdefault((observation.kind, observation.subject), observation)
+    async def add(self, observations: Sequence[Observation]) -> None:
+        for seen in observations:
+            self.kept.setdefault((seen.kind, seen.subject), seen)
 
     async def since(self, region: str, *, since: datetime) -> Sequence[Observation]:
         return [
@@ -270,6 +295,9 @@ class InMemoryPricing:
     async def add(self, message: Message) -> None:
         self.sent.append(message)
 
+    async def add_all(self, messages: Sequence[Message]) -> None:
+        self.sent += messages
+
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
         kept = (
@@ -335,7 +363,7 @@ class FakePriceList:
         if self.next_error is not None:
             error, self.next_error = self.next_error, None
             raise error
-        found = Collection(region)
+        found = price_list.Collection(region)
         for name, usd in self.prices.items():
             found.add(PriceRow(name, region, "Hrs", "USD", str(usd)))
         return OnDemandPrices(usd_per_hour=found.usd_per_hour, refused=tuple(found.refused))

@@ -1,6 +1,6 @@
 """Prices and types in pricing's own schema; bulk writes go through unnest, one statement a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,12 @@ KINDS = {kind.value: kind for kind in CapacityType}
 """Looked up rather than called for: a call takes longer than all the rest of reading a row."""
 
 SOURCE_BY_CAPACITY_TYPE = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
+
+POOLS = "unnest($1::text[], $2::text[], $3::text[], $4::text[]) as t (region, instance_type, zone_id, capacity_type)"
+SAME_POOL = (
+    "(o.region, o.instance_type, o.zone_id, o.capacity_type)"
+    " = (t.region, t.instance_type, t.zone_id, t.capacity_type)"
+)
 
 
 class PostgresOfferingRepository:
@@ -180,6 +186,36 @@ class PostgresOfferingRepository:
             row["usd_per_hour"],
         )
 
+    async def unconfirmed(self, region: str) -> Mapping[PoolKey, datetime]:
+        """See the port."""
+        rows = await self._connection.fetch(
+            "select * from offerings where region = $1 and confirmed_at is not null", region
+        )
+        return {_point(row).pool: row["confirmed_at"] for row in rows}
+
+    async def mark_unconfirmed(self, pools: Collection[PoolKey], *, named_at: datetime) -> None:
+        """See the port."""
+        await self._note_confirmation(pools, named_at)
+
+    async def confirm(self, pools: Collection[PoolKey]) -> None:
+        """See the port."""
+        await self._note_confirmation(pools, None)
+
+    async def _note_confirmation(self, pools: Collection[PoolKey], at: datetime | None) -> None:
+        if pools:
+            await self._connection.execute(
+                f"update offerings o set confirmed_at = $5 from {POOLS} where {SAME_POOL}",
+                *_pool_columns(pools),
+                at,
+            )
+
+    async def forget_pools(self, pools: Collection[PoolKey]) -> None:
+        """See the port."""
+        if pools:
+            await self._connection.execute(
+                f"delete from offerings o using {POOLS} where {SAME_POOL}", *_pool_columns(pools)
+            )
+
     async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:
         """See the port."""
         rows = await self._connection.fetch(
@@ -243,6 +279,16 @@ class PostgresOfferingRepository:
 def _point(row: asyncpg.Record) -> PricePoint:
     pool = PoolKey(row["region"], row["instance_type"], row["zone_id"], CapacityType(row["capacity_type"]))
     return PricePoint(pool, row["usd_per_hour"], row["effective_at"])
+
+
+def _pool_columns(pools: Collection[PoolKey]) -> tuple[list[str], ...]:
+    """Turn pools into the column arrays that POOLS takes."""
+    return (
+        [pool.region for pool in pools],
+        [pool.instance_type for pool in pools],
+        [pool.zone_id for pool in pools],
+        [pool.capacity_type.value for pool in pools],
+    )
 
 
 def _columns(points: Sequence[PricePoint]) -> tuple[list[Any], ...]:

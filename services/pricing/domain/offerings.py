@@ -2,10 +2,11 @@
 
 Spot prices are change events: a price is in force from `effective_at` until the pool's next point. An
 unchanged price is published again about once a day, so the age of a price is the time since its *source*
-was last asked with success, not the time since the price last moved.
+last named it in an answer, not the time since the price last moved. EC2 names every pool in every answer: of
+one that has not changed it gives the price in force at the start of the window.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -44,6 +45,40 @@ def changed(points: Iterable[PricePoint], *, known: Mapping[PoolKey, PricePoint]
         or (point.effective_at > held.effective_at and point.usd_per_hour != held.usd_per_hour)
     ]
     return sorted(moved, key=lambda point: point.pool)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What an answer of a source that always names every pool means for the pools with a price."""
+
+    missing: frozenset[PoolKey]
+    """Named by the answer before, but not by this one."""
+    back: frozenset[PoolKey]
+    """Named again."""
+    gone: frozenset[PoolKey]
+    """Not named for so long that they have no price any more."""
+
+
+def naming(
+    *,
+    priced: Collection[PoolKey],
+    named: Collection[PoolKey],
+    unnamed: Mapping[PoolKey, datetime],
+    last_answer_at: datetime,
+    now: datetime,
+    kept: timedelta,
+) -> Naming:
+    """Tell the pools of an answer from those it leaves out.
+
+    `unnamed` says when pools that were left out before were named last; for one left out only now that is
+    `last_answer_at`. A pool that is left out for `kept` is gone.
+    """
+    present = frozenset(named)
+    absent = frozenset(priced) - present
+    gone = frozenset(pool for pool in absent if now - unnamed.get(pool, last_answer_at) >= kept)
+    return Naming(
+        missing=absent - unnamed.keys() - gone, back=present & unnamed.keys() & frozenset(priced), gone=gone
+    )
 
 
 def age_of(as_of: datetime, *, now: datetime) -> timedelta:

@@ -171,6 +171,7 @@ class Refreshers:
             first_look_back=self.settings.spot_history_start,
             overlap=self.settings.spot_history_overlap,
             history_kept=self.settings.price_days_kept,
+            unconfirmed_kept=self.settings.spot_unconfirmed_kept,
         )
 
     async def _each_region(

@@ -1,6 +1,6 @@
 """Answer what every offering of a region costs, how old that is, and how risky it is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -85,20 +85,27 @@ async def quote_offerings(
             )
             if (state := states.get(SOURCES[kind])) is not None
         }
+        unconfirmed = await uow.offerings.unconfirmed(region)
         ratings = await uow.risk.ratings(region)
         flags = await uow.risk.live_flags(region, now=now)
         observed = await uow.observations.risks(region, since=now - risk_fresh_for)
     tables = _only(tables, wanted=frozenset(request.instance_types), kinds=frozenset(source_by_kind))
-    kinds = [kind for kind in source_by_kind if kind in set(tables.capacity_type)]
-    number = {kind: at for at, kind in enumerate(kinds)}
-    stale = frozenset(kind for kind in kinds if source_by_kind[kind].is_stale)
+    kinds = set(tables.capacity_type)
+    sources, source = _sources(
+        tables,
+        {kind: found for kind, found in source_by_kind.items() if kind in kinds},
+        unconfirmed={(p.instance_type, p.zone_id): at for p, at in unconfirmed.items()},
+        aged=lambda at: _source(
+            CapacityType.SPOT, replace(states[SPOT_SOURCE], as_of=at), now=now, fresh_for=spot_fresh_for
+        ),
+    )
     risk_words = Words[str]()
     probabilities, risk_source = _risks(tables, ratings=ratings, observed=observed.values(), words=risk_words)
     return OfferingQuotes(
         region=region,
         as_of=now,
         instance_types=tables.types,
-        sources=tuple(source_by_kind[kind] for kind in kinds),
+        sources=sources,
         type_names=tables.type_names,
         zone_ids=tables.zone_ids,
         risk_sources=tuple(risk_words),
@@ -106,8 +113,8 @@ async def quote_offerings(
             instance_type=tables.instance_type,
             zone_id=tables.zone_id,
             capacity_type=tables.capacity_type,
-            source=tuple([number[kind] for kind in tables.capacity_type]),
-            usd_per_hour=_with_margin(tables, stale),
+            source=source,
+            usd_per_hour=_with_margin(tables.usd_per_hour, sources, source),
             interruption_probability=probabilities,
             risk_source=risk_source,
         ),
@@ -174,14 +181,43 @@ def _only(tables: Tables, *, wanted: frozenset[str], kinds: frozenset[CapacityTy
     )
 
 
-def _with_margin(tables: Tables, stale: frozenset[CapacityType]) -> tuple[Decimal, ...]:
+def _sources(
+    tables: Tables,
+    by_kind: Mapping[CapacityType, QuoteSource],
+    *,
+    unconfirmed: Mapping[tuple[str, str], datetime],
+    aged: Callable[[datetime], QuoteSource],
+) -> tuple[tuple[QuoteSource, ...], tuple[int, ...]]:
+    """Give the sources, and each row's number in them.
+
+    A spot pool that its source names no more, by type and zone id, is as old as the answer that did: `aged` gives
+    the source as it was then.
+    """
+    sources, number = list(by_kind.values()), {kind: at for at, kind in enumerate(by_kind)}
+    column = [number[kind] for kind in tables.capacity_type]
+    if unconfirmed:
+        names, zones, number_of = tables.type_names, tables.zone_ids, dict[datetime, int]()
+        for row, (name, zone, kind) in enumerate(
+            zip(tables.instance_type, tables.zone_id, tables.capacity_type, strict=True)
+        ):
+            at = unconfirmed.get((names[name], zones[zone])) if kind is CapacityType.SPOT else None
+            if at is not None:
+                if at not in number_of:
+                    number_of[at] = len(sources)
+                    sources.append(aged(at))
+                column[row] = number_of[at]
+    return tuple(sources), tuple(column)
+
+
+def _with_margin(
+    prices: tuple[Decimal, ...], sources: Sequence[QuoteSource], source: Sequence[int]
+) -> tuple[Decimal, ...]:
+    """Add the margin to prices of stale sources."""
+    stale = frozenset(at for at, found in enumerate(sources) if found.is_stale)
     if not stale:
-        return tables.usd_per_hour
+        return prices
     return tuple(
-        [
-            usd * offerings.STALE_MARGIN if kind in stale else usd
-            for usd, kind in zip(tables.usd_per_hour, tables.capacity_type, strict=True)
-        ]
+        [usd * offerings.STALE_MARGIN if at in stale else usd for usd, at in zip(prices, source, strict=True)]
     )
 
 

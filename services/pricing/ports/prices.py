@@ -1,6 +1,6 @@
 """Prices as they are kept and told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -81,6 +81,22 @@ class OfferingRepository(Protocol):
 
     async def priced_pools(self, region: str) -> PricedPools:
         """Return every pool that can be launched and has a price from a source that answered."""
+        ...
+
+    async def unconfirmed(self, region: str) -> Mapping[PoolKey, datetime]:
+        """Return when each pool was named last, of those that their source names no more."""
+        ...
+
+    async def mark_unconfirmed(self, pools: Collection[PoolKey], *, named_at: datetime) -> None:
+        """Remember of priced pools that their source names them no more, since `named_at`."""
+        ...
+
+    async def confirm(self, pools: Collection[PoolKey]) -> None:
+        """Let these be as old as their source again."""
+        ...
+
+    async def forget_pools(self, pools: Collection[PoolKey]) -> None:
+        """Take the prices in force of these pools away."""
         ...
 
     async def on_demand_prices(self, region: str) -> Mapping[str, Decimal]:

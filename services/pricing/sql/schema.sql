@@ -186,9 +186,11 @@ create table offerings (
     capacity_type text not null,
     usd_per_hour numeric not null,
     effective_at timestamp with time zone not null,
+    confirmed_at timestamp with time zone,
     constraint offerings_pkey PRIMARY KEY (region, instance_type, zone_id, capacity_type),
     constraint offerings_usd_per_hour_check CHECK ((usd_per_hour > (0)::numeric))
 );
+CREATE INDEX offerings_unconfirmed ON pricing.offerings USING btree (region) WHERE (confirmed_at IS NOT NULL);
 
 create table on_demand_prices (
     region text not null,

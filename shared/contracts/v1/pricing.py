@@ -116,7 +116,7 @@ class QuoteSource(Value):
     """spot_price_history, price_list."""
     origin: PriceOrigin = PriceOrigin.API
     as_of: AwareDatetime
-    """When it last answered."""
+    """When it last answered, or last named the pool: those that it names no more have an entry of their own."""
     age_seconds: int
     is_stale: bool = False
     """It has not answered for too long; its prices carry a margin."""

@@ -182,3 +182,21 @@ async def test_an_event_is_kept_once(uow: UnitOfWork) -> None:
     notice = Notice("e-1:i-1", "i-1", "123456789012", "us-east-1", InterruptionKind.SPOT_INTERRUPTION, EPOCH)
     assert await uow.risk.add_notice(notice)
     assert not await uow.risk.add_notice(notice)
+
+
+async def test_a_pool_that_is_named_no_more_is_known_as_such_until_it_is_back_or_gone(
+    uow: UnitOfWork,
+) -> None:
+    one, two = (make_pool(zone_id=f"use1-az{n}", capacity_type=CapacityType.SPOT) for n in (1, 2))
+    unpriced = make_pool(zone_id="use1-az3", capacity_type=CapacityType.SPOT)
+    await uow.offerings.put_in_force([PricePoint(pool, Decimal("0.1"), EPOCH) for pool in (one, two)])
+    assert await uow.offerings.unconfirmed("us-east-1") == {}
+    await uow.offerings.mark_unconfirmed([one, two, unpriced], named_at=EPOCH)
+    assert await uow.offerings.unconfirmed("us-east-1") == {one: EPOCH, two: EPOCH}
+    assert await uow.offerings.unconfirmed("eu-west-1") == {}
+    await uow.offerings.confirm([one])
+    await uow.offerings.confirm([])
+    assert await uow.offerings.unconfirmed("us-east-1") == {two: EPOCH}
+    await uow.offerings.forget_pools([two])
+    assert await uow.offerings.unconfirmed("us-east-1") == {}
+    assert set(await uow.offerings.known("us-east-1")) == {one}

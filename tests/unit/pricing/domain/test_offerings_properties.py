@@ -1,6 +1,6 @@
 """Prices: whatever a source sends and in whatever order, unknown is never zero and old is never new."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.pricing.domain import offerings
 from services.pricing.domain.offerings import PricePoint
-from shared.kernel.pools import CapacityType
+from shared.kernel.pools import CapacityType, PoolKey
 from tests.builders import make_pool
 from tests.fakes.clock import EPOCH
 
@@ -61,3 +61,26 @@ def test_confidence_falls_with_age_and_is_a_half_when_fresh_ends(
 def test_of_two_prices_at_one_instant_the_dearer_counts() -> None:
     cheap, dear = (PricePoint(POOLS[0], Decimal(usd), EPOCH) for usd in (1, 2))
     assert offerings.latest([cheap, dear]) == offerings.latest([dear, cheap]) == {POOLS[0]: dear}
+
+
+NAMED = [make_pool(f"m{n}.large", capacity_type=CapacityType.SPOT) for n in range(6)]
+pools = st.frozensets(st.sampled_from(NAMED))
+
+
+@given(pools, pools, st.dictionaries(st.sampled_from(NAMED), instants), st.integers(0, 300))
+def test_whatever_an_answer_leaves_out_grows_old_and_what_it_names_is_fresh(
+    priced: frozenset[PoolKey], named: frozenset[PoolKey], unnamed: dict[PoolKey, datetime], hours: int
+) -> None:
+    unnamed = {pool: at for pool, at in unnamed.items() if pool in priced}
+    last, now = EPOCH + timedelta(hours=100), EPOCH + timedelta(hours=100 + hours)
+    found = offerings.naming(
+        priced=priced, named=named, unnamed=unnamed, last_answer_at=last, now=now, kept=timedelta(hours=150)
+    )
+    old = (frozenset(unnamed) - found.back | found.missing) - found.gone
+    fresh = priced - old - found.gone
+    assert fresh == priced & named
+    assert not found.gone & named
+    for pool in old:
+        assert now - unnamed.get(pool, last) < timedelta(hours=150)
+    for pool in found.gone:
+        assert now - unnamed.get(pool, last) >= timedelta(hours=150)

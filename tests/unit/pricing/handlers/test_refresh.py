@@ -24,6 +24,7 @@ from shared.contracts.v1.pricing import (
     InterruptionRiskChanged,
     OfferingPricesChanged,
     OfferingQuotes,
+    Quote,
     QuoteOfferings,
 )
 from shared.kernel.errors import SpotError
@@ -98,6 +99,7 @@ class Stage:
             first_look_back=48 * HOUR,
             overlap=10 * MINUTE,
             history_kept=400 * 24 * HOUR,
+            unconfirmed_kept=24 * HOUR,
         )
 
     async def quotes(self, *names: str) -> OfferingQuotes:
@@ -387,3 +389,62 @@ async def test_risk_is_of_spot_and_changes_are_told(stage: Stage) -> None:
     assert by_pool[spot(name="c5.xlarge")].risk_source == "regional_prior"
     assert by_pool[make_pool()].interruption_probability is None
     assert stage.clock.now() >= EPOCH
+
+
+async def test_a_pool_that_ec2_names_no_more_ages_alone_and_loses_its_quote(stage: Stage) -> None:
+    await stage.read_catalogue()
+    named, other = spot(), spot("use1-az2")
+    stage.spot.history = [stage.point("0.10"), stage.point("0.20", pool=other)]
+    await stage.read_prices()
+    stage.store.sent.clear()
+    stage.spot.history = stage.spot.history[:1]
+
+    async def after(minutes: float) -> tuple[Quote, Quote | None]:
+        await stage.clock.sleep(minutes * 60)
+        await stage.read_prices()
+        quotes = {q.pool: q for q in (await stage.quotes()).quotes}
+        return quotes[named], quotes.get(other)
+
+    for minutes in (5, 10, 15):
+        fresh, missing = await after(5)
+        assert missing is not None
+        assert (fresh.age_seconds, fresh.is_stale) == (0, False)
+        assert (missing.age_seconds, missing.is_stale) == (minutes * 60, False)
+        assert missing.source.confidence < fresh.source.confidence == 1
+    fresh, missing = await after(20)
+    assert missing is not None
+    assert (missing.usd_per_hour, missing.is_stale, missing.age_seconds) == (Decimal("0.22"), True, 35 * 60)
+    assert (fresh.usd_per_hour, fresh.is_stale) == (Decimal("0.10"), False)
+    assert stage.store.sent == [], "its last price is told already"
+    assert (await after(24 * 60 - 36))[1] is not None
+    assert (await after(1))[1] is None
+    [told] = stage.store.sent
+    assert isinstance(told, OfferingPricesChanged)
+    assert (told.prices, told.gone) == ((), (other,))
+    stage.spot.history.append(stage.point("0.20", pool=other))
+    _, back = await after(5)
+    assert back is not None
+    assert (back.usd_per_hour, back.is_stale, back.age_seconds) == (Decimal("0.20"), False, 0)
+
+
+async def test_a_pool_named_again_in_time_is_as_fresh_as_its_source(stage: Stage) -> None:
+    await stage.read_catalogue()
+    history = [stage.point("0.10"), stage.point("0.20", pool=spot("use1-az2"))]
+    for given in (history, history[:1], history):
+        stage.spot.history = given
+        await stage.read_prices()
+        await stage.clock.sleep(3_600)
+    await stage.read_prices()
+    sources = {q.source for q in (await stage.quotes()).quotes if q.pool.capacity_type is CapacityType.SPOT}
+    assert [source.age_seconds for source in sources] == [0]
+
+
+async def test_a_price_nobody_believes_confirms_nothing(stage: Stage) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.10")]
+    await stage.read_prices()
+    await stage.clock.sleep(300)
+    stage.spot.history = [stage.point("NaN")]
+    await stage.read_prices()
+    [quote] = [q for q in (await stage.quotes()).quotes if q.pool == spot()]
+    assert (quote.usd_per_hour, quote.age_seconds) == (Decimal("0.10"), 300)
