@@ -9,7 +9,7 @@ import structlog
 from services.gateway.adapters.access_tokens import JwtAccessTokens, RandomSecrets
 from services.gateway.adapters.nats_jwt import CalloutIssuer
 from services.gateway.adapters.passwords import Argon2Passwords
-from services.gateway.adapters.postgres import PostgresUnitOfWork, PostgresUnitOfWorkFactory
+from services.gateway.adapters.postgres import PostgresUnitOfWork, factory
 from services.gateway.adapters.sts import StsCloudAccess
 from services.gateway.adapters.vault import AesVault
 from services.gateway.entrypoints import callout
@@ -21,7 +21,7 @@ from services.gateway.handlers.admit_agent import admit_agent
 from services.gateway.handlers.ask_others import Inquiry
 from services.gateway.handlers.enroll_agent import enroll_agent
 from services.gateway.handlers.lend_credentials import lend_credentials
-from services.gateway.ports import BusGrant
+from services.gateway.ports import BusGrant, UnitOfWorkFactory
 from services.gateway.settings import GatewaySettings
 from shared.runtime import service
 
@@ -49,7 +49,7 @@ async def wire_with(settings: GatewaySettings, runtime: service.Runtime) -> None
     if len(jwt_secret) < SHORTEST_JWT_SECRET:
         raise SettingsError(f"GATEWAY_JWT_SECRET must be set to at least {SHORTEST_JWT_SECRET} characters.")
     clock, ids, bus = runtime.clock, runtime.ids, runtime.bus
-    unit_of_work = PostgresUnitOfWorkFactory(runtime.database)
+    unit_of_work = factory(runtime.database)
     vault = AesVault(
         settings.secrets_key.get_secret_value(),
         previous_key_hex=settings.secrets_key_previous.get_secret_value(),
@@ -103,7 +103,7 @@ async def wire_with(settings: GatewaySettings, runtime: service.Runtime) -> None
 
 
 async def _open_agents_door(
-    settings: GatewaySettings, runtime: service.Runtime, unit_of_work: PostgresUnitOfWorkFactory
+    settings: GatewaySettings, runtime: service.Runtime, unit_of_work: UnitOfWorkFactory
 ) -> None:
     seed = settings.callout_issuer_seed.get_secret_value()
     if not seed:

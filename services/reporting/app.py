@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from services.reporting.adapters.prices import TableSource
-from services.reporting.adapters.unit_of_work import PostgresUnitOfWork, PostgresUnitOfWorkFactory
+from services.reporting.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.reporting.entrypoints import subscribers, ticker
 from services.reporting.handlers.keep_prices import Heard
 from services.reporting.settings import ReportingSettings
@@ -16,7 +16,7 @@ def wiring(settings: ReportingSettings) -> Callable[[Runtime], Awaitable[None]]:
     """Give what joins ports to adapters, for `service.main`."""
 
     async def wire(runtime: Runtime) -> None:
-        unit_of_work = PostgresUnitOfWorkFactory(runtime.database)
+        unit_of_work = factory(runtime.database)
         heard = Heard()
 
         async def find_gaps() -> list[str]:

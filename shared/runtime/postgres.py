@@ -4,10 +4,10 @@ The role in the URL sees its own schema only; the search path is set to it so th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import asyncpg
 import structlog
@@ -34,6 +34,7 @@ UNREACHABLE = (
 )
 CONNECT_RETRY_SECONDS = 0.5
 
+T = TypeVar("T")
 
 REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
@@ -44,6 +45,13 @@ class DatabaseUnavailableError(UnavailableError):
 
 class DatabaseRefusedError(PermanentError):
     """Postgres answers, but does not let this role in; run `spotopt migrate` first."""
+
+
+async def _left_as_it_was(_connection: Connection) -> None:
+    """Do nothing for a connection that is given back; asyncpg would reset its session, a query a transaction.
+
+    Nothing here outlives its transaction: settings are local to one, and so are locks.
+    """
 
 
 @dataclass(slots=True)
@@ -59,16 +67,33 @@ class Transaction:
         Raises:
             ValueError: the message has no stream, so nobody could receive it later.
         """
-        subject = subject_of(message)
-        if subject.stream is None:
-            raise ValueError(f"{message.type} is not stored in a stream; send it with the bus")
+        await self.add_all([message])
+
+    async def add_all(self, messages: Sequence[Message]) -> None:
+        """Put messages into the outbox, to leave in this order.
+
+        Raises:
+            ValueError: one has no stream, so nobody could receive it later; none was put.
+        """
+        subjects = [subject_of(message) for message in messages]
+        for message, subject in zip(messages, subjects, strict=True):
+            if subject.stream is None:
+                raise ValueError(f"{message.type} is not stored in a stream; send it with the bus")
+        if not messages:
+            return
         await self.connection.execute(
-            "insert into outbox (message_id, subject, body) values ($1, $2, $3) on conflict do nothing",
-            message.id,
-            subject.for_scope(message.scope),
-            message.model_dump_json().encode(),
+            """
+            insert into outbox (message_id, subject, body)
+            select message_id, subject, body
+            from unnest($1::uuid[], $2::text[], $3::bytea[]) with ordinality as t (message_id, subject, body, at)
+            order by at
+            on conflict do nothing
+            """,
+            [message.id for message in messages],
+            [subject.for_scope(m.scope) for m, subject in zip(messages, subjects, strict=True)],
+            [message.model_dump_json().encode() for message in messages],
         )
-        self.sends += 1
+        self.sends += len(messages)
 
     async def is_first(self, consumer: str, message: Message) -> bool:
         """Claim a message for a consumer; False when it was handled before."""
@@ -112,6 +137,7 @@ class Database:
                     min_size=1,
                     max_size=size,
                     command_timeout=60,
+                    reset=_left_as_it_was,
                     server_settings={"search_path": schema, "application_name": f"spot-{schema}"},
                 )
             except REFUSED as error:
@@ -143,6 +169,16 @@ class Database:
             raise DatabaseUnavailableError(f"talking to Postgres: {error!r}") from error
         if transaction.sends:
             self.outbox_filled.set()
+
+    def units(self, unit: Callable[[Transaction], T]) -> Callable[[], AbstractAsyncContextManager[T]]:
+        """Give what opens a unit of work: a transaction and the repositories over it, one ending with the other."""
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[T]:
+            async with self.transaction() as transaction:
+                yield unit(transaction)
+
+        return opened
 
     async def ping(self) -> None:
         """Ask the server for nothing.

@@ -1,8 +1,5 @@
 """The gateway's unit of work on Postgres: whose rows it sees is set per transaction, and enforced by the database."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from services.gateway.adapters.postgres_agents import PostgresAgentRepository
 from services.gateway.adapters.postgres_clusters import (
     PostgresCloudAccountRepository,
@@ -14,7 +11,7 @@ from services.gateway.adapters.postgres_people import (
     PostgresUserRepository,
 )
 from services.gateway.adapters.postgres_plans import PostgresPlanRepository
-from services.gateway.ports import UnitOfWork
+from services.gateway.ports import UnitOfWorkFactory
 from shared.runtime.postgres import Database, Transaction
 
 
@@ -61,14 +58,6 @@ class PostgresUnitOfWork:
         await self._connection.execute("select set_config($1, $2, true)", name, value)
 
 
-class PostgresUnitOfWorkFactory:
-    """See ports.UnitOfWorkFactory."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        """See the port."""
-        async with self._database.transaction() as transaction:
-            yield PostgresUnitOfWork(transaction)
+def factory(database: Database) -> UnitOfWorkFactory:
+    """Give what opens units of work on this database."""
+    return database.units(PostgresUnitOfWork)

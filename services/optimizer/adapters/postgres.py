@@ -1,8 +1,7 @@
 """Plans in the optimizer's own schema."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -275,11 +274,5 @@ class PostgresUnitOfWork:
 
 
 def factory(database: Database) -> UnitOfWorkFactory:
-    """Give a factory of units of work on this database."""
-
-    @asynccontextmanager
-    async def unit_of_work() -> AsyncIterator[PostgresUnitOfWork]:
-        async with database.transaction() as transaction:
-            yield PostgresUnitOfWork(transaction)
-
-    return unit_of_work
+    """Give what opens units of work on this database."""
+    return database.units(PostgresUnitOfWork)

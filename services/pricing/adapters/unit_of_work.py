@@ -1,11 +1,9 @@
 """One transaction: pricing's repositories and the outbox over the same connection."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from services.pricing.adapters.postgres import PostgresOfferingRepository
 from services.pricing.adapters.postgres_announcements import PostgresAnnouncementRepository
 from services.pricing.adapters.postgres_history import PostgresHistoryRepository
+from services.pricing.adapters.postgres_instances import PostgresInstanceRepository
 from services.pricing.adapters.postgres_observations import PostgresObservationRepository
 from services.pricing.adapters.postgres_regions import PostgresRegionRepository
 from services.pricing.adapters.postgres_risk import PostgresRiskRepository
@@ -22,6 +20,7 @@ class PostgresUnitOfWork:
         self.history = PostgresHistoryRepository(transaction.connection)
         self.sources = PostgresSourceRepository(transaction.connection)
         self.risk = PostgresRiskRepository(transaction.connection)
+        self.instances = PostgresInstanceRepository(transaction.connection)
         self.observations = PostgresObservationRepository(transaction.connection)
         self.regions = PostgresRegionRepository(transaction.connection)
         self.announcements = PostgresAnnouncementRepository(transaction.connection)
@@ -29,11 +28,5 @@ class PostgresUnitOfWork:
 
 
 def factory(database: Database) -> UnitOfWorkFactory:
-    """Give a factory of units of work on this database."""
-
-    @asynccontextmanager
-    async def unit_of_work() -> AsyncIterator[PostgresUnitOfWork]:
-        async with database.transaction() as transaction:
-            yield PostgresUnitOfWork(transaction)
-
-    return unit_of_work
+    """Give what opens units of work on this database."""
+    return database.units(PostgresUnitOfWork)

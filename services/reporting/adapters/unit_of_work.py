@@ -1,13 +1,11 @@
 """One transaction of reporting, seen by one organization at a time."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from services.reporting.adapters.clusters import PostgresClusterCopies
 from services.reporting.adapters.feed import PostgresActivityRepository, PostgresAuditRepository
 from services.reporting.adapters.ledger import PostgresLedgerRepository
 from services.reporting.adapters.presence import PostgresPresenceRepository
 from services.reporting.adapters.prices import PostgresPriceRepository
+from services.reporting.ports import UnitOfWorkFactory
 from shared.runtime.postgres import Database, Transaction
 
 
@@ -30,14 +28,6 @@ class PostgresUnitOfWork:
         await self._connection.execute("select set_config('app.organization_id', $1, true)", organization_id)
 
 
-class PostgresUnitOfWorkFactory:
-    """See ports.UnitOfWorkFactory."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[PostgresUnitOfWork]:
-        """Begin."""
-        async with self._database.transaction() as transaction:
-            yield PostgresUnitOfWork(transaction)
+def factory(database: Database) -> UnitOfWorkFactory:
+    """Give what opens units of work on this database."""
+    return database.units(PostgresUnitOfWork)

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from services.gateway.adapters.access_tokens import JwtAccessTokens, RandomSecrets
 from services.gateway.adapters.passwords import Argon2Passwords
-from services.gateway.adapters.postgres import PostgresUnitOfWorkFactory
+from services.gateway.adapters.postgres import factory
 from services.gateway.adapters.vault import AesVault
 from services.gateway.entrypoints.http.application import make_application
 from services.gateway.entrypoints.http.dependencies import Dependencies
@@ -49,7 +49,7 @@ class Stage:
     client: TestClient[Any, Any] = field(init=False)
 
     async def open(self) -> None:
-        unit_of_work, ids = PostgresUnitOfWorkFactory(self.database), UuidSeven()
+        unit_of_work, ids = factory(self.database), UuidSeven()
         dependencies = Dependencies(
             settings=SETTINGS,
             unit_of_work=unit_of_work,

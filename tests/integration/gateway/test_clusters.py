@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.adapters.postgres import PostgresUnitOfWorkFactory
+from services.gateway.adapters.postgres import factory
 from services.gateway.domain.cloud_accounts import Purpose
 from services.gateway.errors import AwsUnavailableError, RoleRefusedError
 from services.gateway.handlers.note_heartbeat import note_heartbeat
@@ -166,7 +166,7 @@ async def test_a_cluster_shows_its_heartbeat_and_what_the_optimizer_saw(stage: S
         epoch=1,
         sequence=7,
     )
-    async with PostgresUnitOfWorkFactory(stage.database)() as uow:
+    async with factory(stage.database)() as uow:
         await note_heartbeat(heartbeat, uow=uow, clock=stage.clock)
     status, cluster = await stage.call("GET", f"/clusters/{cluster_id}", token=token)
     assert status == 200

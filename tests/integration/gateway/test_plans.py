@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.adapters.postgres import PostgresUnitOfWorkFactory
+from services.gateway.adapters.postgres import factory
 from services.gateway.handlers.receive_plan import receive_plan
 from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.executor import (
@@ -49,7 +49,7 @@ async def receive(stage: Stage, granted: dict[str, Any], cluster_id: str, **fiel
         **fields,
     )
     ids = SteadyIds()
-    async with PostgresUnitOfWorkFactory(stage.database)() as uow:
+    async with factory(stage.database)() as uow:
         await receive_plan(proposed(plan, clock=stage.clock, ids=ids), uow=uow, clock=stage.clock, ids=ids)
     return plan
 

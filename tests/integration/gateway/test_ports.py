@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.adapters.postgres import PostgresUnitOfWorkFactory
+from services.gateway.adapters.postgres import factory
 from services.gateway.domain.access import Role
 from services.gateway.domain.approvals import ProposedPlan
 from services.gateway.domain.cloud_accounts import CloudAccount
@@ -51,7 +51,7 @@ def make_store(request: pytest.FixtureRequest) -> Callable[[], Awaitable[UnitOfW
     make_database: Callable[[str], Awaitable[Database]] = request.getfixturevalue("make_database")
 
     async def in_postgres() -> UnitOfWorkFactory:
-        return PostgresUnitOfWorkFactory(await make_database("gateway"))
+        return factory(await make_database("gateway"))
 
     return in_postgres
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from services.gateway.adapters.postgres import PostgresUnitOfWorkFactory
+from services.gateway.adapters.postgres import factory
 from shared.runtime.postgres import Connection
 from tests.integration.gateway.stage import Stage
 
@@ -70,7 +70,7 @@ async def test_a_forgotten_where_gives_only_ones_own_rows(stage: Stage) -> None:
 
 async def test_the_organization_is_forgotten_when_the_transaction_ends(stage: Stage) -> None:
     granted = await stage.sign_up()
-    unit_of_work = PostgresUnitOfWorkFactory(stage.database)
+    unit_of_work = factory(stage.database)
     for _ in range(6):  # more often than the pool has connections
         async with unit_of_work() as uow:
             await uow.act_for(granted["organization"]["id"])
@@ -91,7 +91,7 @@ async def test_a_key_of_one_user_session_or_cluster_opens_nothing_else(stage: St
         assert [row["cluster_id"] for row in rows] == [cluster]
         assert await connection.execute("update clusters set name = 'gone' where true") == "UPDATE 0"
         assert await connection.fetchval("select count(*) from cloud_accounts") == 0
-    async with PostgresUnitOfWorkFactory(stage.database)() as uow:
+    async with factory(stage.database)() as uow:
         assert await uow.act_for_cluster(other) == theirs["organization"]["id"]
         assert await uow.clusters.get(cluster) is None or cluster == other
         assert await uow.act_for_cluster("nobodys") is None

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.reporting.adapters.unit_of_work import PostgresUnitOfWorkFactory
+from services.reporting.adapters.unit_of_work import factory
 from services.reporting.errors import BooksUnclosedError
 from services.reporting.handlers.begin_baseline import begin_baseline
 from services.reporting.handlers.close_slices import close_slices
@@ -46,7 +46,7 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.unit_of_work = PostgresUnitOfWorkFactory(database)
+        self.unit_of_work = factory(database)
         self.clock = SetClock(NOON)
         self.ids = SteadyIds()
         self.sequence = 0

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.reporting.adapters.unit_of_work import PostgresUnitOfWorkFactory
+from services.reporting.adapters.unit_of_work import factory
 from services.reporting.domain.audit_chain import Deed
 from services.reporting.handlers.show_activity import show_activity
 from services.reporting.handlers.show_audit import show_audit
@@ -33,7 +33,7 @@ async def database(make_database: MakeDatabase) -> Database:
 
 
 async def append(database: Database, organization_id: str, target: str) -> None:
-    async with PostgresUnitOfWorkFactory(database)() as uow:
+    async with factory(database)() as uow:
         await uow.act_for(organization_id)
         await uow.audit.append(Deed(NOON, "user-1", "approve_plan", target, {"é": '"quoted"'}))
 
@@ -50,7 +50,7 @@ async def test_concurrent_writers_make_one_chain_an_organization(database: Datab
     )
     for organization in ("acme", "other"):
         request = GetAudit.make(scope=organization, clock=CLOCK, ids=IDS, after=2, limit=10)
-        page = await show_audit(request, unit_of_work=PostgresUnitOfWorkFactory(database))
+        page = await show_audit(request, unit_of_work=factory(database))
         assert [entry.position for entry in page.entries] == [3, 4, 5, 6]
         assert page.is_chain_intact
 
@@ -76,7 +76,7 @@ async def test_even_an_administrator_trips_over_the_trigger(database: Database, 
 
 
 async def test_the_feed_is_newest_first_once_a_message_and_one_organization_only(database: Database) -> None:
-    unit_of_work = PostgresUnitOfWorkFactory(database)
+    unit_of_work = factory(database)
     for number, (organization, minute) in enumerate([("acme", 1), ("acme", 3), ("acme", 2), ("other", 4)]):
         for _ in range(2):
             async with unit_of_work() as uow:
