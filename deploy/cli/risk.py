@@ -134,7 +134,40 @@ def ablate(
     typer.echo("better than the base rate on Brier / on log loss / calibration error")
 
 
-for name_, command in (("train", train), ("evaluate", evaluate), ("ablate", ablate)):
+def drift(
+    traces: Traces,
+    model: Annotated[Path | None, typer.Option(help="Model file; default: the one that ships.")] = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How to print.")] = Form.TABLE,
+) -> None:
+    """Compare weeks of recorded pools with what a model learnt from, by the population stability index.
+
+    Also draws 3 to 40 of these weeks again and again, and says how often chance alone would look like drift.
+
+    Example:
+      spotopt risk drift --traces preemptions
+    """
+    from deploy.risk import drifting, training
+    from deploy.risk.traces import read_traces
+    from shared.kernel.errors import PermanentError
+
+    try:
+        read, _ = training.read(model or training.DEFAULT_MODEL)
+        found = drifting.compare(read, read_traces(traces).traces, progress=_progress)
+    except PermanentError as error:
+        fail(str(error), code=BAD_INPUT)
+    if output is not Form.TABLE:
+        show(found, output)
+        return
+    table(("feature", "index"), [[name, _number(value)] for name, value in found["index"].items()])
+    typer.echo("")
+    table(
+        ("pools drawn", "mean index", "taken for drift"),
+        [[row["pools"], _number(row["mean_index"]), f"{row['alarms']:.1%}"] for row in found["by_chance"]],
+    )
+    typer.echo(f"all {found['pools']} weeks: {'drift' if found['is_drift'] else 'no drift'}")
+
+
+for name_, command in (("train", train), ("evaluate", evaluate), ("ablate", ablate), ("drift", drift)):
     app.command(name_, help=described(command))(command)
 
 
@@ -162,7 +195,13 @@ def _print(report: dict[str, Any], form: Form) -> None:
     ]
     counts, losses = ("n", "events", "blocks"), ("brier", "log_loss", "auc", "ece")
     scored = [
-        [kind, horizon, *(scores[key] for key in counts), *(_number(scores[key]) for key in losses)]
+        [
+            kind,
+            horizon,
+            *(scores[key] for key in counts),
+            *(_number(scores[key]) for key in losses),
+            _chance(scores["ece_by_chance"]),
+        ]
         for kind, horizon, scores in entries
     ]
     compared = [
@@ -173,13 +212,18 @@ def _print(report: dict[str, Any], form: Form) -> None:
     typer.echo(
         f"model {report['model']}, {report['traces']} recordings, {report['blocks']} independent blocks"
     )
-    table(("kind", "horizon", *counts, *losses), scored)
+    table(("kind", "horizon", *counts, *losses, "ece by chance, 95 %"), scored)
     typer.echo("")
     table(("kind", "horizon", "baseline", "better on Brier, 95 %", "better on log loss, 95 %"), compared)
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _chance(noise: list[float] | None) -> str:
+    """Say what a calibration error is without any being there: the mean and what 95 % stay below."""
+    return "(not enough data)" if noise is None else f"{noise[0]:.4f}, {noise[1]:.4f}"
 
 
 def _interval(interval: list[float | None]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from deploy.risk.training import Progress, train
 from services.pricing.domain.risk_model import baselines, evaluation, features, metrics
 from services.pricing.domain.risk_model.baselines import Ratings
-from services.pricing.domain.risk_model.model import SHIPPED, Recipe
+from services.pricing.domain.risk_model.recipe import SHIPPED, Recipe
 from services.pricing.domain.risk_model.traces import Trace
 
 EVERY_COLUMN: Final = frozenset(column for layer in features.LAYERS.values() for column in layer)
@@ -15,6 +15,7 @@ VARIANTS: Final = {
     **{f"without {name}": Recipe(without=frozenset(columns)) for name, columns in features.LAYERS.items()},
     "age only": Recipe(without=EVERY_COLUMN - frozenset(features.LAYERS["age"])),
     "every layer at every horizon": Recipe(not_when_corrected=frozenset()),
+    "kinds calibrated together": Recipe(by_kind=False),
     "own record corrects nothing": Recipe(corrected_from_seconds=float("inf")),
     "own record corrects every horizon": Recipe(corrected_from_seconds=0.0),
 }

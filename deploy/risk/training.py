@@ -7,19 +7,25 @@ versions, and how it scored on zones that its members never saw.
 import hashlib
 import importlib.metadata
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from deploy.risk.market_files import PriceCoverage
 from deploy.risk.traces import RiskFileError
 from services import pricing
-from services.pricing.domain.risk_model import baselines, evaluation, model_file
+from services.pricing.domain.risk_model import baselines, evaluation, features, model_file
 from services.pricing.domain.risk_model.baselines import Ratings
-from services.pricing.domain.risk_model.model import SHIPPED, Recipe, RiskModel, fit_horizon, samples
-from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
+from services.pricing.domain.risk_model.drift import Histogram
+from services.pricing.domain.risk_model.model import RiskModel, fit_horizon, samples
+from services.pricing.domain.risk_model.recipe import SHIPPED, Recipe
+from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Floats, Trace
 
 DEFAULT_MODEL: Final = Path(pricing.__file__).parent / "models" / "risk.skops"
+NUMBERS: Final = re.compile(r"\[[-+.\deE,\s]+\]")
 VERSIONED: Final = ("spot-optimizer", "numpy", "scikit-learn", "scipy", "skops")
 
 Progress = Callable[[str], None]
@@ -76,8 +82,17 @@ def card(
                 "base_rate": horizon.whole.prior,
                 "reads_features": not horizon.whole.calibrator.is_flat,
                 "corrected_by_own_record": horizon.whole.correction_variance is not None,
+                "shift_by_kind": {
+                    kind.value: round(shift, 4)
+                    for kind, shift in horizon.whole.calibrator.shift_by_kind.items()
+                },
             }
             for name, horizon in model.horizons.items()
+        },
+        "histograms": {
+            name: _histogram_note(horizon.histogram, used=horizon.whole.weights)
+            for name, horizon in model.horizons.items()
+            if horizon.histogram is not None
         },
         "trained_on": {
             "sha256": data_hash(traces),
@@ -109,7 +124,10 @@ def write(path: Path, body: bytes, description: Mapping[str, Any]) -> None:
     """
     try:
         path.write_bytes(body)
-        card_path(path).write_text(json.dumps(description, indent=2) + "\n")
+        written = json.dumps(description, indent=2)
+        # A row of numbers on a line: nobody reads twenty lines of them.
+        written = NUMBERS.sub(lambda found: " ".join(found.group().split()), written)
+        card_path(path).write_text(written + "\n")
     except OSError as error:
         raise RiskFileError(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -127,6 +145,17 @@ def read(path: Path) -> tuple[RiskModel, str]:
     except OSError as error:
         raise RiskFileError(f"{path} cannot be read: {error.strerror}.") from error
     return model_file.from_bytes(body), f"{path.name} sha256:{hashlib.sha256(body).hexdigest()[:12]}"
+
+
+def _histogram_note(histogram: Histogram, *, used: Floats) -> dict[str, Any]:
+    """Tell how the features that are read were spread: the edges of ten bins, and the share in each."""
+    return {
+        features.NAMES[n]: {
+            "edges": [round(float(edge), 6) for edge in histogram.edges[n]],
+            "shares": [round(float(share), 6) for share in histogram.shares[n]],
+        }
+        for n in np.flatnonzero(used)
+    }
 
 
 def _trace_hash(trace: Trace) -> str:

@@ -30,7 +30,9 @@ def recorded(folder: Path, *, ticks: int) -> Path:
     for number, zone in enumerate("abc"):
         for place, (machine, hazard) in enumerate((("v100_1", 0.02), ("k80_1", 0.2))):
             up = drawn_up(hazard, ticks=ticks, seed=10 * number + place).tolist()
-            record(folder, f"us-east-1{zone}_{machine}", up, kind=("preemption", "availability")[place])
+            # Calm and restless pools in both kinds: the kind alone must not tell them apart.
+            kind = ("preemption", "availability")[(number + place) % 2]
+            record(folder, f"us-east-1{zone}_{machine}", up, kind=kind)
     record(folder, "us-central1-a_c3-88", [1, 1, 0])
     return folder
 
@@ -69,6 +71,9 @@ def test_a_trained_model_is_judged_in_the_documented_shape(traces: Path, tmp_pat
     assert card["bytes"] == out.stat().st_size
     assert len(card["trained_on"]["recordings"]) == 6
     assert card["prices"]["recordings_whose_pool_is_priced"] == 1
+    read = card["histograms"]["1h"]
+    assert set(read) <= set(features.NAMES)
+    assert all(len(h["edges"]) == 9 and sum(h["shares"]) == pytest.approx(1) for h in read.values())
     assert str(tmp_path) not in json.dumps(card)
 
 
@@ -82,6 +87,19 @@ def test_the_model_that_ships_is_sound_and_says_what_it_is(traces: Path) -> None
     judged = run("evaluate", "--traces", traces)
     assert judged.exit_code == 0, judged.output
     assert card["sha256"][:12] in judged.stdout
+
+
+@pytest.mark.slow
+def test_recordings_are_compared_with_what_the_model_learnt_from(traces: Path) -> None:
+    told = run("drift", "--traces", traces, "-o", "json")
+
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["is_drift"]  # drawn pools are none of those recorded
+    assert set(found["index"]) >= {"1h/log age", "6h/own rate at this hour"}
+    by_pools = {row["pools"]: row for row in found["by_chance"]}
+    assert by_pools[40]["mean_index"] < by_pools[3]["mean_index"]
+    assert "taken for drift" in run("drift", "--traces", traces).stdout
 
 
 def test_a_pickle_for_a_model_is_refused_in_one_sentence(traces: Path, tmp_path: Path) -> None:

@@ -62,4 +62,4 @@ def probability(
         return np.full(len(ticks), member.prior) if name == BASE_RATE else None
     log_odds = rival(trace, ticks, horizon_seconds)
     calibrator = member.rivals.get(name)
-    return None if log_odds is None or calibrator is None else calibrator.apply(log_odds)
+    return None if log_odds is None or calibrator is None else calibrator.apply(log_odds, trace.kind)

@@ -99,6 +99,9 @@ def _scores(judged: Sequence[Judged], seconds: float) -> dict[str, Any] | None:
         "log_loss": means.log_loss,
         "auc": metrics.auc(ours),
         "ece": metrics.calibration_error(ours),
+        "ece_by_chance": list(noise)
+        if (noise := metrics.calibration_noise(ours, horizon_seconds=seconds))
+        else None,
         "baselines": {},
         "skill": {},
         "log_loss_skill": {},

@@ -16,7 +16,7 @@ from scipy.signal import lfilter  # type: ignore[import-untyped]
 
 from services.pricing.domain.risk_model import labels, own_record
 from services.pricing.domain.risk_model.own_record import OwnRecord
-from services.pricing.domain.risk_model.traces import UNKNOWN, Floats, Integers, Trace
+from services.pricing.domain.risk_model.traces import UNKNOWN, Floats, Integers, Trace, TraceKind
 
 OWN_HALF_LIFE_HOURS: Final = (2.0, 6.0, 24.0, 96.0, math.inf)
 AVAILABILITY_HALF_LIFE_HOURS: Final = (1.0, 4.0, 12.0)
@@ -36,6 +36,17 @@ LAYERS: Final = {
     "own rate at this hour": range(15, 16),
 }
 """Which columns of PoolPast.matrix are which layer; each can be left out to see what it is worth."""
+NAMES: Final = (
+    "log age",
+    "log age squared",
+    *(f"youth {hours:g} h" for hours in YOUTH_HOURS),
+    *(f"availability {hours:g} h" for hours in AVAILABILITY_HALF_LIFE_HOURS),
+    "siblings down",
+    *(f"own rate {hours:g} h" for hours in OWN_HALF_LIFE_HOURS),
+    "own rate at this age",
+    "own rate at this hour",
+)
+"""Of the columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +66,7 @@ class PastRates:
 class PoolPast:
     """All that the model reads of one trace at one horizon, a row a tick."""
 
+    kind: TraceKind
     fixed: Floats
     """Columns that depend on nothing but the trace."""
     siblings: Floats
@@ -73,6 +85,7 @@ def past_of(trace: Trace, horizon_seconds: float) -> PoolPast:
     tick_hours = trace.tick_seconds / 3_600
     age = hours_since_change(trace)
     return PoolPast(
+        kind=trace.kind,
         fixed=np.column_stack([*_age_terms(age), *_availability(trace.up, tick_hours)]),
         siblings=siblings_down(trace),
         rates=_own_rates(trace, horizon_seconds, age),

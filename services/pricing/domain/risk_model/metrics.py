@@ -83,6 +83,31 @@ def calibration_error(traces: Sequence[Scored]) -> float:
     return float(np.abs(predicted - observed).sum() / total.sum())
 
 
+def calibration_noise(
+    traces: Sequence[Scored], *, horizon_seconds: float, seed: int = 42
+) -> tuple[float, float] | None:
+    """Give the calibration error that a model without any would show on so few blocks: mean and 95th percentile.
+
+    Each bin's own error is taken off, then the rest of each block keeps or changes its sign as a coin falls (wild
+    cluster bootstrap: Cameron, Gelbach, Miller 2008). None below LEAST_BLOCKS.
+    """
+    blocks = [block for trace in traces for block in _blocks(trace, horizon_seconds)]
+    place = {block: number for number, block in enumerate(dict.fromkeys(blocks))}
+    if len(place) < LEAST_BLOCKS:
+        return None
+    probability, lost, kept = _pooled(traces)
+    total = lost + kept
+    at = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    off = lost - probability * total
+    in_bin = np.bincount(at, total, CALIBRATION_BINS)
+    error = np.bincount(at, off, CALIBRATION_BINS) / np.where(in_bin > 0, in_bin, 1.0)
+    by_block = np.zeros((len(place), CALIBRATION_BINS))
+    np.add.at(by_block, (np.array([place[block] for block in blocks]), at), off - error[at] * total)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(DRAWS, len(place)))
+    found = np.abs(signs @ by_block).sum(axis=1) / total.sum()
+    return float(found.mean()), float(np.quantile(found, 0.95))
+
+
 def block_seconds(horizon_seconds: float) -> float:
     """Give the length of a block: a day, or two horizons where that is longer."""
     return max(DAY_SECONDS, 2 * horizon_seconds)

@@ -11,73 +11,59 @@ data takes the member that never saw that zone.
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from services.pricing.domain.risk_model import features, labels, metrics, own_record
+from services.pricing.domain.risk_model import drift, features, labels, metrics, own_record
+from services.pricing.domain.risk_model.drift import Drift, Histogram
 from services.pricing.domain.risk_model.features import PoolPast
 from services.pricing.domain.risk_model.labels import Windows
-from services.pricing.domain.risk_model.traces import Floats, Integers, Trace, with_siblings
+from services.pricing.domain.risk_model.recipe import SHIPPED, Recipe
+from services.pricing.domain.risk_model.traces import (
+    HORIZON_SECONDS,
+    Floats,
+    Integers,
+    Trace,
+    TraceKind,
+    with_siblings,
+)
 
 ROWS_PER_TRACE: Final = 2_000
 """Windows of neighbouring ticks are nearly the same; more rows cost time and teach nothing."""
 INVERSE_PENALTY: Final = 0.03
 """At one hour and less; beyond, less by as much as there are fewer windows that do not overlap."""
 SURE: Final = 1e-4
-CORRECTED_FROM_SECONDS: Final = 21_600.0
-"""At shorter horizons the own rates among the features say it all: a correction scored no better there."""
 CORRECTION_VARIANCE: Final = 0.1
 CORRECTION_VARIANCE_WHEN_FLAT: Final = 2.0
-"""Of log odds between pools: what the features have not explained, and all of it."""
-
-
-NOT_WHEN_CORRECTED: Final = frozenset(
-    column for layer in ("siblings", "own rate", "own rate at this age") for column in features.LAYERS[layer]
-)
-"""Columns that only made held-out zones worse where the own record corrects (docs/risk-model.md)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a model is made of; anything but the default is for seeing what a layer is worth."""
-
-    without: frozenset[int] = frozenset()
-    """Columns left out."""
-    corrected_from_seconds: float = CORRECTED_FROM_SECONDS
-    not_when_corrected: frozenset[int] = NOT_WHEN_CORRECTED
-
-    def is_corrected(self, horizon_seconds: float) -> bool:
-        """Whether the own record corrects at a horizon."""
-        return horizon_seconds >= self.corrected_from_seconds
-
-    def left_out(self, horizon_seconds: float) -> frozenset[int]:
-        """Give the columns that are not used at a horizon."""
-        return self.without | (self.not_when_corrected if self.is_corrected(horizon_seconds) else frozenset())
-
-
-SHIPPED: Final = Recipe()
+"""Of log odds between pools, and between kinds: what the features have not explained, and all of it."""
+NEWTON_STEPS: Final = 50
+LARGEST_STEP: Final = 1.0
+"""Of log odds; a kind whose windows were all lost would else be thrown far out by the first step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Platt scaling: a slope and an intercept on the log odds."""
+    """Platt scaling: a slope and an intercept on the log odds, and what a kind of recording differs by."""
 
     slope: float
     intercept: float
+    shift_by_kind: Mapping[TraceKind, float] = field(default_factory=dict)
+    """Log odds; a kind that was not there to learn from has none."""
 
     @property
     def is_flat(self) -> bool:
         """Whether it says the base rate whatever it is told."""
         return self.slope == 0
 
-    def scaled(self, log_odds: Floats) -> Floats:
-        return np.asarray(self.slope * log_odds + self.intercept, dtype=np.float64)
+    def scaled(self, log_odds: Floats, kind: TraceKind) -> Floats:
+        shift = self.intercept + self.shift_by_kind.get(kind, 0.0)
+        return np.asarray(self.slope * log_odds + shift, dtype=np.float64)
 
-    def apply(self, log_odds: Floats) -> Floats:
-        return np.asarray(1 / (1 + np.exp(-self.scaled(log_odds))), dtype=np.float64)
+    def apply(self, log_odds: Floats, kind: TraceKind) -> Floats:
+        return np.asarray(1 / (1 + np.exp(-self.scaled(log_odds, kind))), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,9 +91,9 @@ class Member:
 
     def corrected(self, past: PoolPast, ticks: Integers, log_odds: Floats) -> Floats:
         """Calibrate raw log odds and correct them by the pool's own record; give probabilities."""
-        said = self.calibrator.scaled(log_odds)
+        said = self.calibrator.scaled(log_odds, past.kind)
         if self.correction_variance is not None:
-            recorded = self.calibrator.scaled(self.log_odds(past, past.record.ticks))
+            recorded = self.calibrator.scaled(self.log_odds(past, past.record.ticks), past.kind)
             said = said + own_record.corrections(
                 past.record, recorded, ticks, variance=self.correction_variance
             )
@@ -120,6 +106,8 @@ class HorizonModel:
 
     whole: Member
     without_zone: Mapping[str, Member]
+    histogram: Histogram | None = None
+    """How the features of all training pools were spread; None where none is read."""
 
     def member_for(self, zone: str) -> Member:
         """Give the member that never saw a zone."""
@@ -131,6 +119,21 @@ class RiskModel:
     """One model a horizon, by the horizon's name."""
 
     horizons: Mapping[str, HorizonModel]
+
+    def drift(self, pasts: Sequence[Trace]) -> Drift:
+        """Compare what is asked about with what was learnt from."""
+        found: dict[str, float] = {}
+        for name, horizon in self.horizons.items():
+            if horizon.histogram is not None:
+                by_feature = drift.indices(
+                    horizon.histogram,
+                    pasts,
+                    HORIZON_SECONDS[name],
+                    prior=horizon.whole.prior,
+                    used=horizon.whole.weights,
+                )
+                found |= {f"{name}/{feature}": value for feature, value in by_feature.items()}
+        return Drift(len(pasts), found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +173,14 @@ def fit_horizon(
     ):
         return None
     fits = _Fits(samples, horizon_seconds, rivals, recipe)
-    return HorizonModel(fits.member(frozenset()), {zone: fits.member(frozenset([zone])) for zone in zones})
+    whole = fits.member(frozenset())
+    return HorizonModel(
+        whole,
+        {zone: fits.member(frozenset([zone])) for zone in zones},
+        None
+        if whole.calibrator.is_flat
+        else drift.histogram_of([s.trace for s in samples], horizon_seconds, prior=whole.prior),
+    )
 
 
 class _Fits:
@@ -204,9 +214,9 @@ class _Fits:
             said = [(s, rival(s.trace, s.windows.ticks, self._horizon_seconds)) for s in kept]
             heard = [(s, log_odds) for s, log_odds in said if log_odds is not None]
             if heard:
-                rivals[name] = calibrate(heard)
-        is_corrected = self._recipe.is_corrected(self._horizon_seconds)
-        calibrated = calibrated_or_flat(raw, held_out, is_corrected=is_corrected)
+                is_flat = len(np.unique(np.concatenate([log_odds for _, log_odds in heard]))) == 1
+                rivals[name] = shifted(calibrate(heard), heard, self._horizon_seconds, is_flat=is_flat)
+        calibrated = calibrated_or_flat(raw, held_out, self._horizon_seconds, self._recipe)
         return replace(calibrated, rivals=rivals)
 
     def _kept(self, without: frozenset[str]) -> list[Sample]:
@@ -238,18 +248,71 @@ def calibrate(held_out: Sequence[tuple[Sample, Floats]]) -> Calibrator:
     return Calibrator(float(weights[0]), intercept)
 
 
+def shifted(
+    calibrator: Calibrator,
+    held_out: Sequence[tuple[Sample, Floats]],
+    horizon_seconds: float,
+    *,
+    is_flat: bool,
+) -> Calibrator:
+    """Add what each kind of recording differs by from what the calibrator says of pools that were not fitted on.
+
+    The most probable shift under a normal prior around none: a kind of which few windows were seen that do not
+    overlap stays near the others. `is_flat` says that nothing but the shift tells kinds apart.
+    """
+    variance = CORRECTION_VARIANCE_WHEN_FLAT if is_flat else CORRECTION_VARIANCE
+    shift_by_kind = {}
+    for kind in sorted({sample.trace.kind for sample, _ in held_out}):
+        said, rate, weight = (
+            np.concatenate(parts)
+            for parts in zip(
+                *(
+                    (
+                        calibrator.scaled(log_odds, kind),
+                        sample.windows.lost / sample.windows.at_risk,
+                        sample.windows.at_risk
+                        / sample.windows.at_risk.sum()
+                        * (sample.trace.seconds / horizon_seconds),
+                    )
+                    for sample, log_odds in held_out
+                    if sample.trace.kind is kind
+                ),
+                strict=True,
+            )
+        )
+        shift = 0.0
+        for _ in range(NEWTON_STEPS):
+            p = 1 / (1 + np.exp(-(said + shift)))
+            slope = float((weight * (rate - p)).sum()) - shift / variance
+            step = slope / (float((weight * p * (1 - p)).sum()) + 1 / variance)
+            shift += min(max(step, -LARGEST_STEP), LARGEST_STEP)
+        shift_by_kind[kind] = shift
+    return replace(calibrator, shift_by_kind=shift_by_kind)
+
+
 def calibrated_or_flat(
-    raw: Member, held_out: Sequence[tuple[Sample, Member, Floats]], *, is_corrected: bool
+    raw: Member,
+    held_out: Sequence[tuple[Sample, Member, Floats]],
+    horizon_seconds: float,
+    recipe: Recipe = SHIPPED,
 ) -> Member:
     """Give the calibrated member, or the flat base rate where that scores better on zones held out."""
-    calibrator = calibrate([(sample, log_odds) for sample, _, log_odds in held_out])
-    told = replace(
-        raw, calibrator=calibrator, correction_variance=CORRECTION_VARIANCE if is_corrected else None
-    )
-    flat = replace(
-        raw,
-        calibrator=Calibrator(0.0, math.log(raw.prior / (1 - raw.prior))),
-        correction_variance=CORRECTION_VARIANCE_WHEN_FLAT if is_corrected else None,
+    is_corrected = recipe.is_corrected(horizon_seconds)
+    said = [(sample, log_odds) for sample, _, log_odds in held_out]
+    calibrator = calibrate(said)
+    level = Calibrator(0.0, math.log(raw.prior / (1 - raw.prior)))
+    told, flat = (
+        replace(
+            raw,
+            calibrator=shifted(scaling, said, horizon_seconds, is_flat=scaling.is_flat)
+            if recipe.by_kind
+            else scaling,
+            correction_variance=variance if is_corrected else None,
+        )
+        for scaling, variance in (
+            (calibrator, CORRECTION_VARIANCE),
+            (level, CORRECTION_VARIANCE_WHEN_FLAT),
+        )
     )
     ours, theirs = (
         metrics.scores(

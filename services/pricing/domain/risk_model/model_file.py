@@ -13,11 +13,13 @@ from typing import Any, Final
 import numpy as np
 import skops.io  # type: ignore[import-untyped]
 
+from services.pricing.domain.risk_model import drift, features
+from services.pricing.domain.risk_model.drift import Histogram
 from services.pricing.domain.risk_model.model import Calibrator, HorizonModel, Member, RiskModel
-from services.pricing.domain.risk_model.traces import HORIZON_SECONDS
+from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, TraceKind
 from shared.kernel.errors import PermanentError
 
-FORMAT: Final = "spotopt-risk/2"
+FORMAT: Final = "spotopt-risk/3"
 LARGEST_FILE_BYTES: Final = 500_000
 LARGEST_CONTENT_BYTES: Final = 8_000_000
 LARGEST_VARIANCE: Final = 100.0
@@ -41,6 +43,9 @@ def to_bytes(model: RiskModel) -> bytes:
             name: {
                 "whole": _member_document(horizon.whole),
                 "without_zone": {zone: _member_document(m) for zone, m in horizon.without_zone.items()},
+                "histogram": []
+                if horizon.histogram is None
+                else [horizon.histogram.edges, horizon.histogram.shares],
             }
             for name, horizon in model.horizons.items()
         },
@@ -72,6 +77,7 @@ def from_bytes(body: bytes) -> RiskModel:
                 name: HorizonModel(
                     _member(horizon["whole"]),
                     {str(zone): _member(member) for zone, member in horizon["without_zone"].items()},
+                    _histogram(horizon["histogram"]),
                 )
                 for name, horizon in document["horizons"].items()
                 if name in HORIZON_SECONDS
@@ -124,8 +130,8 @@ def _member_document(member: Member) -> dict[str, Any]:
         "scale": member.scale,
         "weights": member.weights,
         "intercept": member.intercept,
-        "calibrator": [member.calibrator.slope, member.calibrator.intercept],
-        "rivals": {name: [c.slope, c.intercept] for name, c in member.rivals.items()},
+        "calibrator": _calibrator_document(member.calibrator),
+        "rivals": {name: _calibrator_document(c) for name, c in member.rivals.items()},
         "correction_variance": [] if member.correction_variance is None else [member.correction_variance],
     }
 
@@ -139,7 +145,7 @@ def _member(document: Mapping[str, Any]) -> Member:
         weights=weights,
         intercept=float(document["intercept"]),
         calibrator=_calibrator(document["calibrator"]),
-        rivals={str(name): _calibrator(pair) for name, pair in document["rivals"].items()},
+        rivals={str(name): _calibrator(one) for name, one in document["rivals"].items()},
         correction_variance=_variance(document["correction_variance"]),
     )
     numbers = [*mean, *scale, *weights, member.intercept, member.prior]
@@ -150,11 +156,37 @@ def _member(document: Mapping[str, Any]) -> Member:
     return member
 
 
-def _calibrator(pair: Any) -> Calibrator:
-    slope, intercept = (float(number) for number in pair)
-    if not np.isfinite([slope, intercept]).all():
+def _histogram(found: Any) -> Histogram | None:
+    if not len(found):
+        return None
+    edges, shares = (np.asarray(part, dtype=np.float64) for part in found)
+    features_and_bins = (len(features.NAMES), drift.BINS)
+    if shares.shape != features_and_bins or edges.shape != (len(features.NAMES), drift.BINS - 1):
+        raise ModelFileError("The model file has a histogram of another shape.")
+    if not (np.isfinite(edges).all() and (np.diff(edges, axis=1) >= 0).all() and (shares >= 0).all()):
+        raise ModelFileError("The model file has a histogram out of range.")
+    if not np.allclose(shares.sum(axis=1), 1):
+        raise ModelFileError("The model file has a histogram that is not of shares.")
+    return Histogram(edges, shares)
+
+
+def _calibrator_document(calibrator: Calibrator) -> dict[str, Any]:
+    return {
+        "slope": calibrator.slope,
+        "intercept": calibrator.intercept,
+        "shift_by_kind": {kind.value: shift for kind, shift in calibrator.shift_by_kind.items()},
+    }
+
+
+def _calibrator(document: Mapping[str, Any]) -> Calibrator:
+    found = Calibrator(
+        float(document["slope"]),
+        float(document["intercept"]),
+        {TraceKind(kind): float(shift) for kind, shift in document["shift_by_kind"].items()},
+    )
+    if not np.isfinite([found.slope, found.intercept, *found.shift_by_kind.values()]).all():
         raise ModelFileError("The model file has a calibration that is not finite.")
-    return Calibrator(slope, intercept)
+    return found
 
 
 def _variance(found: Any) -> float | None:

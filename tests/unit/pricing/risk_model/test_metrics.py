@@ -118,3 +118,38 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     truth = np.mean([mid for _, mid, _ in intervals])
 
     assert sum(low <= truth <= high for low, _, high in intervals) >= 48
+
+
+def test_of_a_calibrated_model_the_error_is_what_chance_gives() -> None:
+    lost, probability = drawn(60, seed=3)
+    told = [scored(lost, probability)]
+
+    mean, most = metrics.calibration_noise(told, horizon_seconds=3_600) or (0.0, 0.0)
+
+    assert 0 < mean < most
+    assert metrics.calibration_error(told) < most
+
+
+def test_an_error_beyond_chance_is_seen_as_one() -> None:
+    lost, probability = drawn(60, seed=3)
+    told = [scored(lost, np.clip(probability + 0.15, 0, 1))]
+
+    _, most = metrics.calibration_noise(told, horizon_seconds=3_600) or (0.0, 1.0)
+
+    assert metrics.calibration_error(told) > most
+
+
+def test_windows_that_only_repeat_others_take_nothing_from_chance() -> None:
+    lost, probability = drawn(60, seed=3)
+    repeated = [scored(np.repeat(lost, 4), np.repeat(probability, 4), step=900)]
+    days = [scored(lost, probability)]
+
+    assert (metrics.calibration_noise(repeated, horizon_seconds=3_600) or (0.0, 0.0))[0] == pytest.approx(
+        (metrics.calibration_noise(days, horizon_seconds=3_600) or (1.0, 1.0))[0], rel=0.1
+    )
+
+
+def test_below_ten_blocks_nobody_knows_what_chance_gives() -> None:
+    lost, probability = drawn(9, seed=3)
+
+    assert metrics.calibration_noise([scored(lost, probability)], horizon_seconds=3_600) is None

@@ -5,8 +5,9 @@ import pytest
 
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.risk_model import baselines, evaluation, features, model
-from services.pricing.domain.risk_model.model import HorizonModel, RiskModel
-from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
+from services.pricing.domain.risk_model.model import Calibrator, HorizonModel, RiskModel
+from services.pricing.domain.risk_model.recipe import Recipe
+from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace, TraceKind
 from tests.unit.pricing.risk_model.recordings import drawn_up, make_trace, unlike_pools
 
 RATINGS = {"us-east-1": {"p3.2xlarge": AdvisorBand.OVER_20_PERCENT}}
@@ -67,16 +68,17 @@ def test_where_nothing_can_be_learnt_it_says_the_base_rate() -> None:
     raw = replace(fitted(unlike_pools(ticks=600)).whole, prior=0.4)
     held_out = [(s, raw, np.where(np.arange(len(s.windows.ticks)) % 2, 4.0, -4.0)) for s in samples]
 
-    flat = model.calibrated_or_flat(raw, held_out, is_corrected=False)
+    flat = model.calibrated_or_flat(raw, held_out, 3_600, Recipe(by_kind=False))
 
     assert flat.calibrator.is_flat
-    assert flat.calibrator.apply(np.array([-5.0, 5.0])) == pytest.approx([0.4, 0.4])
+    assert flat.correction_variance is None
+    assert flat.calibrator.apply(np.array([-5.0, 5.0]), TraceKind.PREEMPTION) == pytest.approx([0.4, 0.4])
 
 
 def test_a_layer_left_out_has_no_weight() -> None:
     without = frozenset(features.LAYERS["own rate"])
     found = model.fit_horizon(
-        model.samples(unlike_pools(ticks=600), 3_600), 3_600, rivals={}, recipe=model.Recipe(without=without)
+        model.samples(unlike_pools(ticks=600), 3_600), 3_600, rivals={}, recipe=Recipe(without=without)
     )
 
     assert found is not None
@@ -121,6 +123,64 @@ def test_calibration_repairs_what_is_too_sure() -> None:
 
     assert found.slope == pytest.approx(1 / 3, abs=0.1)
     assert found.intercept == pytest.approx(0, abs=0.2)
+
+
+def of_kinds(*, ticks: int) -> list[Trace]:
+    """Give pools whose probes fail four times as often as held instances are lost."""
+    return [
+        replace(
+            make_trace(
+                drawn_up(hazard, ticks=ticks, seed=10 * number + place),
+                zone=f"us-east-1{zone}",
+                name=zone + kind,
+            ),
+            kind=kind,
+        )
+        for number, zone in enumerate("abc")
+        for place, (kind, hazard) in enumerate(((TraceKind.PREEMPTION, 0.05), (TraceKind.AVAILABILITY, 0.2)))
+    ]
+
+
+def test_kinds_are_told_apart_where_nothing_else_does() -> None:
+    samples = model.samples(of_kinds(ticks=1_500), 3_600)
+    said = [(sample, np.zeros(len(sample.windows.ticks))) for sample in samples]
+
+    found = model.shifted(Calibrator(0.0, 0.0), said, 3_600, is_flat=True)
+
+    for kind in TraceKind:
+        seen = np.mean([s.windows.rate for s in samples if s.trace.kind is kind])
+        assert found.apply(np.zeros(1), kind)[0] == pytest.approx(seen, abs=0.03)
+
+
+def test_a_kind_of_few_windows_stays_near_the_others() -> None:
+    samples = model.samples([make_trace([1] * 40)], 21_600)
+    said = [(sample, np.zeros(len(sample.windows.ticks))) for sample in samples]
+
+    few = model.shifted(Calibrator(0.0, 0.0), said, 21_600, is_flat=False)
+    freer = model.shifted(Calibrator(0.0, 0.0), said, 21_600, is_flat=True)
+
+    assert 0.45 < few.apply(np.zeros(1), TraceKind.PREEMPTION)[0] < 0.5
+    assert freer.apply(np.zeros(1), TraceKind.PREEMPTION)[0] < few.apply(np.zeros(1), TraceKind.PREEMPTION)[0]
+    assert few.apply(np.zeros(1), TraceKind.AVAILABILITY)[0] == 0.5
+
+
+def test_the_shift_of_a_kind_needs_no_outcome_of_both_sorts() -> None:
+    samples = model.samples([make_trace(drawn_up(0.9, ticks=600, seed=1))], 86_400)
+    said = [(sample, np.zeros(len(sample.windows.ticks))) for sample in samples]
+
+    found = model.shifted(Calibrator(0.0, 3.0), said, 86_400, is_flat=True)
+
+    assert samples[0].windows.rate == 1.0
+    assert 0.95 < found.apply(np.zeros(1), TraceKind.PREEMPTION)[0] < 1.0
+
+
+def test_a_model_of_both_kinds_is_calibrated_in_each() -> None:
+    traces = of_kinds(ticks=1_500)
+    report = evaluation.report(evaluation.judge(RiskModel({"1h": fitted(traces)}), traces, ratings=RATINGS))
+
+    for kind in ("preemption", "availability", "both"):
+        assert report["by_kind"][kind]["1h"]["ece"] < 0.05
+        assert report["by_kind"][kind]["1h"]["log_loss_skill"][baselines.BASE_RATE][1] > 0
 
 
 def test_the_advisor_says_nothing_of_a_type_it_does_not_list() -> None:

@@ -44,6 +44,9 @@ def test_a_model_says_the_same_after_a_round_trip(trained: RiskModel) -> None:
                 two.probability(sample.past, sample.windows.ticks),
             )
             assert one.rivals == two.rivals
+            assert one.calibrator == two.calibrator
+    weeks = unlike_pools(ticks=1_008)
+    assert again.drift(weeks) == trained.drift(weeks)
 
 
 @pytest.mark.parametrize(
@@ -114,4 +117,29 @@ def test_a_number_that_is_none_is_refused(trained: RiskModel, bad: float) -> Non
     document["horizons"]["1h"]["whole"]["weights"] = np.full(3, bad)  # type: ignore[index]
 
     with pytest.raises(model_file.ModelFileError):
+        model_file.from_bytes(skops.io.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        [np.zeros((3, 9)), np.full((3, 10), 0.1)],
+        [np.zeros((16, 9)), np.full((16, 10), 0.2)],
+        [np.arange(9.0, 0.0, -1.0) * np.ones((16, 1)), np.full((16, 10), 0.1)],
+        [np.full((16, 9), np.nan), np.full((16, 10), 0.1)],
+    ],
+)
+def test_a_histogram_that_cannot_be_is_refused(trained: RiskModel, histogram: list[np.ndarray]) -> None:
+    document = {
+        "format": model_file.FORMAT,
+        "horizons": {
+            "1h": {
+                "whole": model_file._member_document(trained.horizons["1h"].whole),
+                "without_zone": {},
+                "histogram": histogram,
+            }
+        },
+    }
+
+    with pytest.raises(model_file.ModelFileError, match="histogram"):
         model_file.from_bytes(skops.io.dumps(document))
