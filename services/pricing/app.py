@@ -134,6 +134,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
         async def keep_history() -> None:
             async with runtime.leases.held("price_history", lifetime=HISTORY_LEASE) as lease:
                 if lease is not None:
+                    await refreshers.forget_instances()
                     await refreshers.keep_history()
 
         tables = ObjectPriceTables(runtime.bus)

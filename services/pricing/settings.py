@@ -9,6 +9,9 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.runtime.settings import ServiceSettings
 
+LONGEST_IN_QUEUE = timedelta(days=14)
+"""SQS's own limit."""
+
 
 class PricingSettings(ServiceSettings):
     """What an operator may set, as PRICING_<FIELD>; AWS credentials and endpoints come from AWS_*."""
@@ -83,7 +86,16 @@ class PricingSettings(ServiceSettings):
     """How long those days are kept, at least: 13 months, so that this month can be held against last year's."""
 
     history_period: timedelta = timedelta(hours=6)
-    """How often months are made ahead, folded and dropped; one replica at a time does it."""
+    """How often months are made ahead, folded and dropped, and what is too old is forgotten; one replica does it."""
+
+    ended_instances_kept: timedelta = timedelta(days=7)
+    """How long the pool of an instance is known after its end, for a notice that comes late."""
+
+    instances_kept: timedelta = timedelta(days=400)
+    """The same since it was launched, where nobody told of its end."""
+
+    notices_kept: timedelta = timedelta(days=30)
+    """How long a notice is known, so that it is told once; SQS shows one again for 14 days at most."""
 
     quarantined_rows: int = 1000
     """How many rows that were not believed are kept, of each region and source."""
@@ -141,6 +153,15 @@ class PricingSettings(ServiceSettings):
         except re.error as error:
             raise ValueError(f"{text!r} is no regular expression: {error}") from error
         return text
+
+    @model_validator(mode="after")
+    def _notices_are_told_once(self) -> Self:
+        if self.notices_kept < LONGEST_IN_QUEUE:
+            raise ValueError(
+                f"notices_kept ({self.notices_kept.days} days) is shorter than SQS may keep a message"
+                f" ({LONGEST_IN_QUEUE.days} days): one that is delivered again would be told again"
+            )
+        return self
 
     @model_validator(mode="after")
     def _days_outlive_events(self) -> Self:

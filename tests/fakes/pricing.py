@@ -21,6 +21,7 @@ from shared.contracts.base import Message
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
+from tests.fakes.pricing_instances import InMemoryInstanceRepository
 from tests.fakes.pricing_regions import InMemoryRegionRepository
 from tests.fakes.pricing_sources import InMemoryHistoryRepository, InMemorySourceRepository
 
@@ -174,8 +175,8 @@ class InMemoryRiskRepository:
     async def ratings(self, region: str) -> Mapping[str, AdvisorBand]:
         return self.bands.get(region, {})
 
-    async def flags(self, pools: Collection[PoolKey]) -> Mapping[PoolKey, PoolFlag]:
-        return {pool: flag for pool, flag in self.raised.items() if pool in pools}
+    async def flags(self, pools: Iterable[PoolKey]) -> Mapping[PoolKey, PoolFlag]:
+        return {pool: self.raised[pool] for pool in pools if pool in self.raised}
 
     async def put_flags(self, flags: Sequence[PoolFlag]) -> None:
         for flag in flags:
@@ -280,6 +281,7 @@ class InMemoryPricing:
     risk: InMemoryRiskRepository = field(default_factory=InMemoryRiskRepository)
     observations: InMemoryObservationRepository = field(default_factory=InMemoryObservationRepository)
     announcements: InMemoryAnnouncementRepository = field(default_factory=InMemoryAnnouncementRepository)
+    instances: InMemoryInstanceRepository = field(default_factory=InMemoryInstanceRepository)
     regions: InMemoryRegionRepository = field(default_factory=InMemoryRegionRepository)
     sent: list[Message] = field(default_factory=list)
     next_error: Exception | None = None
@@ -287,6 +289,7 @@ class InMemoryPricing:
 
     def __post_init__(self) -> None:
         self.regions.answered = self.offerings.sources
+        self.instances.pools, self.instances.notices = self.risk.pools, self.risk.notices
 
     @property
     def outbox(self) -> "InMemoryPricing":
@@ -308,6 +311,7 @@ class InMemoryPricing:
             self.announcements,
             self.observations,
             self.regions,
+            self.instances,
         )
         before = copy.deepcopy(kept), list(self.sent)
         try:
@@ -325,6 +329,7 @@ class InMemoryPricing:
                     self.announcements,
                     self.observations,
                     self.regions,
+                    self.instances,
                 ),
                 self.sent,
             ) = before

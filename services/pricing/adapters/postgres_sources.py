@@ -70,7 +70,7 @@ class PostgresSourceRepository:
         """See the port."""
         rows = await self._connection.fetch(
             "select distinct split_part(instance_type, '.', 1) as family from instance_pools"
-            " where region = $1 order by 1",
+            " where region = $1 and ended_at is null order by 1",
             region,
         )
         return [row["family"] for row in rows]

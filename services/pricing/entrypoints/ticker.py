@@ -8,6 +8,7 @@ import structlog
 
 from services.pricing import metrics
 from services.pricing.domain.regions import Choice, RegionRules
+from services.pricing.handlers.forget_instances import forget_instances
 from services.pricing.handlers.keep_price_history import keep_price_history
 from services.pricing.handlers.keep_regions import choose_regions
 from services.pricing.handlers.refresh_catalogue import SOURCE as CATALOGUE
@@ -105,6 +106,16 @@ class Refreshers:
             events_kept=self.settings.price_events_kept,
             days_kept=self.settings.price_days_kept,
             quarantined_rows=self.settings.quarantined_rows,
+        )
+
+    async def forget_instances(self) -> None:
+        """Forget instances and notices that are over."""
+        await forget_instances(
+            unit_of_work=self.unit_of_work,
+            clock=self.clock,
+            ended_kept=self.settings.ended_instances_kept,
+            longest_kept=self.settings.instances_kept,
+            notices_kept=self.settings.notices_kept,
         )
 
     async def start_up(self) -> None:

@@ -11,11 +11,17 @@ from shared.contracts.v1.executor import (
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType
 
+ENDS = frozenset({ObservationKind.ENDED, ObservationKind.INTERRUPTED})
 
-async def keep(observation: Observation, *, uow: UnitOfWork) -> None:
-    """Keep what happened in a spot pool; on-demand instances are not interrupted."""
-    if observation.pool.capacity_type is CapacityType.SPOT:
-        await uow.observations.add(observation)
+
+async def keep(*observations: Observation, uow: UnitOfWork) -> None:
+    """Keep what happened in spot pools, for on-demand instances are not interrupted, and which instances ended."""
+    ends = {seen.subject: seen.at for seen in observations if seen.kind in ENDS}
+    if ends:
+        await uow.instances.note_ends(ends)
+    of_spot = [seen for seen in observations if seen.pool.capacity_type is CapacityType.SPOT]
+    if of_spot:
+        await uow.observations.add(of_spot)
 
 
 async def keep_launch(message: InstanceLaunched, *, uow: UnitOfWork) -> None:
@@ -27,8 +33,8 @@ async def keep_launch(message: InstanceLaunched, *, uow: UnitOfWork) -> None:
 
 async def keep_end(message: InstanceTerminated, *, uow: UnitOfWork) -> None:
     """We ended an instance; one that we did not launch is in no pool that we know of."""
-    pool = await uow.risk.instance_pool(message.instance_id)
-    if pool is not None:
+    pools = await uow.risk.instance_pools([message.instance_id])
+    for pool in pools.values():
         await keep(
             Observation(pool, ObservationKind.ENDED, message.instance_id, message.occurred_at), uow=uow
         )

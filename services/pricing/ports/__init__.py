@@ -1,5 +1,6 @@
 """What pricing needs from outside, a module for each concern; each name is found here."""
 
+from services.pricing.ports.instances import InstanceRepository
 from services.pricing.ports.notices import NoticeGrave, NoticeQueue, QueuedNotice
 from services.pricing.ports.prices import (
     AnnouncementRepository,
@@ -27,6 +28,7 @@ __all__ = [
     "Catalogue",
     "FlagWriter",
     "HistoryRepository",
+    "InstanceRepository",
     "NoticeGrave",
     "NoticeQueue",
     "ObservationRepository",

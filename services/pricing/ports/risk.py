@@ -1,6 +1,6 @@
 """How risky pools are, and who says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -25,12 +25,12 @@ class RiskRepository(Protocol):
         """Return a region's ratings by instance type."""
         ...
 
-    async def flag(self, pool: PoolKey) -> PoolFlag | None:
-        """Return the pool's flag, expired or not."""
+    async def flags(self, pools: Collection[PoolKey]) -> Mapping[PoolKey, PoolFlag]:
+        """Return the flags of these pools, expired or not."""
         ...
 
-    async def put_flag(self, flag: PoolFlag) -> None:
-        """Raise or prolong a flag."""
+    async def put_flags(self, flags: Sequence[PoolFlag]) -> None:
+        """Raise or prolong flags, at most one a pool."""
         ...
 
     async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, PoolFlag]:
@@ -41,20 +41,20 @@ class RiskRepository(Protocol):
         """Remember which pool an instance is in."""
         ...
 
-    async def instance_pool(self, instance_id: str) -> PoolKey | None:
-        """Return which pool an instance is in, as far as known."""
+    async def instance_pools(self, instance_ids: Collection[str]) -> Mapping[str, PoolKey]:
+        """Return which pools instances are in, as far as known."""
         ...
 
-    async def add_notice(self, notice: Notice) -> bool:
-        """Keep a notice; return False when this very event is kept already."""
+    async def add_notices(self, notices: Sequence[Notice]) -> frozenset[str]:
+        """Keep notices; return the event ids of those that were not kept already."""
         ...
 
 
 class ObservationRepository(Protocol):
     """What happened to our own instances in spot pools, and the risk that follows from it."""
 
-    async def add(self, observation: Observation) -> None:
-        """Keep an observation; the same one twice is one."""
+    async def add(self, observations: Sequence[Observation]) -> None:
+        """Keep observations; the same one twice is one."""
         ...
 
     async def since(self, region: str, *, since: datetime) -> Sequence[Observation]:

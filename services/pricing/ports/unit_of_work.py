@@ -1,8 +1,10 @@
 """One transaction over all repositories."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from services.pricing.ports.instances import InstanceRepository
 from services.pricing.ports.prices import AnnouncementRepository, HistoryRepository, OfferingRepository
 from services.pricing.ports.regions import RegionRepository
 from services.pricing.ports.risk import ObservationRepository, RiskRepository
@@ -15,6 +17,10 @@ class Outbox(Protocol):
 
     async def add(self, message: Message) -> None:
         """Add a message."""
+        ...
+
+    async def add_all(self, messages: Sequence[Message]) -> None:
+        """Add messages, to leave in this order."""
         ...
 
 
@@ -39,6 +45,11 @@ class UnitOfWork(Protocol):
     @property
     def risk(self) -> RiskRepository:
         """Risk."""
+        ...
+
+    @property
+    def instances(self) -> InstanceRepository:
+        """Instances that are over."""
         ...
 
     @property

@@ -145,8 +145,10 @@ create table instance_notices (
     region text not null,
     kind text not null,
     at timestamp with time zone not null,
+    received_at timestamp with time zone not null default now(),
     constraint instance_notices_pkey PRIMARY KEY (event_id)
 );
+CREATE INDEX instance_notices_by_age ON pricing.instance_notices USING btree (received_at);
 
 create table instance_pools (
     instance_id text not null,
@@ -154,8 +156,12 @@ create table instance_pools (
     instance_type text not null,
     zone_id text not null,
     capacity_type text not null,
+    seen_at timestamp with time zone not null default now(),
+    ended_at timestamp with time zone,
     constraint instance_pools_pkey PRIMARY KEY (instance_id)
 );
+CREATE INDEX instance_pools_by_age ON pricing.instance_pools USING btree (seen_at);
+CREATE INDEX instance_pools_by_end ON pricing.instance_pools USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 
 create table instance_types (
     region text not null,

@@ -140,3 +140,18 @@ async def test_a_region_is_used_from_its_first_cluster_to_the_last_question(uow:
     assert (await uow.regions.used())[0] == first, "an older question changes nothing"
     await uow.regions.still_used("eu-west-1", at=EPOCH + 3 * HOUR)
     assert (await uow.regions.used())[0].last_used_at == EPOCH + 3 * HOUR
+
+
+async def test_an_instance_ends_once_and_is_forgotten_by_its_end(uow: UnitOfWork) -> None:
+    never, long_ago = EPOCH - 10_000 * HOUR, EPOCH - 9_000 * HOUR
+    for name in ("i-1", "i-2", "i-3"):
+        await uow.risk.put_instance_pool(name, SPOT)
+    await uow.instances.note_ends({"i-1": EPOCH, "i-2": EPOCH + HOUR, "i-unknown": EPOCH})
+    await uow.instances.note_ends({"i-1": EPOCH + 9 * HOUR, "i-2": EPOCH})
+    await uow.instances.note_ends({})
+    assert await uow.instances.forget_instances(ended_before=EPOCH, seen_before=never, most=10) == 0
+    soon = EPOCH + timedelta(seconds=1)
+    assert await uow.instances.forget_instances(ended_before=soon, seen_before=never, most=1) == 1
+    assert await uow.instances.forget_instances(ended_before=soon, seen_before=never, most=10) == 1
+    assert set(await uow.risk.instance_pools(["i-1", "i-2", "i-3", "i-unknown"])) == {"i-3"}
+    assert await uow.instances.forget_instances(ended_before=soon, seen_before=long_ago, most=10) == 0

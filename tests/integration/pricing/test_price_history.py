@@ -12,10 +12,13 @@ import pytest
 
 from deploy.local import schemas
 from services.pricing.adapters.unit_of_work import factory
+from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.errors import HistoryBusyError
 from services.pricing.handlers.keep_price_history import keep_price_history
+from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType, PoolKey
+from shared.runtime.clock import SystemClock
 from shared.runtime.migrations import migrate
 from shared.runtime.postgres import Database
 from tests.builders import make_pool
@@ -217,3 +220,26 @@ async def test_a_month_whose_days_are_gone_is_folded_all_the_same(make_database:
     async with factory(database)() as uow:
         assert await uow.history.fold_month(date(2024, 5, 1)) == 1
     assert await keep(database, instant("2026-11-10")) == 0
+
+
+async def test_instances_and_notices_go_by_when_they_came(make_database: MakeDatabase) -> None:
+    database, now = await make_database("pricing"), SystemClock().now()
+    async with factory(database)() as uow:
+        for name in ("i-1", "i-2"):
+            await uow.risk.put_instance_pool(name, SPOT)
+        notices = [
+            Notice(f"e:{name}", name, "1", "us-east-1", InterruptionKind.SPOT_INTERRUPTION, now + 900 * DAY)
+            for name in ("i-1", "i-2")
+        ]
+        assert len(await uow.risk.add_notices(notices)) == 2
+    async with database.transaction() as transaction:
+        for table, column in (("instance_pools", "seen_at"), ("instance_notices", "received_at")):
+            await transaction.connection.execute(
+                f"update {table} set {column} = $1 where instance_id = 'i-1'", now - 30 * DAY
+            )
+    async with factory(database)() as uow:
+        before = now - 29 * DAY
+        assert await uow.instances.forget_instances(ended_before=before, seen_before=before, most=9) == 1
+        assert await uow.instances.forget_notices(before=before, most=9) == 1
+        assert set(await uow.risk.instance_pools(["i-1", "i-2"])) == {"i-2"}
+        assert await uow.risk.add_notices(notices) == {"e:i-1"}, "the other is known still"
