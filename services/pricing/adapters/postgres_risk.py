@@ -1,6 +1,6 @@
 """Ratings, notices, flags and instances in pricing's own schema."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -36,32 +36,38 @@ class PostgresRiskRepository:
         )
         return {row["instance_type"]: AdvisorBand(row["band"]) for row in rows}
 
-    async def flag(self, pool: PoolKey) -> PoolFlag | None:
+    async def flags(self, pools: Collection[PoolKey]) -> Mapping[PoolKey, PoolFlag]:
         """See the port."""
-        row = await self._connection.fetchrow(
+        rows = await self._connection.fetch(
             """
-            select * from pool_flags
-            where region = $1 and instance_type = $2 and zone_id = $3 and capacity_type = $4
+            select held.*
+            from pool_flags held
+            join unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                as asked (region, instance_type, zone_id, capacity_type)
+                using (region, instance_type, zone_id, capacity_type)
             """,
-            *_key(pool),
+            *_key_columns(pools),
         )
-        return _flag(row) if row is not None else None
+        return {flag.pool: flag for flag in map(_flag, rows)}
 
-    async def put_flag(self, flag: PoolFlag) -> None:
-        """See the port."""
+    async def put_flags(self, flags: Sequence[PoolFlag]) -> None:
+        """See the port; in the pools' order, so that two who write the same ones do not wait for each other."""
+        flags = sorted(flags, key=lambda flag: flag.pool)
         await self._connection.execute(
             """
             insert into pool_flags as held
                 (region, instance_type, zone_id, capacity_type, reason, raised_at, expires_at)
-            values ($1, $2, $3, $4, $5, $6, $7)
+            select * from unnest(
+                $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[]
+            )
             on conflict (region, instance_type, zone_id, capacity_type) do update
             set reason = excluded.reason, raised_at = excluded.raised_at, expires_at = excluded.expires_at
             where excluded.expires_at > held.expires_at
             """,
-            *_key(flag.pool),
-            flag.reason,
-            flag.raised_at,
-            flag.expires_at,
+            *_key_columns([flag.pool for flag in flags]),
+            [flag.reason for flag in flags],
+            [flag.raised_at for flag in flags],
+            [flag.expires_at for flag in flags],
         )
 
     async def live_flags(self, region: str, *, now: datetime) -> Mapping[PoolKey, PoolFlag]:
@@ -83,33 +89,44 @@ class PostgresRiskRepository:
             instance_id,
         )
 
-    async def instance_pool(self, instance_id: str) -> PoolKey | None:
+    async def instance_pools(self, instance_ids: Collection[str]) -> Mapping[str, PoolKey]:
         """See the port."""
-        row = await self._connection.fetchrow(
-            "select * from instance_pools where instance_id = $1", instance_id
+        rows = await self._connection.fetch(
+            "select * from instance_pools where instance_id = any($1::text[])", list(instance_ids)
         )
-        return _pool(row) if row is not None else None
+        return {row["instance_id"]: _pool(row) for row in rows}
 
-    async def add_notice(self, notice: Notice) -> bool:
-        """See the port."""
-        answer = await self._connection.execute(
+    async def add_notices(self, notices: Sequence[Notice]) -> frozenset[str]:
+        """See the port; in the events' order, so that two who keep the same ones do not wait for each other."""
+        notices = sorted(notices, key=lambda notice: notice.event_id)
+        rows = await self._connection.fetch(
             """
             insert into instance_notices (event_id, instance_id, account, region, kind, at)
-            values ($1, $2, $3, $4, $5, $6)
+            select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
             on conflict do nothing
+            returning event_id
             """,
-            notice.event_id,
-            notice.instance_id,
-            notice.account,
-            notice.region,
-            notice.kind.value,
-            notice.at,
+            [notice.event_id for notice in notices],
+            [notice.instance_id for notice in notices],
+            [notice.account for notice in notices],
+            [notice.region for notice in notices],
+            [notice.kind.value for notice in notices],
+            [notice.at for notice in notices],
         )
-        return bool(answer == "INSERT 0 1")
+        return frozenset(row["event_id"] for row in rows)
 
 
 def _key(pool: PoolKey) -> tuple[str, str, str, str]:
     return pool.region, pool.instance_type, pool.zone_id, pool.capacity_type.value
+
+
+def _key_columns(pools: Collection[PoolKey]) -> tuple[list[str], list[str], list[str], list[str]]:
+    return (
+        [pool.region for pool in pools],
+        [pool.instance_type for pool in pools],
+        [pool.zone_id for pool in pools],
+        [pool.capacity_type.value for pool in pools],
+    )
 
 
 def _pool(row: asyncpg.Record) -> PoolKey:

@@ -160,28 +160,34 @@ async def test_ratings_replace_a_regions_own(uow: UnitOfWork) -> None:
 
 
 async def test_a_flag_is_prolonged_never_shortened(uow: UnitOfWork) -> None:
-    assert await uow.risk.flag(SPOT) is None
+    assert await uow.risk.flags([SPOT]) == {}
     late = PoolFlag(SPOT, "interruption", EPOCH + HOUR, EPOCH + 2 * HOUR)
     early = PoolFlag(SPOT, "other", EPOCH, EPOCH + HOUR)
-    await uow.risk.put_flag(late)
-    await uow.risk.put_flag(early)
-    assert await uow.risk.flag(SPOT) == late
+    other = PoolFlag(make_pool(), "other", EPOCH, EPOCH + HOUR)
+    await uow.risk.put_flags([late, other])
+    await uow.risk.put_flags([early])
+    assert await uow.risk.flags([SPOT]) == {SPOT: late}
+    assert await uow.risk.flags([SPOT, other.pool, make_pool("c5.large")]) == {SPOT: late, other.pool: other}
     assert await uow.risk.live_flags("us-east-1", now=EPOCH + HOUR) == {SPOT: late}
     assert await uow.risk.live_flags("us-east-1", now=EPOCH + 2 * HOUR) == {}
     assert await uow.risk.live_flags("eu-west-1", now=EPOCH) == {}
 
 
 async def test_an_instance_stays_in_its_pool(uow: UnitOfWork) -> None:
-    assert await uow.risk.instance_pool("i-1") is None
+    assert await uow.risk.instance_pools(["i-1"]) == {}
     await uow.risk.put_instance_pool("i-1", SPOT)
     await uow.risk.put_instance_pool("i-1", make_pool())
-    assert await uow.risk.instance_pool("i-1") == SPOT
+    assert await uow.risk.instance_pools({"i-1", "i-2"}) == {"i-1": SPOT}
 
 
 async def test_an_event_is_kept_once(uow: UnitOfWork) -> None:
-    notice = Notice("e-1:i-1", "i-1", "123456789012", "us-east-1", InterruptionKind.SPOT_INTERRUPTION, EPOCH)
-    assert await uow.risk.add_notice(notice)
-    assert not await uow.risk.add_notice(notice)
+    one, two = (
+        Notice(f"e-1:{name}", name, "123456789012", "us-east-1", InterruptionKind.SPOT_INTERRUPTION, EPOCH)
+        for name in ("i-1", "i-2")
+    )
+    assert await uow.risk.add_notices([one, one]) == {"e-1:i-1"}
+    assert await uow.risk.add_notices([two, one]) == {"e-1:i-2"}
+    assert await uow.risk.add_notices([one, two]) == frozenset()
 
 
 async def test_a_pool_that_is_named_no_more_is_known_as_such_until_it_is_back_or_gone(

@@ -42,7 +42,7 @@ async def told(uow: UnitOfWork, *, since: float) -> set[tuple[str, str]]:
 
 async def keep(uow: UnitOfWork, *observations: Observation) -> None:
     for observation in observations:
-        await uow.observations.add(observation)
+        await uow.observations.add([observation])
 
 
 async def test_the_same_thing_told_twice_is_one_and_the_first_to_tell_it_counts(uow: UnitOfWork) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from services.pricing import metrics
+from services.pricing.domain import notices
 from services.pricing.domain.pool_observations import LOOK_BACK, Observation, ObservationKind, pasts
 from services.pricing.domain.risk_model.traces import UNKNOWN
 from services.pricing.entrypoints.notice_queue import QUEUE_PAUSE_SECONDS, watch_queue
-from services.pricing.errors import MalformedNoticeError, SourceForbiddenError
+from services.pricing.errors import SourceForbiddenError
 from services.pricing.handlers import flag_pool
-from services.pricing.handlers.receive_notice import receive_notice
+from services.pricing.handlers.receive_notices import receive_notices
 from shared.contracts.v1.executor import CapacityInsufficient, InstanceLaunched, NodeInterrupted
 from shared.contracts.v1.pricing import FlagReason, InstanceNoticeReceived, PoolFlagged
 from shared.kernel.errors import UnavailableError
@@ -59,8 +60,8 @@ class Stage:
         self.grave = FakeNoticeGrave()
 
     async def receive(self, text: str) -> int:
-        return await receive_notice(
-            text, unit_of_work=self.store.unit_of_work, clock=self.clock, ids=self.ids
+        return await receive_notices(
+            notices.parse(text), unit_of_work=self.store.unit_of_work, clock=self.clock, ids=self.ids
         )
 
     async def watch(self, *batches: list[str] | Exception) -> list[str]:
@@ -146,7 +147,7 @@ async def test_a_notice_that_waited_in_the_queue_is_no_fresh_news(
 async def test_an_instance_that_somebody_else_ended_is_not_taken_for_up_for_ever(stage: Stage) -> None:
     await stage.store.risk.put_instance_pool("i-1", SPOT)
     launched = Observation(SPOT, ObservationKind.LAUNCHED, "i-1", stage.clock.now() - timedelta(hours=1))
-    await stage.store.observations.add(launched)
+    await stage.store.observations.add([launched])
     await stage.receive(body(detail_type=STATE_CHANGE, state="terminated"))
     await stage.clock.sleep(3600)
     now = stage.clock.now()
@@ -176,7 +177,7 @@ async def test_the_queue_survives_whatever_is_in_it_and_good_notices_beside_it_a
     )
     before = refused()
     deleted = await stage.watch([*hostile, good])
-    assert deleted == [*hostile, good]
+    assert deleted == [good, *hostile]
     assert stage.told == ["InstanceNoticeReceived"]
     assert [start for start, _ in stage.grave.buried] == [text[:64] for text in hostile]
     assert [after - was for was, after in zip(before, refused(), strict=True)] == [1, 3, 1, 3]
@@ -198,13 +199,10 @@ async def test_a_queue_or_database_that_is_away_is_waited_for_and_nothing_is_del
 
 
 async def test_a_notice_that_fails_for_a_reason_of_its_own_holds_up_no_other(stage: Stage) -> None:
-    stage.store.next_error = ZeroDivisionError()
-    assert await stage.watch([body("i-1", number=1), body("i-2", number=2)]) == [body("i-2", number=2)]
-
-
-async def test_a_malformed_notice_is_told_as_such(stage: Stage) -> None:
-    with pytest.raises(MalformedNoticeError):
-        await stage.receive("{}")
+    stage.store.risk.refused = frozenset({"event-2:i-2"})
+    bodies = [body(f"i-{number}", number=number) for number in (1, 2, 3)]
+    assert await stage.watch(bodies) == [bodies[0], bodies[2]]
+    assert stage.told == ["InstanceNoticeReceived"] * 2
 
 
 async def test_a_pool_is_flagged_once_in_a_while(stage: Stage) -> None:

@@ -239,7 +239,7 @@ async def test_a_history_in_which_nobody_looked_is_none() -> None:
 async def test_a_live_flag_raises_the_action(minutes: int, action: RecommendedAction) -> None:
     stage = Stage()
     now = stage.clock.now()
-    await stage.store.risk.put_flag(PoolFlag(SPOT, "interruption", now, now + FLAG_LIFETIME))
+    await stage.store.risk.put_flags([PoolFlag(SPOT, "interruption", now, now + FLAG_LIFETIME)])
     await stage.clock.sleep(60 * minutes)
 
     assert (await stage.predict()).recommended_action is action
@@ -249,7 +249,7 @@ async def test_a_zone_may_be_called_by_its_name() -> None:
     stage = Stage()
     stage.store.offerings.zones[SPOT.region] = {"us-east-1x": SPOT.zone_id}
     now = stage.clock.now()
-    await stage.store.risk.put_flag(PoolFlag(SPOT, "interruption", now, now + FLAG_LIFETIME))
+    await stage.store.risk.put_flags([PoolFlag(SPOT, "interruption", now, now + FLAG_LIFETIME)])
 
     said = await stage.predict(availability_zone="us-east-1x")
 
