@@ -142,7 +142,8 @@ class PricingSettings(ServiceSettings):
     )
     """AWS's offer file, {region} in its address, for when the API does not answer; null or empty: never asked.
 
-    Hundreds of MB, read as a stream from a temporary file.
+    Hundreds of MB, read as a stream from a temporary file. AWS's own file holds the prices in force; one at another
+    address is taken for a copy, as old as its publication date says.
     """
 
     @field_validator("allowed_regions")

@@ -362,6 +362,7 @@ class FakePriceList:
     """See ports.OnDemandPriceSource."""
 
     prices: dict[str, Decimal]
+    published_at: datetime | None = None
     next_error: Exception | None = None
 
     async def on_demand_prices(self, region: str) -> OnDemandPrices:
@@ -371,7 +372,9 @@ class FakePriceList:
         found = price_list.Collection(region)
         for name, usd in self.prices.items():
             found.add(PriceRow(name, region, "Hrs", "USD", str(usd)))
-        return OnDemandPrices(usd_per_hour=found.usd_per_hour, refused=tuple(found.refused))
+        return OnDemandPrices(
+            usd_per_hour=found.usd_per_hour, refused=tuple(found.refused), published_at=self.published_at
+        )
 
 
 @dataclass

@@ -2,16 +2,19 @@
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from services.pricing.adapters import price_file
 from services.pricing.domain.price_list import OnDemandPrices, Origin
-from services.pricing.errors import SourceUnavailableError
+from services.pricing.errors import PriceFileError, SourceUnavailableError
 
 LARGEST_FILE_BYTES = 4 * 1024**3
 """us-east-1's CSV has about 300 MB, its JSON 400 MB."""
+AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 CHUNK_BYTES = 256 * 1024
 TIMEOUT = aiohttp.ClientTimeout(total=1800, sock_connect=10, sock_read=60)
 
@@ -24,11 +27,13 @@ class BulkPriceFile:
         self._url = url
 
     async def on_demand_prices(self, region: str) -> OnDemandPrices:
-        """See ports.OnDemandPriceSource; the file is AWS's current one, so it is as new as the asking.
+        """See ports.OnDemandPriceSource.
+
+        AWS's own file is the one in force, so it is as new as the asking; a mirror's is as old as it says itself.
 
         Raises:
             SourceUnavailableError: no answer, one that breaks off, or none of a size to believe.
-            PriceFileError: it is no offer file of the region.
+            PriceFileError: it is no offer file of the region, or a mirror's that does not say of when it is.
         """
         with tempfile.TemporaryDirectory(prefix="spot-prices-") as folder:
             path = Path(folder) / f"{region}.offers"
@@ -36,7 +41,11 @@ class BulkPriceFile:
             found = await asyncio.to_thread(
                 price_file.read_price_file, path, region=region, origin=Origin.BULK_FILE
             )
-        return OnDemandPrices(usd_per_hour=found.usd_per_hour, refused=found.refused, origin=Origin.BULK_FILE)
+        if is_awss_own(self._url):
+            return replace(found, published_at=None)
+        if found.published_at is None:
+            raise PriceFileError(f"{self._url}: a mirror's file without a publication date may be of any age")
+        return found
 
     async def _download(self, url: str, path: Path) -> None:
         try:
@@ -54,3 +63,9 @@ class BulkPriceFile:
                         file.write(part)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SourceUnavailableError(f"reading the bulk price file: {url}: {error!r}") from error
+
+
+def is_awss_own(url: str) -> bool:
+    """Say whether AWS itself answers there, which gives the prices in force."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith(AWS_HOSTS)

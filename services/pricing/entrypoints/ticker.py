@@ -18,6 +18,7 @@ from services.pricing.handlers.refresh_prices import SOURCE as SPOT_PRICES
 from services.pricing.handlers.refresh_prices import refresh_prices
 from services.pricing.handlers.refresh_ratings import SOURCE as RATINGS
 from services.pricing.handlers.refresh_ratings import refresh_ratings
+from services.pricing.handlers.store_on_demand_prices import READ as PRICE_LIST_READ
 from services.pricing.handlers.store_on_demand_prices import SOURCE as PRICE_LIST
 from services.pricing.ports import (
     AdvisorSource,
@@ -169,7 +170,7 @@ class Refreshers:
         )
 
     async def _overdue_on_demand(self, region: str) -> None:
-        if await self._is_overdue(region, PRICE_LIST, self.settings.catalogue_period):
+        if await self._is_overdue(region, PRICE_LIST_READ, self.settings.catalogue_period):
             await self._on_demand(region)
 
     async def _prices(self, region: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from services.pricing import metrics
-from services.pricing.errors import NoPriceSourceError
+from services.pricing.errors import NoPriceSourceError, PriceFileError
 from services.pricing.handlers.store_on_demand_prices import SOURCE, store_on_demand_prices
 from services.pricing.ports import OnDemandPriceSource, UnitOfWorkFactory
 from shared.kernel.clock import Clock
@@ -23,7 +23,7 @@ async def refresh_on_demand_prices(
     clock: Clock,
     ids: Ids,
 ) -> int:
-    """Take the first source that answers; return how many offerings' prices changed.
+    """Take the first source that answers with a price to believe; return how many offerings' prices changed.
 
     Where none does, what is known stays, and grows old: quotes say so.
 
@@ -35,7 +35,10 @@ async def refresh_on_demand_prices(
         try:
             found = await source.on_demand_prices(region)
             async with unit_of_work() as uow:
-                return await store_on_demand_prices(found, region=region, uow=uow, clock=clock, ids=ids)
+                changed = await store_on_demand_prices(found, region=region, uow=uow, clock=clock, ids=ids)
+            if changed is not None:
+                return changed
+            raise PriceFileError(f"no believable price of {region} among {len(found.refused)} refused rows")
         except SpotError as error:
             metrics.source_failures.labels(region, SOURCE).inc()
             troubles.append(str(error) or type(error).__name__)

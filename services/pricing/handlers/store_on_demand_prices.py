@@ -7,6 +7,7 @@ import structlog
 
 from services.pricing.domain import offerings, price_list
 from services.pricing.domain.price_list import OnDemandPrices, Origin
+from services.pricing.domain.sifting import FUTURE_TOLERANCE
 from services.pricing.errors import PriceFileError
 from services.pricing.handlers.announce_prices import announce_prices
 from services.pricing.handlers.refuse_rows import refuse_rows
@@ -18,6 +19,8 @@ from shared.kernel.pools import CapacityType, PoolKey
 log = structlog.get_logger(__name__)
 
 SOURCE = "price_list"
+READ = "price_list_read"
+"""When a source last gave prices to store, however old they were: asking it again soon would bring the same."""
 
 LEAST_SHARE = 0.5
 """A reading that prices fewer of the types priced before is broken, not a new truth."""
@@ -25,13 +28,15 @@ LEAST_SHARE = 0.5
 
 async def store_on_demand_prices(
     found: OnDemandPrices, *, region: str, uow: UnitOfWork, clock: Clock, ids: Ids
-) -> int:
+) -> int | None:
     """Make these the region's on-demand prices; return how many offerings' prices changed.
 
-    A type that is priced no longer loses its price: what no source says is not quoted.
+    A type that is priced no longer loses its price: what no source says is not quoted. Where no row is believed
+    nothing was learned: None.
 
     Raises:
-        PriceFileError: too few of the types priced so far, or older than what is known; nothing is stored.
+        PriceFileError: too few of the types priced so far, older than what is known, or of the future; nothing is
+            stored.
     """
     now = clock.now()
     as_of = min(found.published_at, now) if found.published_at is not None else now
@@ -39,8 +44,8 @@ async def store_on_demand_prices(
     found = price_list.of_types(found, await uow.offerings.type_names(region))
     await refuse_rows(found.refused, region=region, source=SOURCE, uow=uow, now=now)
     if not found.usd_per_hour:
-        return 0  # nothing was learned: the source has not answered
-    await _check(found, region=region, as_of=as_of, known=held.keys(), uow=uow)
+        return None
+    await _check(found, region=region, as_of=as_of, known=held.keys(), now=now, uow=uow)
     gone = sorted(held.keys() - found.usd_per_hour.keys())
     gone_pools = [
         pool
@@ -50,6 +55,8 @@ async def store_on_demand_prices(
     await uow.offerings.replace_on_demand_prices(region, found.usd_per_hour)
     await uow.offerings.forget_prices(region, CapacityType.ON_DEMAND, gone)
     await uow.offerings.note_source(region, SOURCE, as_of=as_of, origin=found.origin)
+    if found.origin is not Origin.UPLOAD:
+        await uow.offerings.note_source(region, READ, as_of=now)
     changed = await offer_on_demand_prices(region=region, uow=uow, clock=clock, ids=ids, gone=gone_pools)
     log.info(
         "on_demand_prices_stored",
@@ -88,8 +95,10 @@ async def offer_on_demand_prices(
 
 
 async def _check(
-    found: OnDemandPrices, *, region: str, as_of: datetime, known: Set[str], uow: UnitOfWork
+    found: OnDemandPrices, *, region: str, as_of: datetime, known: Set[str], now: datetime, uow: UnitOfWork
 ) -> None:
+    if found.published_at is not None and found.published_at > now + FUTURE_TOLERANCE:
+        raise PriceFileError(f"the file is dated in the future: {found.published_at:%Y-%m-%d %H:%M} UTC")
     held_as_of = await uow.offerings.source_as_of(region, SOURCE)
     if found.origin is not Origin.API and held_as_of is not None and as_of < held_as_of:
         raise PriceFileError(

@@ -1,6 +1,5 @@
 """Use the on-demand prices of an operator's file."""
 
-from services.pricing.domain import sifting
 from services.pricing.domain.price_list import CURRENCY, Collection, OnDemandPrices, Origin, PriceRow
 from services.pricing.domain.refusals import RefusalReason, RefusedRow
 from services.pricing.errors import PriceFileError
@@ -30,8 +29,6 @@ async def upload_on_demand_prices(
         raise PriceFileError(
             f"{region} is not priced here; PRICING_REGIONS and clusters have {', '.join(sorted(regions))}"
         )
-    if request.published_at > clock.now() + sifting.FUTURE_TOLERANCE:
-        raise PriceFileError(f"the file is dated in the future: {request.published_at:%Y-%m-%d %H:%M} UTC")
     collected = Collection(region)
     for price in request.prices:
         collected.add(PriceRow(price.instance_type, region, "Hrs", CURRENCY, str(price.usd_per_hour)))
@@ -52,7 +49,7 @@ async def upload_on_demand_prices(
         region=region,
         as_of=request.published_at,
         types=len(kept),
-        changed=changed,
+        changed=changed or 0,
         refused=len(found.refused) + len(found.usd_per_hour.keys() - kept.keys()),
     )
 

@@ -138,7 +138,7 @@ async def test_what_it_quotes_is_what_the_market_asks(
     asker = await bus_for("optimizer", None)
     loops = [asyncio.create_task(body(), name=name) for name, body in runtime._loops]
     try:
-        await until(lambda: count(database, "source_states"), is_=4)
+        await until(lambda: count(database, "source_states"), is_=5)
         await until(health.reasons, is_={})
         request = QuoteOfferings.make(scope=REGION, clock=runtime.clock, ids=runtime.ids)
         answer = await asker.ask(request, OfferingQuotes)

@@ -1,6 +1,7 @@
-"""AWS's offer file over HTTP: as new as the asking, whole or not at all."""
+"""AWS's offer file over HTTP: as old as it is, whole or not at all."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from services.pricing.adapters import bulk_price_file
 from services.pricing.adapters.bulk_price_file import BulkPriceFile
 from services.pricing.domain.price_list import Origin
 from services.pricing.errors import PriceFileError, SourceUnavailableError
+from services.pricing.settings import PricingSettings
 from tests.unit.pricing.adapters import offer_files
 from tests.unit.pricing.adapters.offer_files import REGION
 
@@ -43,12 +45,15 @@ def offers(tmp_path: Path) -> bytes:
     return (tmp_path / "offers").read_bytes()
 
 
-async def test_the_current_file_is_as_new_as_the_asking(
+async def test_a_mirrors_file_is_as_old_as_it_says(
     serve: Callable[..., Awaitable[str]], offers: bytes
 ) -> None:
     found = await BulkPriceFile(await serve(offers)).on_demand_prices(REGION)
     assert found.usd_per_hour == {f"m{n}.large": Decimal(offer_files.price(n)) for n in range(3)}
-    assert (found.origin, found.published_at) == (Origin.BULK_FILE, None)
+    assert (found.origin, found.published_at) == (
+        Origin.BULK_FILE,
+        datetime.fromisoformat(offer_files.PUBLISHED),
+    )
 
 
 async def test_no_answer_and_an_endless_one_are_an_absent_source(
@@ -66,3 +71,20 @@ async def test_no_answer_and_an_endless_one_are_an_absent_source(
 async def test_something_else_than_an_offer_file_is_refused(serve: Callable[..., Awaitable[str]]) -> None:
     with pytest.raises(PriceFileError, match="no column"):
         await BulkPriceFile(await serve(b"<html>")).on_demand_prices(REGION)
+
+
+async def test_a_mirrors_file_of_an_unknown_age_is_refused(
+    serve: Callable[..., Awaitable[str]], offers: bytes
+) -> None:
+    undated = offers.replace(b"Publication Date", b"Whatever")
+    assert undated != offers
+    with pytest.raises(PriceFileError, match="without a publication date"):
+        await BulkPriceFile(await serve(undated)).on_demand_prices(REGION)
+
+
+def test_only_awss_own_file_is_the_one_in_force() -> None:
+    shipped = PricingSettings.model_fields["price_list_bulk_url"].default
+    assert bulk_price_file.is_awss_own(shipped.format(region=REGION))
+    assert bulk_price_file.is_awss_own("https://pricing.cn-northwest-1.amazonaws.com.cn/{region}")
+    for url in ("https://mirror.example/{region}", "https://amazonaws.com.example/{region}", "file:///x", ""):
+        assert not bulk_price_file.is_awss_own(url)

@@ -20,6 +20,7 @@ from services.pricing.handlers.refresh_catalogue import refresh_catalogue
 from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
 from services.pricing.handlers.refresh_prices import refresh_prices
 from services.pricing.handlers.refresh_ratings import refresh_ratings
+from services.pricing.handlers.store_on_demand_prices import READ
 from shared.contracts.v1.pricing import (
     InterruptionRiskChanged,
     OfferingPricesChanged,
@@ -138,8 +139,10 @@ async def test_the_catalogue_brings_on_demand_prices_once(stage: Stage) -> None:
 @pytest.mark.parametrize("usd", ["0", "-1", "NaN", "Infinity"])
 async def test_a_price_nobody_believes_is_no_price(stage: Stage, usd: str) -> None:
     stage.price_list.prices = {"m5.xlarge": Decimal(usd)}
-    assert await stage.read_catalogue() == 0
+    with pytest.raises(NoPriceSourceError, match="no believable price of us-east-1 among 1 refused rows"):
+        await stage.read_catalogue()
     assert (await stage.quotes()).quotes == ()
+    assert stage.store.sources.refused.total() == 1
     assert [t.name for t in await stage.store.offerings.instance_types(REGION)] == ["c5.xlarge", "m5.xlarge"]
 
 
@@ -448,3 +451,25 @@ async def test_a_price_nobody_believes_confirms_nothing(stage: Stage) -> None:
     await stage.read_prices()
     [quote] = [q for q in (await stage.quotes()).quotes if q.pool == spot()]
     assert (quote.usd_per_hour, quote.age_seconds) == (Decimal("0.10"), 300)
+
+
+async def test_where_the_first_source_has_nothing_to_believe_the_next_is_asked(stage: Stage) -> None:
+    stage.price_list.prices = {"m5.xlarge": Decimal(0)}
+    stage.bulk_file.prices = {"m5.xlarge": Decimal("0.192")}
+    assert await stage.read_catalogue() == 2
+    assert stage.store.sources.refused.total() == 1
+
+
+async def test_a_mirrors_file_is_as_old_as_it_says_and_not_asked_for_again_at_once(stage: Stage) -> None:
+    stage.price_list.next_error = SourceForbiddenError()
+    stage.bulk_file.prices = {"m5.xlarge": Decimal("0.192")}
+    stage.bulk_file.published_at = stage.clock.now() - 100 * HOUR
+    assert await stage.read_catalogue() == 2
+    quote = (await stage.quotes()).quotes[0]
+    assert (quote.age_seconds, quote.is_stale) == (360_000, True)
+    assert quote.usd_per_hour == Decimal("0.192") * Decimal("1.10")
+    assert await stage.store.offerings.source_as_of(REGION, READ) == stage.clock.now()
+    stage.bulk_file.published_at = stage.clock.now() + HOUR
+    stage.price_list.next_error = SourceForbiddenError()
+    assert await stage.read_on_demand() == 0, "a file of the future is refused, and what is known stays"
+    assert (await stage.quotes()).quotes[0] == quote
