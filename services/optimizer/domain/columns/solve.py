@@ -33,6 +33,8 @@ from services.optimizer.domain.columns.repair import Repairer
 SHARES = (8, 2)
 """One in so many of the nodes to come is rounded at once: carefully, or in a hurry for many nodes."""
 MANY_NODES = 200
+MANY_ROWS, ATTEMPTS_OF_MANY_ROWS = 100, 2
+"""Of limits in the linear program: solving it takes nearly all the time then, so that it is to be solved seldom."""
 TIMES_TOLERATED = 4
 """What rounding many nodes may lose: each of them that is built anew gains little."""
 POOL_LEAST, POOL_PER_SHAPE = 250, 2
@@ -163,10 +165,14 @@ class _Run:
         self._prices = proof.relaxation.prices
         self._repairer.worths = self._prices.worths
         self._pool = self._master.columns
-        share = SHARES[0] if len(best.loads) < MANY_NODES else SHARES[1]
+        share = SHARES[1] if len(best.loads) >= MANY_NODES or self._has_many_rows else SHARES[0]
         best = self._better(best, self._dived(self._reduced.counts, self._reduced.copies, share, ()))
         best = self._rebuilt(best, proof)
         return best, replace(proof, ended_by=Ending.STOPPED) if self._is_stopped else proof
+
+    @property
+    def _has_many_rows(self) -> bool:
+        return len(self._frontier.binding) >= MANY_ROWS
 
     def _generating(self, master: Master) -> Generator:
         return Generator(
@@ -215,7 +221,8 @@ class _Run:
         # Few columns matter any more, and a small linear program is solved far faster.
         master = Master(self._reduced, self._frontier)
         master.add(self._promising())
-        rounds = self._effort.dive_rounds if len(counts) < self._effort.many_shapes else 1
+        is_large = len(counts) >= self._effort.many_shapes or self._has_many_rows
+        rounds = 1 if is_large else self._effort.dive_rounds
         diver = Diver(
             reduced=self._reduced,
             master=master,
@@ -244,6 +251,7 @@ class _Run:
         failed = 0
         # An attempt changes a few nodes only: of many that is too small a share to be worth its time.
         attempts = self._effort.improvements * MANY_NODES // max(len(best.loads), MANY_NODES)
+        attempts = min(attempts, ATTEMPTS_OF_MANY_ROWS) if self._has_many_rows else attempts
         for attempt in range(attempts):
             # Rounding will not go below what the relaxation says, even where less is proven.
             goal = self._effort.tolerance(best.nano_usd, len(best.left))
