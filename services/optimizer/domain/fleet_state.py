@@ -1,14 +1,14 @@
 """The cluster as planning sees it: which nodes may go, what they cost, which pods would move."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.optimizer.domain.evictions import NO_BUDGETS, Slack
-from services.optimizer.domain.losses import Guards
+from services.optimizer.domain.losses import Guards, frozen
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.pools import price_of
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
-from services.optimizer.domain.spot_tolerance import SpotJudge, is_frozen
+from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.pools import PoolKey
 from shared.kernel.scheduling import can_be_moved, eviction_refused
 from shared.kernel.scheduling.budgets import SEVERAL
@@ -138,16 +138,18 @@ def _left_out(gated: int, astray: int) -> list[str]:
     return notes
 
 
-def blocked_pods(budgets: Iterable[DisruptionBudget], pods: Iterable[Pod]) -> Mapping[str, str]:
+def blocked_pods(budgets: Iterable[DisruptionBudget], pods: Sequence[Pod]) -> Mapping[str, str]:
     """Say, by key of a pod, why the eviction API will not let it go even when all pods of its budget are healthy.
 
     A budget that merely allows nothing at the moment blocks nobody here: the executor waits for it.
     """
     guards = Guards(budgets)
+    never = frozen(guards, pods)
     found: dict[str, str] = {}
     for pod in pods:
-        covering = [guards.budgets[number] for number in guards.over(pod)]
-        hopeful = [replace(b, disruptions_allowed=0 if is_frozen(b) else 1) for b in covering]
+        over = guards.over(pod)
+        covering = [guards.budgets[number] for number in over]
+        hopeful = [replace(guards.budgets[n], disruptions_allowed=0 if n in never else 1) for n in over]
         if covering and eviction_refused(pod, hopeful) is not None:
             found[pod.key] = (
                 SEVERAL if len(covering) > 1 else f"budget {covering[0].key} allows no disruption"

@@ -7,7 +7,7 @@ whole pods, and shares are multiplied exactly, so that 29 % of 100 is 29.
 
 from collections.abc import Iterable, Mapping
 
-from shared.kernel.scheduling import selects
+from shared.kernel.scheduling import most_disruptions, selects
 from shared.kernel.shares import share_of
 from shared.kernel.workload import DisruptionBudget, Operator, Owner, Pod
 
@@ -70,6 +70,29 @@ class Guards:
             found = tuple(i for i in sorted(near) if selects(self.budgets[i].selector, pod.labels))
             self._known[key] = found
         return found
+
+
+def frozen(guards: Guards, pods: Iterable[Pod]) -> frozenset[int]:
+    """Give the numbers of the budgets that cover pods and can, when all of these are healthy, let none of them go.
+
+    What a budget's controller expects counts; where it has not looked yet, or the input is written by hand, what
+    the budget covers does.
+    """
+    unseen = {n for n, budget in enumerate(guards.budgets) if budget.expected_pods == 0}
+    covered: dict[int, int] = {}
+    for pod in pods if unseen else ():
+        for number in unseen.intersection(guards.over(pod)):
+            if not pod.is_finished:
+                covered[number] = covered.get(number, 0) + 1
+    return frozenset(
+        n
+        for n, budget in enumerate(guards.budgets)
+        if (
+            most_disruptions(budget, covered[n]) == 0
+            if n in covered
+            else budget.desired_healthy >= budget.expected_pods > 0
+        )
+    )
 
 
 def losable(

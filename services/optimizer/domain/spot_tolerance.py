@@ -14,7 +14,7 @@ from services.optimizer.domain import losses, on_demand_replicas
 from services.optimizer.domain.losses import WorkloadKey
 from services.optimizer.domain.rules import PlanRules, Strategy
 from shared.kernel.pools import CapacityType
-from shared.kernel.workload import ClusterObjects, DisruptionBudget, Owner, Pod, SpotWish
+from shared.kernel.workload import ClusterObjects, Owner, Pod, SpotWish
 
 CAPACITY_LABEL = "karpenter.sh/capacity-type"
 NO_WISH = SpotWish()
@@ -204,16 +204,18 @@ def spot_judge(objects: ClusterObjects, rules: PlanRules) -> SpotJudge:
             replicas[key] = max(replicas[key], workload.replicas)
         if workload.spot_wish != NO_WISH:
             wishes[key] = workload.spot_wish
-    frozen = losses.Guards(b for b in objects.budgets if is_frozen(b))
-    pinned = frozenset(p.key for p in objects.pods if frozen.over(p)) if frozen.budgets else frozenset()
-    judge = SpotJudge(rules, replicas, pinned, losses.losable(objects.budgets, counted, replicas), wishes)
+    judge = SpotJudge(
+        rules, replicas, _pinned(objects), losses.losable(objects.budgets, counted, replicas), wishes
+    )
     floors = on_demand_replicas.floors(counted, wishes, rules)
     chosen = on_demand_replicas.chosen(counted, objects.nodes, floors)
     return replace(judge, floors=floors, floored=chosen)
 
 
-def is_frozen(budget: DisruptionBudget) -> bool:
-    """Whether a budget covers pods and can, at full health, allow none of them to go."""
-    if budget.expected_pods == 0:
-        return budget.max_unavailable in ("0", "0%")
-    return budget.desired_healthy >= budget.expected_pods
+def _pinned(objects: ClusterObjects) -> frozenset[str]:
+    """Give the keys of the pods under a budget that can let none of them go."""
+    guards = losses.Guards(objects.budgets)
+    frozen = losses.frozen(guards, objects.pods)
+    if not frozen:
+        return frozenset()
+    return frozenset(p.key for p in objects.pods if not frozen.isdisjoint(guards.over(p)))

@@ -21,6 +21,11 @@ BUSY = DisruptionBudget(
 )
 
 
+def unseen(min_available: str) -> DisruptionBudget:
+    """A budget without a status, as in a file that was written by hand."""
+    return DisruptionBudget("shop", "new", app_selector(), min_available=min_available)
+
+
 def read(objects: ClusterObjects) -> FleetState:
     return read_state(objects, make_market(), RULES, TEMPLATE, spot_judge(objects, RULES))
 
@@ -45,6 +50,8 @@ def test_pods_that_nobody_plans_for_are_counted_in_the_notes() -> None:
         pytest.param((BUSY, BUSY), {}, True, id="two budgets, whatever they allow"),
         pytest.param((BUSY, BUSY), {"phase": PodPhase.PENDING}, False, id="two, of a pod that has not begun"),
         pytest.param((FROZEN,), {"app": "api"}, False, id="a budget over others"),
+        pytest.param((unseen("100%"),), {}, True, id="one that its controller has not seen, and wants all"),
+        pytest.param((unseen("0"),), {}, False, id="one that its controller has not seen, and wants none"),
     ],
 )
 def test_who_is_never_evicted(
