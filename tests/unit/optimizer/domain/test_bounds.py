@@ -1,5 +1,6 @@
 """A proven bound is never above what any fleet costs; a plan may be stopped at any moment; nothing depends on order."""
 
+import functools
 import os
 import random
 import subprocess
@@ -192,12 +193,22 @@ SOME = [
 def test_a_plan_that_is_stopped_after_any_number_of_questions_breaks_nothing(
     mode: PlanMode, calls: int
 ) -> None:
-    free = [replace(p, topology_spread=(), pod_affinity=(), pod_anti_affinity=()) for p in SOME]
-    objects = make_cluster(free) if mode is PlanMode.SAVE else ClusterObjects(pods=tuple(SOME))
+    objects, whole = _whole(mode)
     draft = plan(objects, MARKET, RULES, TEMPLATE, mode=mode, should_stop=_after(calls))
     _check(objects, draft)
     assert not draft.unplaced
     assert (draft.ended_by is Ending.STOPPED) == (CUT_SHORT in draft.notes)
+    assert draft.ended_by is Ending.STOPPED or calls > 2, "who may ask hardly anything is stopped"
+    assert draft.lower_bound_usd_per_hour is not None
+    assert whole.objective_usd_per_hour is not None
+    assert draft.lower_bound_usd_per_hour <= whole.objective_usd_per_hour + 1e-9, "a better fleet was found"
+
+
+@functools.cache
+def _whole(mode: PlanMode) -> tuple[ClusterObjects, PlanDraft]:
+    free = [replace(p, topology_spread=(), pod_affinity=(), pod_anti_affinity=()) for p in SOME]
+    objects = make_cluster(free) if mode is PlanMode.SAVE else ClusterObjects(pods=tuple(SOME))
+    return objects, plan(objects, MARKET, RULES, TEMPLATE, mode=mode)
 
 
 def test_a_plan_that_may_take_its_time_says_that_it_was_not_cut() -> None:
