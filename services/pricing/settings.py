@@ -58,6 +58,12 @@ class PricingSettings(ServiceSettings):
     advisor_period: timedelta = timedelta(hours=6)
     """How often Spot Advisor's file is read."""
 
+    advisor_fresh_for: timedelta = timedelta(days=7)
+    """Of an older file of Spot Advisor only its mean over a region is believed, and quotes name it stale.
+
+    A file is as old as its server says (Last-Modified), else as our reading of it.
+    """
+
     spot_fresh_for: timedelta = timedelta(minutes=30)
     """A spot price whose source has not answered for longer is quoted as stale, with a margin."""
 

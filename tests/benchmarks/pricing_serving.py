@@ -157,6 +157,7 @@ async def _fill(database: Database) -> None:
         await uow.offerings.put_in_force(points)
         await uow.offerings.note_source(REGION, "spot_price_history", as_of=at)
         await uow.offerings.note_source(REGION, "price_list", as_of=at)
+        await uow.offerings.note_source(REGION, "spot_advisor", as_of=at)
         await uow.risk.put_ratings(REGION, {t.name: AdvisorBand(n % 5) for n, t in enumerate(types)})
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.pricing.domain import price_list
-from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.interruption_risk import AdvisorBand, AdvisorReading
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.pool_observations import Observation, ObservationKind, ObservedRisk
@@ -402,9 +402,10 @@ class FakeAdvisor:
     """See ports.AdvisorSource."""
 
     regions: Mapping[str, Mapping[str, AdvisorBand]]
+    published_at: datetime | None = None
 
-    async def ratings(self) -> Mapping[str, Mapping[str, AdvisorBand]]:
-        return self.regions
+    async def ratings(self) -> AdvisorReading:
+        return AdvisorReading(self.regions, self.published_at)
 
 
 class QueueDrainedError(BaseException):

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.interruption_risk import AdvisorBand, AdvisorReading
 from services.pricing.errors import SourceUnavailableError
 
 LARGEST_FILE_BYTES = 32 * 1024**2
@@ -19,7 +21,7 @@ class SpotAdvisorFile:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    async def ratings(self) -> Mapping[str, Mapping[str, AdvisorBand]]:
+    async def ratings(self) -> AdvisorReading:
         """See ports.AdvisorSource; a band that is none of the five is left out.
 
         Raises:
@@ -31,6 +33,7 @@ class SpotAdvisorFile:
                 http.get(self._url) as answer,
             ):
                 answer.raise_for_status()
+                published_at = _instant(answer.headers.get("Last-Modified", ""))
                 body = bytearray()
                 async for part in answer.content.iter_chunked(CHUNK_BYTES):
                     body += part
@@ -38,7 +41,7 @@ class SpotAdvisorFile:
                         raise SourceUnavailableError(
                             f"reading spot advisor: {self._url} is larger than 32 MiB"
                         )
-            return read_ratings(bytes(body))
+            return AdvisorReading(read_ratings(bytes(body)), published_at)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise SourceUnavailableError(f"reading spot advisor: {self._url}: {error}") from error
 
@@ -61,3 +64,12 @@ def read_ratings(body: bytes) -> Mapping[str, Mapping[str, AdvisorBand]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceUnavailableError(f"reading spot advisor: not its file: {error!r}") from error
+
+
+def _instant(text: str) -> datetime | None:
+    """Read an HTTP date; what is none is unknown."""
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None

@@ -8,11 +8,17 @@ h). It is a prior, not a prediction: it does not know zone, hour or price. A lat
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import IntEnum
 from statistics import fmean
 
 HOURS_PER_MONTH = 730.0
+
+OLD_PRIOR = "stale_regional_prior"
+
+ADVISOR_FRESH_FOR = timedelta(days=7)
+"""Unless a setting says otherwise."""
 
 
 class AdvisorBand(IntEnum):
@@ -33,6 +39,16 @@ LOST_IN_A_MONTH_RATIO: Mapping[AdvisorBand, float] = {
     AdvisorBand.OVER_20_PERCENT: 0.25,
 }
 """The middle of each band; the last is open, and 25 % is our guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisorReading:
+    """Spot Advisor's file."""
+
+    bands: Mapping[str, Mapping[str, AdvisorBand]]
+    """By region, then instance type, for Linux."""
+    published_at: datetime | None = None
+    """When it was written, where its server says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,34 @@ def regional_prior(ratings: Mapping[str, AdvisorBand]) -> RiskEstimate | None:
         return None
     mean = fmean(sorted(LOST_IN_A_MONTH_RATIO[band] for band in ratings.values()))
     return RiskEstimate(hourly_probability(mean), "regional_prior")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What Spot Advisor's file lets us say of the types of a region, by how old it is."""
+
+    ratings: Mapping[str, AdvisorBand]
+    """Empty where the file is too old to say anything of one type."""
+    fallback: RiskEstimate | None
+    """For a type that neither it nor its family is in."""
+    is_old: bool
+
+    def of(self, instance_type: str) -> RiskEstimate | None:
+        """Estimate one type's risk."""
+        return estimate(instance_type, ratings=self.ratings, fallback=self.fallback)
+
+
+def advice(
+    ratings: Mapping[str, AdvisorBand], *, as_of: datetime | None, now: datetime, fresh_for: timedelta
+) -> Advice:
+    """Read a region's ratings as their age allows; a file of no known age is old.
+
+    Bands move from month to month. Of an old file only the mean over all types is believed, under a name that says so.
+    """
+    prior = regional_prior(ratings)
+    if as_of is not None and now - as_of <= fresh_for:
+        return Advice(ratings, prior, is_old=False)
+    return Advice({}, prior and replace(prior, source=OLD_PRIOR), is_old=True)
 
 
 def over(estimate: RiskEstimate, *, seconds: float) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from services.pricing.domain.interruption_risk import ADVISOR_FRESH_FOR
 from services.pricing.domain.regions import RegionRules
 from services.pricing.handlers import flag_pool, keep_observation, keep_regions
 from services.pricing.handlers.list_flags import list_flags
@@ -44,6 +45,7 @@ def subscribe(
     spot_fresh_for: timedelta,
     on_demand_fresh_for: timedelta,
     risk_fresh_for: timedelta = RISK_FRESH_FOR,
+    advisor_fresh_for: timedelta = ADVISOR_FRESH_FOR,
     model: RiskModelStore | None = None,
 ) -> None:
     """Bind every subject that pricing reads or serves."""
@@ -85,7 +87,12 @@ def subscribe(
 
     async def answer_prediction(request: PredictInterruption) -> InterruptionPrediction:
         return await predict_interruption(
-            request, model=model, unit_of_work=unit_of_work, clock=clock, ids=ids
+            request,
+            model=model,
+            unit_of_work=unit_of_work,
+            clock=clock,
+            ids=ids,
+            advisor_fresh_for=advisor_fresh_for,
         )
 
     shelf: Shelf = {}
@@ -103,6 +110,7 @@ def subscribe(
             on_demand_fresh_for=on_demand_fresh_for,
             shelf=shelf,
             risk_fresh_for=risk_fresh_for,
+            advisor_fresh_for=advisor_fresh_for,
         )
 
     bus.consume(ClusterRegistered, cluster_registered)

@@ -1,15 +1,17 @@
 """Answer contract v1: how likely is it that an instance of this pool, running now, is interrupted?"""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from services.pricing.domain import interruption_risk, pool_observations
+from services.pricing.domain.interruption_risk import ADVISOR_FRESH_FOR
 from services.pricing.domain.pool_observations import LOOK_BACK
 from services.pricing.domain.risk_model import contract
 from services.pricing.domain.risk_model.contract import FlagState, PricePoint, RiskQuestion
 from services.pricing.domain.risk_model.traces import UNKNOWN, Trace, TraceKind
 from services.pricing.handlers.refresh_pool_risks import opinions, prior_by_horizon
+from services.pricing.handlers.refresh_ratings import SOURCE as ADVISOR
 from services.pricing.ports import RiskModelStore, UnitOfWorkFactory
 from shared.contracts.v1.pricing import (
     InterruptionPrediction,
@@ -30,6 +32,7 @@ async def predict_interruption(
     unit_of_work: UnitOfWorkFactory,
     clock: Clock,
     ids: Ids,
+    advisor_fresh_for: timedelta = ADVISOR_FRESH_FOR,
 ) -> InterruptionPrediction:
     """Predict from the pool's past, as told or as seen by us, with Spot Advisor's figure and live flags.
 
@@ -41,7 +44,12 @@ async def predict_interruption(
         zones = await uow.offerings.zone_ids(region)
         zone_id = zones.get(request.availability_zone, request.availability_zone)
         pool = PoolKey(region, request.instance_type, zone_id, CapacityType.SPOT)
-        ratings = await uow.risk.ratings(region)
+        advice = interruption_risk.advice(
+            await uow.risk.ratings(region),
+            as_of=await uow.offerings.source_as_of(region, ADVISOR),
+            now=now,
+            fresh_for=advisor_fresh_for,
+        )
         flags = await uow.risk.live_flags(region, now=now)
         seen = [] if request.pool_history else await uow.observations.since(region, since=now - LOOK_BACK)
     past = (
@@ -49,9 +57,7 @@ async def predict_interruption(
         if request.pool_history
         else pool_observations.pasts(seen, now=now).get(pool)
     )
-    prior = interruption_risk.estimate(
-        request.instance_type, ratings=ratings, fallback=interruption_risk.regional_prior(ratings)
-    )
+    prior = advice.of(request.instance_type)
     question = RiskQuestion(
         instance_type=request.instance_type,
         availability_zone=zone_id,
@@ -63,6 +69,7 @@ async def predict_interruption(
         past=past,
         prior_by_horizon=prior_by_horizon(prior),
         prior_source=prior.source if prior else "",
+        is_prior_old=advice.is_old,
         flag=_flag_state(flags.get(pool), now=now),
     )
     said = await opinions(model, [past]) if past is not None else [None]

@@ -8,7 +8,7 @@ from itertools import compress
 from typing import TypeVar
 
 from services.pricing.domain import interruption_risk, offerings
-from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.interruption_risk import ADVISOR_FRESH_FOR, Advice
 from services.pricing.domain.pool_observations import ObservedRisk
 from services.pricing.ports import PricedPools, SourceState, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.columns import Words
@@ -28,6 +28,7 @@ from shared.kernel.pools import CapacityType
 
 SPOT_SOURCE = "spot_price_history"
 SOURCES = {CapacityType.SPOT: SPOT_SOURCE, CapacityType.ON_DEMAND: "price_list"}
+ADVISOR = "spot_advisor"
 CATALOGUE_SOURCE = "catalogue"
 RISK_FRESH_FOR = timedelta(minutes=30)
 """A prediction from what was seen of a pool that is older than that is not quoted."""
@@ -66,6 +67,7 @@ async def quote_offerings(
     spot_fresh_for: timedelta,
     on_demand_fresh_for: timedelta,
     risk_fresh_for: timedelta = RISK_FRESH_FOR,
+    advisor_fresh_for: timedelta = ADVISOR_FRESH_FOR,
     shelf: Shelf | None = None,
 ) -> OfferingQuotes:
     """Quote every pool with a known price and type; one without is left out, never quoted at zero.
@@ -89,6 +91,10 @@ async def quote_offerings(
         ratings = await uow.risk.ratings(region)
         flags = await uow.risk.live_flags(region, now=now)
         observed = await uow.observations.risks(region, since=now - risk_fresh_for)
+    advised = states.get(ADVISOR)
+    advice = interruption_risk.advice(
+        ratings, as_of=advised.as_of if advised else None, now=now, fresh_for=advisor_fresh_for
+    )
     tables = _only(tables, wanted=frozenset(request.instance_types), kinds=frozenset(source_by_kind))
     kinds = set(tables.capacity_type)
     sources, source = _sources(
@@ -100,7 +106,7 @@ async def quote_offerings(
         ),
     )
     risk_words = Words[str]()
-    probabilities, risk_source = _risks(tables, ratings=ratings, observed=observed.values(), words=risk_words)
+    probabilities, risk_source = _risks(tables, advice=advice, observed=observed.values(), words=risk_words)
     return OfferingQuotes(
         region=region,
         as_of=now,
@@ -224,16 +230,15 @@ def _with_margin(
 def _risks(
     tables: Tables,
     *,
-    ratings: Mapping[str, AdvisorBand],
+    advice: Advice,
     observed: Iterable[ObservedRisk],
     words: Words[str],
 ) -> tuple[tuple[float | None, ...], tuple[int | None, ...]]:
     """Give the columns of a row's probability and of who says so: what was seen of a spot pool, else of its type."""
-    prior = interruption_risk.regional_prior(ratings)
     nobody: tuple[float | None, int | None] = (None, None)
     by_type = []
     for name in tables.type_names:
-        risk = interruption_risk.estimate(name, ratings=ratings, fallback=prior)
+        risk = advice.of(name)
         by_type.append((risk.interruption_probability, words[risk.source]) if risk else nobody)
     seen = {(risk.pool.instance_type, risk.pool.zone_id): risk for risk in observed}
     risks = [

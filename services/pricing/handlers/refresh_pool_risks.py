@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import structlog
 
 from services.pricing import metrics
 from services.pricing.domain import interruption_risk, pool_observations
-from services.pricing.domain.interruption_risk import RiskEstimate
+from services.pricing.domain.interruption_risk import ADVISOR_FRESH_FOR, RiskEstimate
 from services.pricing.domain.pool_observations import LOOK_BACK, ObservedRisk
 from services.pricing.domain.risk_model import contract
 from services.pricing.domain.risk_model.contract import Opinion, RiskQuestion
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
 from services.pricing.errors import RiskModelUnavailableError
+from services.pricing.handlers.refresh_ratings import SOURCE as ADVISOR
 from services.pricing.ports import RiskModelStore, UnitOfWorkFactory
 from shared.kernel.clock import Clock
 
@@ -23,20 +25,29 @@ MOST_STRANGE = 0.25
 
 
 async def refresh_pool_risks(
-    *, region: str, model: RiskModelStore | None, unit_of_work: UnitOfWorkFactory, clock: Clock
+    *,
+    region: str,
+    model: RiskModelStore | None,
+    unit_of_work: UnitOfWorkFactory,
+    clock: Clock,
+    advisor_fresh_for: timedelta = ADVISOR_FRESH_FOR,
 ) -> int:
     """Predict anew for all observed pools of a region; return how many there are."""
     now = clock.now()
     async with unit_of_work() as uow:
         await uow.observations.forget(region, before=now - LOOK_BACK)
         seen = await uow.observations.since(region, since=now - LOOK_BACK)
-        ratings = await uow.risk.ratings(region)
+        advice = interruption_risk.advice(
+            await uow.risk.ratings(region),
+            as_of=await uow.offerings.source_as_of(region, ADVISOR),
+            now=now,
+            fresh_for=advisor_fresh_for,
+        )
     pasts = pool_observations.pasts(seen, now=now)
     said = await opinions(model, list(pasts.values()))
-    fallback = interruption_risk.regional_prior(ratings)
     risks = []
     for (pool, past), opinion in zip(pasts.items(), said, strict=True):
-        prior = interruption_risk.estimate(pool.instance_type, ratings=ratings, fallback=fallback)
+        prior = advice.of(pool.instance_type)
         if prior is None:
             # Nothing tells a scarce pool from an ordinary one then; what is unknown stays unknown.
             continue
@@ -49,6 +60,7 @@ async def refresh_pool_risks(
             past=past,
             prior_by_horizon=prior_by_horizon(prior),
             prior_source=prior.source,
+            is_prior_old=advice.is_old,
         )
         told = contract.predict(
             question, prediction_id="", opinion=opinion, model_name=model.name if model else ""

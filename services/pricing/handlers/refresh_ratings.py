@@ -22,11 +22,16 @@ async def refresh_ratings(
     clock: Clock,
     ids: Ids,
 ) -> int:
-    """Store the bands of the regions we price; return how many types changed band."""
-    by_region = await advisor.ratings()
+    """Store the bands of the regions we price; return how many types changed band.
+
+    They are as old as the file, not as our reading of it.
+    """
+    reading = await advisor.ratings()
+    now = clock.now()
+    as_of = min(reading.published_at or now, now)
     moved = 0
     for region in sorted(regions):
-        ratings = by_region.get(region)
+        ratings = reading.bands.get(region)
         if ratings is None:
             log.warning("region_not_rated", region=region)
             await _note_silence(region, unit_of_work=unit_of_work, clock=clock)
@@ -35,7 +40,7 @@ async def refresh_ratings(
             known = await uow.risk.ratings(region)
             zones = await uow.offerings.offered_zone_ids(region)
             await uow.risk.put_ratings(region, ratings)
-            await uow.offerings.note_source(region, SOURCE, as_of=clock.now())
+            await uow.offerings.note_source(region, SOURCE, as_of=as_of)
             changed = sorted(name for name, band in ratings.items() if known.get(name) != band)
             risks = [
                 PoolRisk(

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.interruption_risk import AdvisorReading
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.price_list import OnDemandPrices
 from shared.kernel.capacity import InstanceType
@@ -72,6 +72,6 @@ class PlacementScoreSource(Protocol):
 class AdvisorSource(Protocol):
     """Spot Advisor."""
 
-    async def ratings(self) -> Mapping[str, Mapping[str, AdvisorBand]]:
-        """Return the interruption band by region, then instance type, for Linux."""
+    async def ratings(self) -> AdvisorReading:
+        """Read the interruption bands."""
         ...

@@ -101,6 +101,7 @@ async def pricing(
         await uow.offerings.replace_catalogue(REGION, zone_ids=ZONES, instance_types=types, offered=offered)
         await uow.offerings.put_in_force([PricePoint(p, Decimal("0.1"), now) for p in (RESTLESS, QUIET)])
         await uow.offerings.note_source(REGION, SPOT_SOURCE, as_of=now)
+        await uow.offerings.note_source(REGION, "spot_advisor", as_of=now)
         await uow.risk.put_ratings(REGION, {RESTLESS.instance_type: AdvisorBand.OVER_20_PERCENT})
     await bus.broker.start()
     relay = asyncio.create_task(outbox.relay(executor, executor_bus))

@@ -26,6 +26,8 @@ SCARCE_SHARE_OF_RISK: Final = 0.5
 SCARCE_SHAPE: Final = 2.0
 SCARCE_UP_HOURS: Final = 5.0
 """Scarce pools' losses per hour up: gamma with this shape and rate, from the recordings' 0.1 to 1.2 an hour."""
+UNSURE: Final = 0.5
+"""The confidence of who knows nothing."""
 OBSERVED: Final = "observed"
 """The layer of what was seen of the pool itself."""
 
@@ -75,6 +77,8 @@ class RiskQuestion:
     prior_by_horizon: Mapping[str, float] | None = None
     """Optional: Spot Advisor's probability at each horizon."""
     prior_source: str = "spot_advisor"
+    is_prior_old: bool = False
+    """Its source has not answered for too long."""
     flag: FlagState = FlagState.NONE
 
     def __post_init__(self) -> None:
@@ -162,12 +166,20 @@ def predict(
         prediction_id=prediction_id,
         interruption_probability=day,
         horizon_seconds=HORIZON_SECONDS[DAY],
-        confidence_score=max(scarce, 1 - scarce) if question.past and question.prior_by_horizon else 0.5,
+        confidence_score=_confidence(question, scarce),
         recommended_action=action_for(day, flag=question.flag),
         probability_by_horizon=by_horizon,
         hazard_per_hour=-math.log1p(-min(by_horizon["1h"], 1 - 1e-9)),
         layers=tuple(layers) or ("scarce_pools",),
     )
+
+
+def _confidence(question: RiskQuestion, scarce: float) -> float:
+    """Give how sure it is which kind of pool this is; half as far from knowing nothing where the prior is old."""
+    if not (question.past and question.prior_by_horizon):
+        return UNSURE
+    sure = max(scarce, 1 - scarce)
+    return (sure + UNSURE) / 2 if question.is_prior_old else sure
 
 
 def scarcity(question: RiskQuestion) -> float:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.errors import SourceForbiddenError, SourceThrottledError, SourceUnavailableError
 
 MANY_TYPES = {f"m5.{number}xlarge": {"s": 70, "r": number % 5} for number in range(20_000)}
+LAST_MODIFIED = "Thu, 01 Jan 2026 10:00:00 GMT"
 FILE = {"spot_advisor": {"us-east-1": {"Linux": MANY_TYPES, "Windows": {"m5.large": {"r": 0}}}}}
 
 
@@ -25,7 +27,7 @@ async def serve(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     status, body = request.param
 
     async def answer(asked: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=status)
+        response = web.StreamResponse(status=status, headers={"Last-Modified": LAST_MODIFIED})
         await response.prepare(asked)
         for start in range(0, len(body), 50_000):
             await response.write(body[start : start + 50_000])
@@ -44,8 +46,9 @@ async def serve(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 @pytest.mark.parametrize("serve", [(200, json.dumps(FILE).encode())], indirect=True)
 async def test_a_file_that_comes_in_many_parts_is_read_whole(serve: str) -> None:
     ratings = await SpotAdvisorFile(serve).ratings()
-    assert len(ratings["us-east-1"]) == len(MANY_TYPES)
-    assert ratings["us-east-1"]["m5.3xlarge"] is AdvisorBand(3)
+    assert len(ratings.bands["us-east-1"]) == len(MANY_TYPES)
+    assert ratings.published_at == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert ratings.bands["us-east-1"]["m5.3xlarge"] is AdvisorBand(3)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +144,8 @@ def test_how_many_volumes_a_type_takes_is_known_or_not() -> None:
 )
 def test_what_kubernetes_cannot_run_on_is_left_out(changes: dict[str, Any]) -> None:
     assert instance_type_from(description(**changes)) is None
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "Thu, 99 Foo 2026", "Thu, 01 Jan 2026 10:00:00 -0000"])
+def test_a_date_that_is_none_is_unknown(text: str) -> None:
+    assert spot_advisor._instant(text) is None

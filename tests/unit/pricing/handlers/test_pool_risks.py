@@ -27,7 +27,7 @@ from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pool_flags import FLAG_LIFETIME, PoolFlag
 from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.ids import CountedIds
 from tests.fakes.pricing import FakeRiskModelStore, InMemoryPricing
 
@@ -43,6 +43,7 @@ class Stage:
         self.clock, self.ids, self.store = FakeClock(), CountedIds(), InMemoryPricing()
         self.model = FakeRiskModelStore()
         self.store.risk.bands[SPOT.region] = {SPOT.instance_type: AdvisorBand.OVER_20_PERCENT}
+        self.store.offerings.sources[SPOT.region, "spot_advisor"] = EPOCH
 
     def message(self, message_class: type, **fields: object) -> object:
         return message_class.make(  # type: ignore[attr-defined]
@@ -254,3 +255,15 @@ async def test_a_zone_may_be_called_by_its_name() -> None:
     said = await stage.predict(availability_zone="us-east-1x")
 
     assert said.recommended_action is RecommendedAction.AVOID
+
+
+async def test_with_an_old_advisors_file_a_prediction_is_less_sure_and_says_so() -> None:
+    stage = Stage()
+    await stage.restless_hours()
+    sure = await stage.predict()
+    assert sure.source == "spot_advisor+observed"
+    stage.store.offerings.sources[SPOT.region, "spot_advisor"] = EPOCH - timedelta(days=7)
+    unsure = await stage.predict()
+    assert unsure.source == "stale_regional_prior+observed"
+    assert 0.5 <= unsure.confidence_score < sure.confidence_score
+    assert (await stage.refresh())["source"] == "stale_regional_prior+observed"

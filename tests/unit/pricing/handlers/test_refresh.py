@@ -473,3 +473,36 @@ async def test_a_mirrors_file_is_as_old_as_it_says_and_not_asked_for_again_at_on
     stage.price_list.next_error = SourceForbiddenError()
     assert await stage.read_on_demand() == 0, "a file of the future is refused, and what is known stays"
     assert (await stage.quotes()).quotes[0] == quote
+
+
+@pytest.mark.parametrize("days", [0, 3])
+async def test_an_advisors_file_of_last_week_says_nothing_of_one_type_and_quotes_say_so(
+    stage: Stage, days: float
+) -> None:
+    await stage.read_catalogue()
+    stage.spot.history = [stage.point("0.07"), stage.point("0.06", pool=spot(name="c5.xlarge"))]
+    await stage.read_prices()
+    bands = {"m5.xlarge": AdvisorBand.OVER_20_PERCENT, "x1.large": AdvisorBand.UNDER_5_PERCENT}
+    published_at = stage.clock.now() - timedelta(days=days)
+    await refresh_ratings(
+        regions=frozenset({REGION}),
+        advisor=FakeAdvisor({REGION: bands}, published_at if days else None),
+        unit_of_work=stage.store.unit_of_work,
+        clock=stage.clock,
+        ids=stage.ids,
+    )
+
+    async def risk() -> tuple[float | None, str | None]:
+        [quote] = [q for q in (await stage.quotes()).quotes if q.pool == spot()]
+        return quote.interruption_probability, quote.risk_source
+
+    last_fresh = (7 - days) * 86_400
+    await stage.clock.sleep(last_fresh)
+    known = await risk()
+    assert known[1] == "spot_advisor"
+    await stage.clock.sleep(1)
+    prior, source = await risk()
+    assert source == "stale_regional_prior"
+    assert prior is not None
+    assert known[0] is not None
+    assert prior < known[0], "the mean over the region"
