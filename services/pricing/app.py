@@ -10,6 +10,7 @@ from services.pricing.adapters.bulk_price_file import BulkPriceFile
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2PlacementScoreSource, Ec2SpotPriceSource
 from services.pricing.adapters.model_store import ChildModelStore
 from services.pricing.adapters.notice_grave import BusNoticeGrave
+from services.pricing.adapters.postgres_budgets import PostgresBudgets
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.sqs_events import SqsNoticeQueue
@@ -53,6 +54,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
         unit_of_work = factory(runtime.database)
         session = aioboto3.Session()
         requests = AwsRequests(
+            budgets=PostgresBudgets(runtime.database),
             clock=runtime.clock,
             requests_per_second=settings.aws_requests_per_second,
             burst=settings.aws_request_burst,

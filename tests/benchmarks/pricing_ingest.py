@@ -29,6 +29,7 @@ from deploy.local.ports import free_port
 from deploy.sandbox.aws import moto_host
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
+from services.pricing.adapters.postgres_budgets import PostgresBudgets
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.unit_of_work import factory
@@ -191,7 +192,9 @@ async def _measured(
 def _refreshers(servers: Servers, clock: Clock, stack: AsyncExitStack, answers: Answers) -> Refreshers:
     os.environ["AWS_ENDPOINT_URL"] = stack.enter_context(served(answers))
     session = aioboto3.Session(region_name=REGION)
-    requests = AwsRequests(clock=clock, requests_per_second=10, burst=50)
+    requests = AwsRequests(
+        budgets=PostgresBudgets(servers.database), clock=clock, requests_per_second=10, burst=50
+    )
     settings = PricingSettings(regions=frozenset({REGION}))
     return Refreshers(
         settings=settings,

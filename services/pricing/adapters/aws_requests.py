@@ -1,11 +1,14 @@
 """Every request to EC2 and the Price List goes through here: one budget for each account and region.
 
-botocore's own retries are off: they would be requests that no budget counts.
+Replicas share it: AWS counts an account's requests, whoever makes them. botocore's own retries are off: they would be
+requests that no budget counts.
 """
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -25,12 +28,30 @@ LONGEST_PAUSE_SECONDS = 8.0
 Operation = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
+R = TypeVar("R")
+Step = Callable[[RequestBudget | None, datetime], tuple[RequestBudget, R]]
+"""Gives from a budget, None where nobody used it yet, and the time what is left, and a result."""
+
+
+class Budgets(Protocol):
+    """Where budgets are kept."""
+
+    async def change(self, account: str, region: str, step: Step[R]) -> R:
+        """Take a step that nobody else takes meanwhile; return its result.
+
+        Raises:
+            UnavailableError: nothing was taken.
+        """
+        ...
+
+
 class AwsRequests:
     """Shared by all that ask AWS in this process, with the credentials of one account."""
 
     def __init__(
         self,
         *,
+        budgets: Budgets,
         clock: Clock,
         requests_per_second: float,
         burst: int,
@@ -42,7 +63,9 @@ class AwsRequests:
         self._burst = burst
         self._account = account
         self._randomness = randomness or random.Random()
-        self._budgets: dict[tuple[str, str], RequestBudget] = {}
+        self._budgets = budgets
+        self._answered: dict[str, int] = {}
+        """By region: answers for which the budget was not yet given anything back."""
 
     async def call(
         self, operation: Operation, *, region: str, doing: str, **parameters: Any
@@ -67,7 +90,7 @@ class AwsRequests:
                 is_throttled = isinstance(error, SourceThrottledError)
                 metrics.aws_requests.labels(region, name, "throttled" if is_throttled else "failed").inc()
                 if is_throttled:
-                    self._set(region, request_budget.throttled(self._budget(region), now=self._clock.now()))
+                    await self._slow_down(region)
                 attempt += 1
                 if attempt == ATTEMPTS:
                     raise
@@ -79,7 +102,7 @@ class AwsRequests:
                 await self._clock.sleep(pause)
             else:
                 metrics.aws_requests.labels(region, name, "answered").inc()
-                self._set(region, request_budget.answered(self._budget(region)))
+                self._answered[region] = self._answered.get(region, 0) + 1
                 return answer
 
     async def pages(
@@ -103,23 +126,32 @@ class AwsRequests:
                 raise SourceUnavailableError(f"{doing}: the same page follows again and again")
             seen.add(token)
 
-    def requests_per_second(self, region: str) -> float:
-        """Give what the budget of a region allows at present."""
-        return self._budget(region).rate
-
     async def _take(self, region: str) -> None:
-        left, wait = request_budget.taken(self._budget(region), now=self._clock.now())
-        self._set(region, left)
+        answers = self._answered.pop(region, 0)
+
+        def take(held: RequestBudget | None, now: datetime) -> tuple[RequestBudget, tuple[timedelta, float]]:
+            left, wait = request_budget.taken(
+                request_budget.answered(self._budget(held, now), answers), now=now
+            )
+            return left, (wait, left.rate)
+
+        wait, rate = await self._budgets.change(self._account, region, take)
+        metrics.aws_request_rate.labels(region).set(rate)
         if wait:
             metrics.aws_wait_seconds.labels(region).inc(wait.total_seconds())
             await self._clock.sleep(wait.total_seconds())
 
-    def _budget(self, region: str) -> RequestBudget:
-        found = self._budgets.get((self._account, region))
-        return found or request_budget.full(
-            rate=self._requests_per_second, burst=self._burst, now=self._clock.now()
-        )
+    async def _slow_down(self, region: str) -> None:
+        def halve(held: RequestBudget | None, now: datetime) -> tuple[RequestBudget, float]:
+            left = request_budget.throttled(self._budget(held, now), now=now)
+            return left, left.rate
 
-    def _set(self, region: str, budget: RequestBudget) -> None:
-        self._budgets[self._account, region] = budget
-        metrics.aws_request_rate.labels(region).set(budget.rate)
+        rate = await self._budgets.change(self._account, region, halve)
+        metrics.aws_request_rate.labels(region).set(rate)
+
+    def _budget(self, held: RequestBudget | None, now: datetime) -> RequestBudget:
+        """Give the budget as our settings bound it: replicas of two releases may have two."""
+        full_rate, burst = self._requests_per_second, self._burst
+        if held is None:
+            return request_budget.full(rate=full_rate, burst=burst, now=now)
+        return replace(held, full_rate=full_rate, burst=burst, rate=min(held.rate, full_rate))

@@ -58,9 +58,10 @@ def throttled(budget: RequestBudget, *, now: datetime) -> RequestBudget:
     return replace(filled, rate=rate, tokens=min(filled.tokens, 0.0), halved_at=now)
 
 
-def answered(budget: RequestBudget) -> RequestBudget:
-    """Give back a little of the rate."""
-    return replace(budget, rate=min(budget.rate + budget.full_rate * RECOVERY_SHARE, budget.full_rate))
+def answered(budget: RequestBudget, times: int = 1) -> RequestBudget:
+    """Give back a little of the rate for each answer."""
+    more = times * budget.full_rate * RECOVERY_SHARE
+    return replace(budget, rate=min(budget.rate + more, budget.full_rate))
 
 
 def _filled(budget: RequestBudget, now: datetime) -> RequestBudget:

@@ -301,6 +301,18 @@ create table refused_rows (
     constraint refused_rows_pkey PRIMARY KEY (region, source, reason, "row")
 );
 
+create table request_budgets (
+    account text not null,
+    region text not null,
+    full_rate double precision,
+    burst double precision,
+    rate double precision,
+    tokens double precision,
+    as_of timestamp with time zone,
+    halved_at timestamp with time zone,
+    constraint request_budgets_pkey PRIMARY KEY (account, region)
+);
+
 create table source_refusals (
     region text not null,
     source text not null,

@@ -14,6 +14,7 @@ import pytest
 from deploy.sandbox.aws.world import AwsConfig
 from services.pricing.adapters.aws_requests import AwsRequests, Operation
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2PlacementScoreSource, Ec2SpotPriceSource
+from services.pricing.adapters.postgres_budgets import PostgresBudgets
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.unit_of_work import factory
@@ -23,6 +24,7 @@ from shared.kernel.pools import CapacityType
 from shared.runtime.clock import SystemClock
 from shared.runtime.ids import UuidSeven
 from shared.runtime.postgres import Database
+from tests.fakes.pricing_budgets import InMemoryBudgets
 from tests.integration.pricing.aws import World, running
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.postgres, pytest.mark.slow]
@@ -83,7 +85,9 @@ class Process:
         self.settings = PricingSettings(
             regions=frozenset({REGION}), spot_advisor_url=aws.world.seed.advisor_url
         )
-        self.requests = CountedRequests(clock=clock, requests_per_second=50, burst=100)
+        self.requests = CountedRequests(
+            budgets=PostgresBudgets(database), clock=clock, requests_per_second=50, burst=100
+        )
         self.requests.forget()
         self.refreshers = Refreshers(
             settings=self.settings,
@@ -180,7 +184,8 @@ async def _history(database: Database) -> dict[Pool, list[Decimal]]:
 
 
 async def test_placement_scores_are_of_zone_ids(aws: World) -> None:
-    requests = AwsRequests(clock=SystemClock(), requests_per_second=50, burst=100)
+    clock = SystemClock()
+    requests = AwsRequests(budgets=InMemoryBudgets(clock), clock=clock, requests_per_second=50, burst=100)
     source = Ec2PlacementScoreSource(aioboto3.Session(), requests)
     scores = await source.scores(
         REGION, instance_types=["m5.large", "m5.xlarge", "m5.2xlarge"], target_vcpus=64

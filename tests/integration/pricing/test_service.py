@@ -12,6 +12,7 @@ from deploy.sandbox.aws.world import AwsConfig
 from services.pricing import app
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
+from services.pricing.adapters.postgres_budgets import PostgresBudgets
 from services.pricing.adapters.price_list import PriceListSource
 from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.unit_of_work import factory
@@ -96,7 +97,9 @@ class RecordingSource:
 def started(settings: PricingSettings, database: Database) -> tuple[Refreshers, RecordingSource]:
     """A process of the service, as far as it polls."""
     session = aioboto3.Session()
-    requests = AwsRequests(clock=SystemClock(), requests_per_second=50, burst=100)
+    requests = AwsRequests(
+        budgets=PostgresBudgets(database), clock=SystemClock(), requests_per_second=50, burst=100
+    )
     source = RecordingSource(Ec2SpotPriceSource(session, requests))
     refreshers = Refreshers(
         settings=settings,

@@ -17,6 +17,7 @@ from services.pricing.errors import (
 )
 from shared.kernel.errors import SpotError
 from tests.fakes.clock import EPOCH, FakeClock
+from tests.fakes.pricing_budgets import InMemoryBudgets
 
 pytestmark = pytest.mark.looptime
 
@@ -57,7 +58,13 @@ async def clock() -> FakeClock:
 
 
 def requests_with(clock: FakeClock, *, rate: float = 10, burst: int = 5) -> AwsRequests:
-    return AwsRequests(clock=clock, requests_per_second=rate, burst=burst, randomness=Random(7))
+    return AwsRequests(
+        budgets=InMemoryBudgets(clock),
+        clock=clock,
+        requests_per_second=rate,
+        burst=burst,
+        randomness=Random(7),
+    )
 
 
 async def test_all_callers_share_the_budget_of_a_region(clock: FakeClock) -> None:
@@ -71,11 +78,44 @@ async def test_all_callers_share_the_budget_of_a_region(clock: FakeClock) -> Non
 
 
 async def test_what_is_throttled_is_tried_again_later_and_slower(clock: FakeClock) -> None:
-    requests, api = requests_with(clock), Api(clock, THROTTLED, THROTTLED, {"it": 1})
+    budgets = InMemoryBudgets(clock)
+    requests = AwsRequests(budgets=budgets, clock=clock, requests_per_second=10, burst=5)
+    api = Api(clock, THROTTLED, THROTTLED, {"it": 1})
     assert await requests.call(api.describe, region=REGION, doing="asking") == {"it": 1}
     assert len(api.asked) == 3
-    assert 0 < requests.requests_per_second(REGION) < 10
-    assert requests.requests_per_second("eu-west-1") == 10
+    slowed = budgets.kept["platform", REGION].rate
+    assert 0 < slowed < 10
+    await requests.call(api.describe, region="eu-west-1", doing="asking")
+    assert budgets.kept["platform", "eu-west-1"].rate == 10
+    await requests.call(api.describe, region=REGION, doing="asking")
+    assert slowed < budgets.kept["platform", REGION].rate < 10, "the answer gave a little back"
+
+
+async def test_replicas_share_a_budget_and_what_one_of_them_was_told(clock: FakeClock) -> None:
+    budgets = InMemoryBudgets(clock)
+    one, two = (AwsRequests(budgets=budgets, clock=clock, requests_per_second=10, burst=5) for _ in range(2))
+    api = Api(clock, {})
+    await asyncio.gather(
+        *(requests.call(api.describe, region=REGION, doing="asking") for requests in (one, two) * 10)
+    )
+    assert max(api.asked) == pytest.approx(1.5), "20 of both: 5 at once, and 15 at 10 a second"
+    with pytest.raises(SourceThrottledError):
+        await one.call(Api(clock, THROTTLED).describe, region=REGION, doing="asking")
+    slowed = budgets.kept["platform", REGION].rate
+    await two.call(api.describe, region=REGION, doing="asking")
+    assert budgets.kept["platform", REGION].rate < 5
+    assert budgets.kept["platform", REGION].rate >= slowed
+
+
+async def test_replicas_with_other_settings_keep_to_their_own(clock: FakeClock) -> None:
+    budgets = InMemoryBudgets(clock)
+    old = AwsRequests(budgets=budgets, clock=clock, requests_per_second=10, burst=5)
+    new = AwsRequests(budgets=budgets, clock=clock, requests_per_second=2, burst=1)
+    api = Api(clock, {})
+    await old.call(api.describe, region=REGION, doing="asking")
+    for _ in range(3):
+        await new.call(api.describe, region=REGION, doing="asking")
+    assert api.asked == pytest.approx([0.0, 0.0, 0.5, 1.0])
 
 
 @pytest.mark.parametrize(

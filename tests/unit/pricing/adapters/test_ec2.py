@@ -12,6 +12,7 @@ from services.pricing import metrics
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2PlacementScoreSource, Ec2SpotPriceSource
 from tests.fakes.clock import EPOCH, FakeClock
+from tests.fakes.pricing_budgets import InMemoryBudgets
 
 pytestmark = pytest.mark.looptime
 
@@ -40,7 +41,8 @@ class Session:
 
 @pytest.fixture
 async def requests() -> AwsRequests:
-    return AwsRequests(clock=FakeClock(), requests_per_second=10, burst=10)
+    clock = FakeClock()
+    return AwsRequests(budgets=InMemoryBudgets(clock), clock=clock, requests_per_second=10, burst=10)
 
 
 async def prices(requests: AwsRequests, *rows: Mapping[str, Any]) -> list[tuple[str, str, str]]:
