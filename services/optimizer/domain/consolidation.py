@@ -29,7 +29,7 @@ KEEPING_WHEN_LARGE = (Style(0.05, 7000), Style(0.12, 15000))
 LARGE_CLUSTER_PODS = 500
 STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
 """A large cluster evens out by itself, and every further option takes a second there."""
-THINNED = 3
+THINNED = 4
 """Fresh fleets that are looked at more closely, beside the one of today."""
 RETRIES = 3
 
@@ -78,6 +78,8 @@ class Consolidator:
                 for style in STYLES_WHEN_LARGE if pods > LARGE_CLUSTER_PODS else STYLES:
                     if self.packer.should_stop() and found:
                         break
+                    if any(o.drained == drained and o.style == style for o in found):
+                        continue
                     option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
                     if option is not None and guards.broken(option.after) is None:
                         found.append(option)
@@ -159,6 +161,7 @@ class Consolidator:
         today = Thinned(tuple(range(len(state.nodes))), tuple(sorted(p.row for p in room.packing.new)))
         thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, self.packer.should_stop)
         found: dict[Thinned, Option] = {}
+        weak: dict[Thinned, Option] = {}
 
         def built(fleet: Thinned, prefix: str) -> Option | None:
             option = self._built(state, fleet, placer, prefix=prefix)
@@ -174,24 +177,25 @@ class Consolidator:
                 stay = tuple(i for name, i in at.items() if name not in option.drained)
                 start = Thinned(stay, tuple(sorted(p.row for p in option.packing.new)))
                 strong = thinner.fortify(start)
-                if strong is None:
-                    continue
-                thin = thinner.thin(strong, acceptable)
+                thin = None if strong is None else thinner.thin(strong, acceptable)
                 if strong == start and start != today:
-                    found.setdefault(strong, option)
+                    found.setdefault(start, option)
                 for fleet in (thin, strong):
-                    better = (
-                        None if fleet in found or fleet == today else built(fleet, f"thin-{len(found) + 1}-")
-                    )
+                    if fleet is None or fleet in found or fleet == today:
+                        continue
+                    better = built(fleet, f"thin-{len(found) + 1}-")
                     if better is not None:
                         found[fleet] = better
                         break
+                if start != today and not {thin, strong} & found.keys():
+                    # Policy lets no stronger one be used: rehearsals have the last word.
+                    weak.setdefault(start, option)
 
         search()
         if all(o.micro_rank >= rank(state, room.after, self.judge) for o in found.values()):
             thinner.be_lenient(today)
             search()
-        return list(found.values())
+        return list(({**weak, **found}).values())
 
     def _restartable(self, state: FleetState, after: FleetState) -> list[Pod]:
         blocked = blocked_pods(state.objects.budgets, state.objects.pods)

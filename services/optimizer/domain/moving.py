@@ -22,7 +22,7 @@ from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.sequence import Cut
 from services.optimizer.domain.spot_tolerance import SpotJudge
-from shared.kernel.workload import Pod
+from shared.kernel.workload import ClusterObjects, Pod
 
 SAME_SIZE_RATIO = 0.9
 """Launched cores against drained ones: from there on a move changes the offer, not the size."""
@@ -69,7 +69,7 @@ class Mover:
         for attempt in range(1, SPARE_ATTEMPTS + 1 if may_launch else 1):
             added = 0
             for trouble in troubles:
-                spares = self._spare(trouble.homeless, before, f"spare-{attempt}-{trouble.move + 1}-")
+                spares = self._spare(trouble.homeless, after, f"spare-{attempt}-{trouble.move + 1}-")
                 cuts[trouble.move].launches += [n.node.name for n in spares]
                 after = self._with_room(after, spares)
                 added += len(spares)
@@ -193,22 +193,41 @@ class Mover:
         empty = [replace(n, pods=tuple(p for p in n.pods if p.is_daemon)) for n in spares]
         return replace(after, nodes=tuple(sorted((*after.nodes, *empty), key=lambda n: n.node.name)))
 
-    def _spare(self, pods: Iterable[Pod], before: FleetState, prefix: str) -> list[StandingNode]:
+    def _spare(self, pods: Iterable[Pod], after: FleetState, prefix: str) -> list[StandingNode]:
+        """Give nodes for pods that a rehearsal left homeless, in pools where their workloads have room left."""
         homeless = [consolidation.unbound(p) for p in pods]
-        rest = replace(before.objects, nodes=(), pods=())
-        packing = self.packer.pack(homeless, rest, prefix=prefix)
+        packing = self.packer.pack(homeless, _beside(after, homeless), prefix=prefix)
+        new = list(packing.new)
+        if packing.unplaced:
+            alone = replace(after.objects, nodes=(), pods=())
+            new += self.packer.pack(packing.unplaced, alone, prefix=f"{prefix}more-").new
         return [
             StandingNode(
                 p.node,
                 p.offer,
                 (
                     *self.packer.shelf.daemons_on(p.row, p.node),
-                    *(replace(pod, node_name=p.node.name) for pod in p.pods),
+                    *(pod.on(p.node.name) for pod in p.pods),
                 ),
                 None,
             )
-            for p in packing.new
+            for p in new
         ]
+
+
+def _beside(after: FleetState, homeless: Sequence[Pod]) -> ClusterObjects:
+    """Give the nodes that hold replicas of the same workloads, closed: only pools and zones of theirs count."""
+    keys = {p.key for p in homeless}
+    owners = {(p.namespace, p.owner) for p in homeless if p.owner is not None}
+    held = {
+        n.node.name: [p for p in n.movable if (p.namespace, p.owner) in owners and p.key not in keys]
+        for n in after.nodes
+    }
+    return replace(
+        after.objects,
+        nodes=tuple(replace(n.node, is_unschedulable=True) for n in after.nodes if held[n.node.name]),
+        pods=tuple(p.on(name) for name, pods in held.items() for p in pods),
+    )
 
 
 def _arrived(state: FleetState, gone: str, onto: Mapping[str, str]) -> FleetState:
@@ -216,7 +235,7 @@ def _arrived(state: FleetState, gone: str, onto: Mapping[str, str]) -> FleetStat
     leaving = next(n for n in state.nodes if n.node.name == gone)
     arrivals: dict[str, list[Pod]] = {}
     for pod in leaving.movable:
-        arrivals.setdefault(onto[pod.key], []).append(replace(pod, node_name=onto[pod.key]))
+        arrivals.setdefault(onto[pod.key], []).append(pod.on(onto[pod.key]))
     nodes = tuple(
         replace(n, pods=(*n.pods, *arrivals.get(n.node.name, ()))) for n in state.nodes if n.node.name != gone
     )
