@@ -67,6 +67,7 @@ def lower_bound(
     grouper: Grouper,
     fixed: Collection[str],
     objective: int,
+    prepaid: int = 0,
     should_stop: Callable[[], bool] = never,
     proofs: Proofs | None = None,
 ) -> Bound | None:
@@ -79,6 +80,7 @@ def lower_bound(
         grouper: tells pods apart.
         fixed: names of nodes that stay, with the pods on them.
         objective: what `after` costs, in micro-dollars an hour; a bound that is near it is looked no further for.
+        prepaid: what commitments pay of the prices of all offers together, in micro-dollars an hour.
         should_stop: asked often; the bound holds whenever it says so.
         proofs: of problems that came up when the fleet was looked for.
     """
@@ -110,7 +112,7 @@ def lower_bound(
         used=np.zeros((len(supply.micro_usd), 1), dtype=np.int64),
         interruption_micro_usd=grouping.interruption_costs(classes, judge),
     )
-    search = _Search(objective - paid, _by_resources(supply, demand), should_stop, proofs)
+    search = _Search(objective - paid + prepaid, _by_resources(supply, demand), should_stop, proofs)
     problem = merged(supply, demand).problem
     search.prove(problem)
     # Nothing must run yet that could be over a limit; and it takes long, so that a bound that is near is left as is.
@@ -126,7 +128,7 @@ def lower_bound(
         )
         search.prove(merged(supply, capped).problem)
     return Bound(
-        usd(paid + search.least),
+        usd(paid + max(search.least - prepaid, 0)),
         search.ended_by,
         _left_out(classes, limits, grouper.rules, knows_pools=knows_pools),
     )

@@ -43,8 +43,13 @@ class Bill:
     """By name of a node that is covered at least in part: what it still adds to the bill."""
     unused: tuple[ReservedInstances, ...]
     """Whole instances of reservations that cover nothing; of size-flexible ones, of their own type."""
-    unused_usd_per_hour: float
-    """Of Savings Plans."""
+    unspent: tuple[SavingsPlan, ...]
+    """Savings Plans with the dollars an hour that they have left, those without any left out."""
+
+    @property
+    def unused_usd_per_hour(self) -> float:
+        """Give what is left of all Savings Plans."""
+        return usd(sum(round(p.usd_per_hour * MICRO) for p in self.unspent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,11 @@ class _Usage:
     def family(self) -> str:
         return self.instance_type.partition(".")[0]
 
+    @property
+    def extra_micro_usd(self) -> int:
+        """Give what is left to pay, rounded up."""
+        return -int(-(self.left * self.micro_usd) // 1)
+
 
 def factor(instance_type: str) -> Fraction | None:
     """Give the normalization factor of a type's size; None where there is no size flexibility."""
@@ -87,9 +97,40 @@ def bill(nodes: Iterable[StandingNode], commitments: Commitments) -> Bill:
     """Apply the commitments to the on-demand nodes of a fleet, whose offers are at list price."""
     usage = sorted(_usage(nodes), key=lambda u: u.name)
     unused = _reserve(usage, commitments.reserved_instances)
-    spare = _spend(usage, commitments.savings_plans)
-    covered = {u.name: -int(-(u.left * u.micro_usd) // 1) for u in usage if u.left < WHOLE}
-    return Bill(extra_micro_usd=covered, unused=unused, unused_usd_per_hour=usd(int(spare)))
+    unspent = _spend(usage, commitments.savings_plans)
+    covered = {u.name: u.extra_micro_usd for u in usage if u.left < WHOLE}
+    return Bill(extra_micro_usd=covered, unused=unused, unspent=unspent)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What Savings Plans cover of some launches."""
+
+    extra_micro_usd: tuple[int | None, ...]
+    """Of each in turn: what it still adds to the bill; None: nothing covers it."""
+    unspent: tuple[SavingsPlan, ...]
+
+
+def spent(launches: Sequence[Offer], plans: Iterable[SavingsPlan]) -> Spent:
+    """Apply Savings Plans to launches at list price, on-demand all of them."""
+    usage = [
+        _Usage(f"{i:09d}", o.pool.instance_type, frozenset(), o.micro_usd) for i, o in enumerate(launches)
+    ]
+    unspent = _spend(usage, plans)
+    return Spent(tuple(u.extra_micro_usd if u.left < WHOLE else None for u in usage), unspent)
+
+
+def rate(offer: Offer, plans: Iterable[SavingsPlan]) -> int | None:
+    """Give the lowest rate of Savings Plans for a node of the offer, in micro-dollars; None: it is not covered."""
+    if offer.pool.capacity_type is not CapacityType.ON_DEMAND:
+        return None
+    name = offer.pool.instance_type
+    family = name.partition(".")[0]
+    rates = [
+        round(p.rates[name] * MICRO) for p in plans if name in p.rates and p.instance_family in (None, family)
+    ]
+    found = min(rates, default=None)
+    return found if found is not None and found < offer.micro_usd else None
 
 
 def _usage(nodes: Iterable[StandingNode]) -> list[_Usage]:
@@ -140,8 +181,8 @@ def _reserve(usage: Sequence[_Usage], reserved: Iterable[ReservedInstances]) -> 
     return tuple(unused)
 
 
-def _spend(usage: Sequence[_Usage], plans: Iterable[SavingsPlan]) -> Fraction:
-    spare = Fraction(0)
+def _spend(usage: Sequence[_Usage], plans: Iterable[SavingsPlan]) -> tuple[SavingsPlan, ...]:
+    unspent = []
     for plan in sorted(
         plans, key=lambda p: (p.instance_family is None, p.instance_family or "", p.usd_per_hour)
     ):
@@ -157,8 +198,9 @@ def _spend(usage: Sequence[_Usage], plans: Iterable[SavingsPlan]) -> Fraction:
             share = min(node.left, left / rate) if rate else node.left
             node.left -= share
             left -= share * rate
-        spare += left
-    return spare
+        if left >= 1:
+            unspent.append(replace(plan, usd_per_hour=usd(int(left))))
+    return tuple(unspent)
 
 
 def priced(nodes: Iterable[StandingNode], commitments: Commitments) -> tuple[StandingNode, ...]:
@@ -168,23 +210,28 @@ def priced(nodes: Iterable[StandingNode], commitments: Commitments) -> tuple[Sta
         return fleet
     extra = bill(fleet, commitments).extra_micro_usd
     return tuple(
-        replace(n, offer=replace(n.offer, usd_per_hour=usd(extra[n.node.name]), is_stale=False))
+        replace(n, offer=at_extra(n.offer, extra[n.node.name]))
         if n.offer is not None and n.node.name in extra
         else n
         for n in fleet
     )
 
 
+def at_extra(offer: Offer, extra_micro_usd: int) -> Offer:
+    """Give an offer at what it adds to the bill beside what is committed."""
+    return replace(offer, usd_per_hour=usd(extra_micro_usd), is_stale=False, is_committed=True)
+
+
 def limited_offers(
-    nodes: Iterable[StandingNode], market: Market, commitments: Commitments, template: Template
+    unused: Iterable[ReservedInstances], market: Market, template: Template
 ) -> tuple[LimitedOffer, ...]:
-    """Give what reservations still pay for, as offers that cost nothing more; in order of pool.
+    """Give unused reservations as offers that cost nothing more; in order of pool.
 
     Regional ones are offered in the first zone (by id) that sells the type and has a subnet: any would do, and one
     that is offered in several zones at once would be counted several times.
     """
     found = []
-    for kind in bill(nodes, commitments).unused:
+    for kind in unused:
         sold = sorted(
             (
                 o
@@ -197,5 +244,5 @@ def limited_offers(
             key=lambda o: o.pool,
         )
         if sold:
-            found.append(LimitedOffer(replace(sold[0], usd_per_hour=0.0, is_stale=False), kind.count))
+            found.append(LimitedOffer(at_extra(sold[0], 0), kind.count))
     return tuple(sorted(found, key=lambda x: (x.offer.pool, x.copies)))

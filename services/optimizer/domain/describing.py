@@ -23,7 +23,10 @@ def kinds(nodes: Sequence[StandingNode]) -> str:
 
 def _kind(node: StandingNode) -> str:
     name = node.node.instance_type or "node"
-    return f"{name} {node.offer.pool.capacity_type.value}" if node.offer else name
+    if node.offer is None:
+        return name
+    paid = " paid for by a commitment" if node.offer.is_committed else ""
+    return f"{name} {node.offer.pool.capacity_type.value}{paid}"
 
 
 def sentence(

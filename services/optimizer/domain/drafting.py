@@ -16,6 +16,7 @@ from services.optimizer.domain import (
 from services.optimizer.domain.bounds import Bound
 from services.optimizer.domain.columns.problem import Ending
 from services.optimizer.domain.consolidation import objective
+from services.optimizer.domain.covering import Cover
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import FleetNode, PlanDraft, Unplaced
 from services.optimizer.domain.fleet_state import FleetState
@@ -39,6 +40,8 @@ class Drafter:
     market: Market
     rules: PlanRules
     packer: Packer
+    covered: Cover
+    """What commitments that are left pay for."""
     conflicts: Sequence[decision.Conflict]
     """Between wishes, and who won."""
     was_stopped: Callable[[], bool]
@@ -127,7 +130,8 @@ class Drafter:
         return bounds.lower_bound(
             outcome.after,
             start,
-            shelf=self.packer.shelf,
+            shelf=self.covered.at_dollar_price,
+            prepaid=self.covered.prepaid_micro_usd,
             grouper=self.packer.grouper,
             fixed={n.node.name for n in start.nodes if stays or n.kept_because is not None},
             objective=objective(outcome.after.nodes, self.packer.grouper.judge),

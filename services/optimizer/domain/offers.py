@@ -30,6 +30,8 @@ class Offer:
     is_stale: bool = False
     flagged_since: datetime | None = None
     """An interruption, or a lack of capacity, was seen there so lately that nothing new is launched there."""
+    is_committed: bool = False
+    """Whether a reservation or a Savings Plan pays for it, at least in part: the price is what it adds to the bill."""
 
     @property
     def flagged(self) -> bool:

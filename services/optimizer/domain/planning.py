@@ -6,13 +6,13 @@ Carrying out the moves of a plan and planning again gives no further ones.
 from collections.abc import Callable
 from dataclasses import replace
 
-from services.optimizer.domain import commitments, decision
+from services.optimizer.domain import commitments, covering, decision
 from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.consolidation import Consolidator
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafting import CUT_SHORT, Drafter, stubborn_pods
 from services.optimizer.domain.drafts import PlanDraft
-from services.optimizer.domain.fleet_state import read_state
+from services.optimizer.domain.fleet_state import FleetState, read_state
 from services.optimizer.domain.moving import Mover
 from services.optimizer.domain.offers import Market
 from services.optimizer.domain.packing.fleet import LOOKING, THOROUGH, Packer
@@ -22,7 +22,7 @@ from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.searching import PlanMode, Search
 from services.optimizer.domain.spot_tolerance import spot_judge
 from services.optimizer.domain.study import Study
-from shared.kernel.workload import ClusterObjects, PodPhase
+from shared.kernel.workload import ClusterObjects, Pod, PodPhase
 
 __all__ = ["CUT_SHORT", "PlanMode", "plan", "study"]
 
@@ -74,11 +74,15 @@ def study(
     today = start = read_state(objects, market, rules, template, judge)
     if mode is PlanMode.GREENFIELD:
         start = read_state(_without_nodes(objects), market, rules, template, judge)
-    limited = commitments.limited_offers(start.nodes, market, rules.commitments, template)
+    bill = commitments.bill(start.nodes, rules.commitments)
+    limited = commitments.limited_offers(bill.unused, market, template)
     today, start = (replace(s, nodes=commitments.priced(s.nodes, rules.commitments)) for s in (today, start))
+    grouper = Grouper(rules, template, judge, selectors_meant(objects.pods))
+    shelf = build_shelf(market, offered, template, daemon_sets(objects), limited=limited)
+    covered = covering.cover(_may_get_new_nodes(start, mode), shelf, bill.unspent, grouper, should_stop=stop)
     packer = Packer(
-        build_shelf(market, offered, template, daemon_sets(objects), limited=limited),
-        Grouper(rules, template, judge, selectors_meant(objects.pods)),
+        shelf.with_limited(covered.offers),
+        grouper,
         taken=frozenset(n.name for n in objects.nodes),
         should_stop=stop,
         effort=THOROUGH if mode is PlanMode.GREENFIELD else LOOKING,
@@ -90,6 +94,7 @@ def study(
         market=market,
         rules=rules,
         packer=packer,
+        covered=covered,
         conflicts=settled.conflicts,
         was_stopped=lambda: stop.has_stopped,
     )
@@ -102,6 +107,11 @@ def study(
         mover=mover,
         market=market,
     )
+
+
+def _may_get_new_nodes(start: FleetState, mode: PlanMode) -> list[Pod]:
+    moving = [] if mode is PlanMode.PENDING else [n for n in start.nodes if n.kept_because is None]
+    return [*(p for n in moving for p in n.movable), *start.pending]
 
 
 def _without_nodes(objects: ClusterObjects) -> ClusterObjects:

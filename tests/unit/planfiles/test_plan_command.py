@@ -132,6 +132,36 @@ def test_spot_prices_by_zone_are_used(tmp_path: Path) -> None:
     assert any("taken to hold now" in n and "gives no times" in n for n in document["notes"])
 
 
+def test_a_savings_plan_buys_on_demand_up_to_its_commitment_and_spot_beyond(tmp_path: Path) -> None:
+    spot = tmp_path / "spot.csv"
+    zones = [
+        f"us-east-1,{t},us-east-1{z},{p}"
+        for t, p in (("m5.large", 0.034), ("m5.xlarge", 0.068))
+        for z in "abc"
+    ]
+    spot.write_text("\n".join(["region,instance_type,zone,usd_per_hour", *zones]))
+    bought = tmp_path / "commitments.yaml"
+    bought.write_text("savings_plans:\n  - {usd_per_hour: 0.24, rates: {m5.large: 0.06, m5.xlarge: 0.12}}\n")
+    arguments = (
+        *("--cluster", cluster(tmp_path, [pod(f"web-{i}", memory="3Gi") for i in range(24)])),
+        *("--greenfield", "--region", "us-east-1", "-o", "json"),
+        *("--on-demand-prices", prices(tmp_path), "--spot-prices", spot),
+    )
+    without, document = (
+        json.loads(run(*arguments, *more).stdout) for more in ((), ("--commitments", bought))
+    )
+    assert {n["capacity_type"] for n in without["nodes"]} == {"spot"}
+    on_demand = [n for n in document["nodes"] if n["capacity_type"] == "on-demand"]
+    # What is committed pays for two xlarge nodes or four large ones, and there is need of more.
+    assert sum({"m5.large": 1, "m5.xlarge": 2}[n["instance_type"]] for n in on_demand) == 4
+    assert [n["usd_per_hour"] for n in on_demand] == [0.0] * len(on_demand)
+    assert len(document["nodes"]) > len(on_demand)
+    assert document["cost_usd_per_hour"] < without["cost_usd_per_hour"]
+    assert 0 < document["lower_bound_usd_per_hour"] <= document["objective_usd_per_hour"]
+    assert document["commitments"]["unused_usd_per_hour"] in (0, "0.000000")
+    assert any("paid for by a commitment" in move["explanation"] for move in document["moves"])
+
+
 def test_a_pod_too_large_for_any_type_is_status_3(tmp_path: Path) -> None:
     path = cluster(tmp_path, [pod("huge", cpu="300"), pod("small")])
     result = run(

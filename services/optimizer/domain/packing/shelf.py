@@ -31,6 +31,23 @@ class Shelf:
     _supplies: dict[Columns, Supply] = field(default_factory=dict, compare=False, repr=False)
     _permitted: dict[Hashable, Bools] = field(default_factory=dict, compare=False, repr=False)
 
+    def with_limited(self, limited: Iterable[LimitedOffer]) -> "Shelf":
+        """Give the shelf with more offers of pools that are on it, each for so many nodes."""
+        row = {o.pool: i for i, o in enumerate(self.offers)}
+        added = [(x, row[x.offer.pool]) for x in limited]
+        if not added:
+            return self
+        return Shelf(
+            (*(x.offer for x, _ in added), *self.offers),
+            (*(self.nodes[i] for _, i in added), *self.nodes),
+            (*(self.daemons[i] for _, i in added), *self.daemons),
+            (*(x.copies for x, _ in added), *self.copies),
+        )
+
+    def repriced(self, offers: Iterable[Offer]) -> "Shelf":
+        """Give the shelf with other prices, row by row."""
+        return replace(self, offers=tuple(offers), _supplies={})
+
     def node(self, at: int, name: str) -> Node:
         """Give the node of an offer under a name of its own."""
         node = self.nodes[at]

@@ -119,11 +119,30 @@ def test_the_plan_of_a_family_goes_before_a_compute_plan_and_reservations_before
 
 def test_what_is_unused_is_offered_for_nothing_so_many_times_in_one_zone() -> None:
     market = make_market()
-    found = commitments.limited_offers([node("a")], market, reserved("m5.large", 3), TEMPLATE)
+    left = commitments.bill([node("a")], reserved("m5.large", 3)).unused
+    found = commitments.limited_offers(left, market, TEMPLATE)
     assert [(x.offer.pool.zone_id, x.offer.micro_usd, x.copies) for x in found] == [("use1-az1", 0, 2)]
-    zonal = commitments.limited_offers([], market, reserved("m5.large", 3, zone="us-east-1c"), TEMPLATE)
-    assert [(x.offer.pool.zone_id, x.copies) for x in zonal] == [("use1-az3", 3)]
-    assert commitments.limited_offers([], market, reserved("x9.large", 3), TEMPLATE) == ()
+    zonal = (ReservedInstances(instance_type="m5.large", count=3, zone="us-east-1c"),)
+    assert [
+        (x.offer.pool.zone_id, x.copies) for x in commitments.limited_offers(zonal, market, TEMPLATE)
+    ] == [("use1-az3", 3)]
+    unsold = (ReservedInstances(instance_type="x9.large", count=3),)
+    assert commitments.limited_offers(unsold, market, TEMPLATE) == ()
+
+
+def test_each_plan_tells_what_it_has_left() -> None:
+    family = SavingsPlan(usd_per_hour=0.05, rates={"m5.large": 0.05}, instance_family="m5")
+    compute = SavingsPlan(usd_per_hour=0.2, rates={"m5.large": 0.06})
+    found = commitments.bill([node("a"), node("b")], plans(compute, family))
+    assert [(p.instance_family, p.usd_per_hour) for p in found.unspent] == [(None, pytest.approx(0.14))]
+
+
+def test_the_lowest_rate_counts_and_one_that_saves_nothing_does_not() -> None:
+    family = SavingsPlan(usd_per_hour=1, rates={"m5.large": 0.05, "c5.large": 0.01}, instance_family="m5")
+    compute = SavingsPlan(usd_per_hour=1, rates={"m5.large": 0.06, "c5.large": 0.085})
+    offers = [node("a").offer, node("c", "c5.large").offer, node("s", capacity_type=CapacityType.SPOT).offer]
+    rates = [commitments.rate(o, (family, compute)) for o in offers if o is not None]
+    assert rates == [50_000, None, None]
 
 
 def test_without_commitments_prices_stay_what_they_are() -> None:

@@ -82,7 +82,7 @@ def test_a_young_node_stays_and_so_does_one_of_unknown_age() -> None:
     rules = PlanRules(min_node_age_seconds=600)
     ages = {0: 599, 1: 600}
     nodes = tuple(
-        replace(n, created_at=NOW - timedelta(seconds=ages[i])) if i in ages else n
+        replace(n, created_at=NOW - timedelta(seconds=ages[i]) if i in ages else None)
         for i, n in enumerate(objects.nodes)
     )
     draft = planned(rules, replace(objects, nodes=nodes))
