@@ -257,35 +257,31 @@ def shifted(
 ) -> Calibrator:
     """Add what each kind of recording differs by from what the calibrator says of pools that were not fitted on.
 
-    The most probable shift under a normal prior around none: a kind of which few windows were seen that do not
-    overlap stays near the others. `is_flat` says that nothing but the shift tells kinds apart.
+    The most probable shift, where kinds differ from each other, and pools from their kind, by normal amounts of one
+    variance: a kind of few pools stays near the others, however long these were watched. `is_flat` says that nothing
+    else tells pools apart.
     """
     variance = CORRECTION_VARIANCE_WHEN_FLAT if is_flat else CORRECTION_VARIANCE
     shift_by_kind = {}
     for kind in sorted({sample.trace.kind for sample, _ in held_out}):
-        said, rate, weight = (
-            np.concatenate(parts)
-            for parts in zip(
-                *(
-                    (
-                        calibrator.scaled(log_odds, kind),
-                        sample.windows.lost / sample.windows.at_risk,
-                        sample.windows.at_risk
-                        / sample.windows.at_risk.sum()
-                        * (sample.trace.seconds / horizon_seconds),
-                    )
-                    for sample, log_odds in held_out
-                    if sample.trace.kind is kind
-                ),
-                strict=True,
-            )
-        )
+        said = [
+            (sample, calibrator.scaled(log_odds, kind))
+            for sample, log_odds in held_out
+            if sample.trace.kind is kind
+        ]
         shift = 0.0
         for _ in range(NEWTON_STEPS):
-            p = 1 / (1 + np.exp(-(said + shift)))
-            slope = float((weight * (rate - p)).sum()) - shift / variance
-            step = slope / (float((weight * p * (1 - p)).sum()) + 1 / variance)
-            shift += min(max(step, -LARGEST_STEP), LARGEST_STEP)
+            slope, curvature = -shift / variance, 1 / variance
+            for sample, log_odds in said:
+                w = sample.windows
+                p = 1 / (1 + np.exp(-(log_odds + shift)))
+                windows = sample.trace.seconds / horizon_seconds
+                known = windows * float((w.at_risk * p * (1 - p)).sum() / w.at_risk.sum())
+                off = windows * float((w.lost - w.at_risk * p).sum() / w.at_risk.sum())
+                # To first order: a pool says as much as its windows, and never more than one pool can.
+                share = 1 / (1 + known * variance)
+                slope, curvature = slope + share * off, curvature + share * known
+            shift += min(max(slope / curvature, -LARGEST_STEP), LARGEST_STEP)
         shift_by_kind[kind] = shift
     return replace(calibrator, shift_by_kind=shift_by_kind)
 

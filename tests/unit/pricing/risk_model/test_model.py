@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -148,8 +149,9 @@ def test_kinds_are_told_apart_where_nothing_else_does() -> None:
     found = model.shifted(Calibrator(0.0, 0.0), said, 3_600, is_flat=True)
 
     for kind in TraceKind:
-        seen = np.mean([s.windows.rate for s in samples if s.trace.kind is kind])
-        assert found.apply(np.zeros(1), kind)[0] == pytest.approx(seen, abs=0.03)
+        seen = float(np.mean([s.windows.rate for s in samples if s.trace.kind is kind]))
+        # Three pools of a kind weigh three times as much as the belief that kinds are alike.
+        assert found.shift_by_kind[kind] == pytest.approx(0.75 * math.log(seen / (1 - seen)), abs=0.1)
 
 
 def test_a_kind_of_few_windows_stays_near_the_others() -> None:
@@ -176,11 +178,23 @@ def test_the_shift_of_a_kind_needs_no_outcome_of_both_sorts() -> None:
 
 def test_a_model_of_both_kinds_is_calibrated_in_each() -> None:
     traces = of_kinds(ticks=1_500)
-    report = evaluation.report(evaluation.judge(RiskModel({"1h": fitted(traces)}), traces, ratings=RATINGS))
+    without = frozenset(column for layer in features.LAYERS.values() for column in layer)
+    together, apart = (
+        evaluation.report(evaluation.judge(RiskModel({"1h": found}), traces, ratings=RATINGS))["by_kind"]
+        for by_kind in (False, True)
+        if (
+            found := model.fit_horizon(
+                model.samples(traces, 3_600),
+                3_600,
+                rivals={},
+                recipe=Recipe(without=without, by_kind=by_kind),
+            )
+        )
+    )
 
-    for kind in ("preemption", "availability", "both"):
-        assert report["by_kind"][kind]["1h"]["ece"] < 0.05
-        assert report["by_kind"][kind]["1h"]["log_loss_skill"][baselines.BASE_RATE][1] > 0
+    for kind in TraceKind:
+        assert apart[kind]["1h"]["ece"] < together[kind]["1h"]["ece"] / 2
+        assert apart[kind]["1h"]["brier"] < together[kind]["1h"]["brier"]
 
 
 def test_the_advisor_says_nothing_of_a_type_it_does_not_list() -> None:
