@@ -1,5 +1,7 @@
 """The templates hang together, and allow what the code calls and nothing else."""
 
+import ast
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import botocore.session
 import pytest
 import yaml
 from moto.events.models import EventPattern
@@ -17,6 +20,7 @@ from services.gateway.domain.cloud_accounts import READ_ACTIONS, WRITE_ACTIONS
 from services.pricing.domain import notices
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "cloudformation"
+SERVICES = Path(__file__).parents[3] / "services"
 NAMES = ("platform", "customer-account", "customer-cluster", "customer-notices")
 FILLED = {
     "AWS::Partition": "aws",
@@ -105,6 +109,32 @@ def listed(value: Any) -> list[Any]:
 
 def actions(document: Mapping[str, Any]) -> set[str]:
     return {action for s in document["Statement"] for action in listed(s["Action"])}
+
+
+OTHER_NAMES = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}
+"""Calls that IAM knows by another call's name."""
+
+
+@functools.cache
+def methods_of(client: str) -> Mapping[str, str]:
+    """The API's name of each method of boto3's client."""
+    made = botocore.session.Session().create_client(
+        client, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
+    mapping: Mapping[str, str] = made.meta.method_to_api_mapping
+    return mapping
+
+
+def called(service: str) -> set[str]:
+    """The actions of AWS that a service's adapters name, each as IAM spells it."""
+    found: set[str] = set()
+    for path in (SERVICES / service / "adapters").glob("*.py"):
+        text = path.read_text()
+        names = {node.attr for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)}
+        names |= set(re.findall(r'get_paginator\("(\w+)"\)', text))
+        for client in re.findall(r'\.client\(\s*"(\w+)"', text):
+            found |= {f"{client}:{api}" for name, api in methods_of(client).items() if name in names}
+    return {OTHER_NAMES.get(action, action) for action in found}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,16 +232,8 @@ def test_only_rules_of_the_account_may_send_and_what_is_kept_is_encrypted() -> N
 
 def test_the_platform_reads_and_assumes_and_nothing_else() -> None:
     found = documents("platform")
-    assert actions(found["PricingRole"]) == {
-        "ec2:DescribeAvailabilityZones",
-        "ec2:DescribeInstanceTypes",
-        "ec2:DescribeInstanceTypeOfferings",
-        "ec2:DescribeSpotPriceHistory",
-        "ec2:GetSpotPlacementScores",
-        "pricing:GetProducts",
-        "sqs:ReceiveMessage",
-        "sqs:DeleteMessage",
-    }
+    assert actions(found["PricingRole"]) == called("pricing")
+    assert called("gateway") == {"sts:AssumeRole"}
     [assume] = found["GatewayRole"]["Statement"]
     assert (assume["Action"], assume["Resource"]) == ("sts:AssumeRole", "arn:aws:iam::*:role/spot-optimizer*")
 
@@ -223,6 +245,22 @@ def test_a_customers_role_is_the_gateways_alone_and_reads_what_sessions_may_read
     assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": FILLED["ExternalId"]}}
     assert template("customer-account")["Parameters"]["ExternalId"]["NoEcho"] is True
     assert actions(found["Role"]) == set(READ_ACTIONS)
+
+
+def test_with_a_customers_role_nothing_may_be_read_that_is_not_and_everything_done_that_is() -> None:
+    own = called("executor")
+    reads = {action for action in own if re.search(r":(Describe|Get|List)", action)}
+    assert set(READ_ACTIONS) == reads == {"ec2:DescribeInstances"}
+    implied = {"ec2:RunInstances", "ec2:CreateTags"}
+    assert own - reads == {"ec2:CreateFleet", "ec2:TerminateInstances"}
+    [groups] = [
+        document
+        for name, document in documents("customer-cluster").items()
+        if name == "KeepGroupsFromLaunchingAgain"
+    ]
+    assert set(WRITE_ACTIONS) == (own - reads) | implied | actions(groups)
+    for service in ("optimizer", "reporting"):
+        assert called(service) == set()
 
 
 def test_a_cluster_is_changed_by_its_tag_only() -> None:
