@@ -6,9 +6,10 @@ are.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 
 from shared.kernel.pools import CapacityType
 from shared.kernel.resources import Resources
@@ -205,6 +206,14 @@ class Pod:
         """Namespace and name, as people write it."""
         return f"{self.namespace}/{self.name}"
 
+    def on(self, node_name: str | None) -> "Pod":
+        """Give the pod as it is on a node, or on none: dataclasses.replace in half the time, for plans of many pods."""
+        if node_name == self.node_name:
+            return self
+        values = list(_pod_values(self))
+        values[_NODE_NAME] = node_name
+        return Pod(*values)
+
     @property
     def is_finished(self) -> bool:
         """Whether it holds no resources any more."""
@@ -214,6 +223,11 @@ class Pod:
     def is_daemon(self) -> bool:
         """Whether a DaemonSet owns it: it comes and goes with its node."""
         return self.owner is not None and self.owner.kind == "DaemonSet"
+
+
+_POD_FIELDS = tuple(item.name for item in fields(Pod))
+_NODE_NAME = _POD_FIELDS.index("node_name")
+_pod_values = attrgetter(*_POD_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

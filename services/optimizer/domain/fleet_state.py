@@ -43,10 +43,12 @@ class StandingNode:
     slack: Slack = field(default=NO_BUDGETS, compare=False, repr=False)
     """Of the cluster's disruption budgets."""
 
-    @property
-    def movable(self) -> tuple[Pod, ...]:
-        """Give the pods that would have to go elsewhere."""
-        return tuple(p for p in self.pods if not (p.is_daemon or p.is_mirror or p.is_terminating))
+    movable: tuple[Pod, ...] = field(init=False, compare=False, repr=False)
+    """The pods that would have to go elsewhere."""
+
+    def __post_init__(self) -> None:
+        movable = tuple(p for p in self.pods if not (p.is_daemon or p.is_mirror or p.is_terminating))
+        object.__setattr__(self, "movable", movable)
 
     @property
     def micro_usd(self) -> int:
@@ -78,11 +80,7 @@ class FleetState:
         return replace(
             self.objects,
             nodes=tuple(n.node for n in stay),
-            pods=tuple(
-                p if p.node_name == n.node.name else replace(p, node_name=n.node.name)
-                for n in stay
-                for p in n.pods
-            ),
+            pods=tuple(p.on(n.node.name) for n in stay for p in n.pods),
         )
 
 

@@ -28,8 +28,11 @@ def is_replaced_alone(node: StandingNode, rules: PlanRules) -> bool:
 
 
 def requested(node: StandingNode) -> Resources:
-    """Give what the pods ask for that would have to move."""
-    return sum((p.requests for p in node.movable), Resources())
+    """Give how much CPU and memory the pods ask for that would have to move."""
+    return Resources(
+        sum(p.requests.cpu_millicores for p in node.movable),
+        sum(p.requests.memory_bytes for p in node.movable),
+    )
 
 
 def broken(before: FleetState, after: FleetState, rules: PlanRules) -> str | None:

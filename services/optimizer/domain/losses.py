@@ -61,6 +61,8 @@ class Guards:
 
     def over(self, pod: Pod) -> tuple[int, ...]:
         """Give the numbers of the budgets over a pod."""
+        if not self.budgets:
+            return ()
         key = (pod.namespace, frozenset(pod.labels.items()))
         found = self._known.get(key)
         if found is None:

@@ -1,7 +1,7 @@
 """Lay pods on nodes as policy wants it, spreading as kube-scheduler does: one way that a fleet may be used."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -59,9 +59,7 @@ class Placer:
         nodes = {n.node.name: n.node for n in state.nodes} | {n.name: n for _, n in new}
         where: dict[str, str] = {}
         waiting: list[Pod] = []
-        moving = [
-            replace(p, node_name=None) for n in state.nodes if n.node.name in drained for p in n.movable
-        ]
+        moving = [p.on(None) for n in state.nodes if n.node.name in drained for p in n.movable]
         for pod in [*self._ordered(moving), *self._ordered(state.pending)]:
             if scene.schedule([pod]):
                 if len(where) < len(moving):
