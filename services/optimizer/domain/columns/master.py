@@ -56,9 +56,12 @@ class Relaxation:
 
 
 def penalties(reduced: Reduced) -> Ints:
-    """Give what leaving one pod out costs: 0 for shapes that always find an unlimited offer, which never need it."""
+    """Give what leaving one pod out costs: 0 for shapes that always find an unlimited offer, which never need it.
+
+    Where anything is limited all shapes may need it: those known columns that hold one may all hold what is limited.
+    """
     unlimited = reduced.copies >= UNBOUNDED
-    needs = ~(reduced.allowed[unlimited].any(axis=0)) | (np.diff(reduced.rows.starts) > 0)
+    needs = ~(reduced.allowed[unlimited].any(axis=0)) | (len(reduced.at_most) > 0)
     price = int(reduced.nano_usd.max(initial=0)) + 1000
     price += int(reduced.pod_nano_usd.max(initial=0)) * int(reduced.counts.sum())
     return np.where(needs, 10 * price, 0).astype(np.int64)
