@@ -87,6 +87,7 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             spot_fresh_for=settings.spot_fresh_for,
             on_demand_fresh_for=settings.on_demand_fresh_for,
             risk_fresh_for=settings.risk_fresh_for,
+            advisor_fresh_for=settings.advisor_fresh_for,
             model=model,
         )
 
@@ -111,7 +112,11 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
                 if lease is not None:
                     for region in await refreshers.regions():
                         await refresh_pool_risks(
-                            region=region, model=model, unit_of_work=unit_of_work, clock=runtime.clock
+                            region=region,
+                            model=model,
+                            unit_of_work=unit_of_work,
+                            clock=runtime.clock,
+                            advisor_fresh_for=settings.advisor_fresh_for,
                         )
 
         runtime.every("pool_risks", settings.risk_period, predict_risks)
