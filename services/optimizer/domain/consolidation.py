@@ -230,7 +230,7 @@ class Consolidator:
         arrivals: dict[str, list[Pod]] = {}
         by_key = {p.key: p for n in state.nodes for p in n.pods} | {p.key: p for p in state.pending}
         for key, name in packing.onto_kept.items():
-            arrivals.setdefault(name, []).append(replace(by_key[key], node_name=name))
+            arrivals.setdefault(name, []).append(by_key[key].on(name))
         stay = [
             replace(n, pods=(*n.pods, *arrivals.get(n.node.name, ())))
             for n in state.nodes
@@ -242,7 +242,7 @@ class Consolidator:
                 p.offer,
                 (
                     *self.packer.shelf.daemons_on(p.row, p.node),
-                    *(replace(pod, node_name=p.node.name) for pod in p.pods),
+                    *(pod.on(p.node.name) for pod in p.pods),
                 ),
                 None,
             )
@@ -255,7 +255,7 @@ class Consolidator:
 
 def unbound(pod: Pod) -> Pod:
     """Give the pod as its controller would make it again: on no node yet."""
-    return replace(pod, node_name=None)
+    return pod.on(None)
 
 
 def objective(nodes: Iterable[StandingNode], judge: SpotJudge) -> int:

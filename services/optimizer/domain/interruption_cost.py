@@ -77,16 +77,12 @@ def weighted_chance(offer: Offer, rules: PlanRules) -> float:
     return chance(offer, rules) * rules.risk_weight
 
 
-def pod_micro_usd(offer: Offer, cost: int, rules: PlanRules) -> int:
-    """Give the weighted expected cost an hour of one pod on a node of the offer."""
-    return int(weighted_chance(offer, rules) * cost)
-
-
 def node_micro_usd(offer: Offer | None, pods: Iterable[Pod], judge: SpotJudge) -> int:
     """Give the weighted expected cost an hour of a node with these pods; 0 where no price is known either."""
     if offer is None or not offer.is_spot or judge.rules.risk_weight == 0:
         return 0
-    return sum(pod_micro_usd(offer, cost_micro_usd(p, judge), judge.rules) for p in pods)
+    weighted = weighted_chance(offer, judge.rules)
+    return sum(int(weighted * cost_micro_usd(p, judge)) for p in pods)
 
 
 def breakdown(nodes: Iterable[Standing], judge: SpotJudge) -> Breakdown:

@@ -59,7 +59,7 @@ class Placer:
         nodes = {n.node.name: n.node for n in state.nodes} | {n.name: n for _, n in new}
         where: dict[str, str] = {}
         waiting: list[Pod] = []
-        moving = [p.on(None) for n in state.nodes if n.node.name in drained for p in n.movable]
+        moving = [p for n in state.nodes if n.node.name in drained for p in n.movable]
         for pod in [*self._ordered(moving), *self._ordered(state.pending)]:
             if scene.schedule([pod]):
                 if len(where) < len(moving):
