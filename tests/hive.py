@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -82,10 +82,10 @@ class Hive:
         """What the optimizer adds to its quotes."""
         return frozenset(flag.pool for flag in self.optimizer.live(REGION))
 
-    async def know_instances(self, count: int) -> None:
+    async def know_instances(self, numbers: Iterable[int]) -> None:
         """As if the executor had launched them, one in each pool."""
         async with factory(self.pricing)() as uow:
-            for number in range(count):
+            for number in numbers:
                 await uow.risk.put_instance_pool(f"i-{number:017x}", pool_of(number))
 
 
@@ -143,7 +143,7 @@ async def hive(
 
 async def latencies(hive: Hive, *, events: int, per_second: float) -> list[float]:
     """Send that many interruptions at that rate; give the seconds from each send until both see its flag, sorted."""
-    await hive.know_instances(events)
+    await hive.know_instances(range(events))
     sent: list[float] = []
 
     async def send() -> None:
@@ -156,14 +156,14 @@ async def latencies(hive: Hive, *, events: int, per_second: float) -> list[float
                 await sqs.send_message(QueueUrl=hive.queue_url, MessageBody=warning(number))
 
     async with asyncio.timeout(60 + 3 * events / per_second):
-        _, seen = await asyncio.gather(send(), seen_at(hive, events=events))
+        _, seen = await asyncio.gather(send(), seen_at(hive, events=range(events)))
     return sorted(at - sent[number] for number, at in enumerate(seen))
 
 
-async def seen_at(hive: Hive, *, events: int) -> list[float]:
-    """Wait for that many flags; give when both had each, on the clock of `time.perf_counter`."""
+async def seen_at(hive: Hive, *, events: Iterable[int]) -> list[float]:
+    """Wait for the flags of these events; give when both had each, on the clock of `time.perf_counter`."""
     at: dict[PoolKey, float] = {}
-    pools = [pool_of(number) for number in range(events)]
+    pools = [pool_of(number) for number in events]
     while missing := [pool for pool in pools if pool not in at]:
         both = hive.seen_by_optimizer() & await hive.kept_by_executor(missing)
         now = time.perf_counter()

@@ -74,7 +74,7 @@ async def test_duplicates_any_order_and_rubbish_change_nothing(
     deliveries = [*bodies, *bodies, *rubbish, *bodies[5:9]]
     random.Random(7).shuffle(deliveries)
     async with hive.hive(make_database=make_database, bus_for=bus_for, queue_url=url) as mind:
-        await mind.know_instances(20)
+        await mind.know_instances(range(20))
         async with aioboto3.Session().client("sqs", region_name=hive.REGION) as sqs:
             for text in deliveries:
                 await sqs.send_message(QueueUrl=url, MessageBody=text)
@@ -103,7 +103,7 @@ async def test_what_was_not_committed_is_not_deleted(
         aioboto3.Session().client("sqs", region_name=hive.REGION) as sqs,
         hive.hive(make_database=make_database, bus_for=bus_for, queue_url=url) as mind,
     ):
-        await mind.know_instances(1)
+        await mind.know_instances([0])
         async with mind.pricing.transaction() as transaction:
             # Writers wait for this transaction: the notice is received, and cannot be kept yet.
             await transaction.connection.execute("lock table instance_notices")
