@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from services.optimizer.domain import disruption, interruption_cost, levels
+from services.optimizer.domain import disruption, levels, objectives
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, blocked_pods, unmovable
 from services.optimizer.domain.keeping import Keeper
 from services.optimizer.domain.packing.fleet import LOOKING, TIGHT, Packer, Packing, Style
@@ -59,11 +59,20 @@ class Consolidator:
     judge: SpotJudge
     rules: PlanRules
 
-    def options(self, state: FleetState, guards: Safeguards) -> list[Option]:
-        """Give the fleets that place every pod that runs now, wherever the pods lie, the most promising first."""
+    def with_room(self, state: FleetState) -> Option:
+        """Give today's fleet with room for the pods that wait, as far as something on offer takes them."""
+        return self._changed(state, frozenset(), self._packing(state, frozenset(), "new-0-", TIGHT), TIGHT)
+
+    def options(self, state: FleetState, room: Option, guards: Safeguards) -> list[Option]:
+        """Give the fleets that place every pod that runs now, wherever the pods lie, the most promising first.
+
+        Args:
+            state: what runs.
+            room: the same with room for the pods that wait.
+            guards: what no fleet may break.
+        """
         movable = [n for n in state.nodes if n.kept_because is None]
-        room = self.evaluate(state, frozenset(), prefix="new-0-")
-        if not movable or room is None:
+        if not movable:
             return []
         pods = sum(len(n.movable) for n in movable)
         if pods > LARGE_CLUSTER_PODS:
@@ -147,8 +156,7 @@ class Consolidator:
         packing = placer.place(state, drained, fleet.launch, prefix=prefix)
         if packing is None:
             return None
-        after = self._after(state, drained, packing)
-        return Option(drained, packing, after, rank(state, after, self.judge), style)
+        return self._changed(state, drained, packing, style)
 
     def _thinned(self, state: FleetState, options: Sequence[Option], guards: Safeguards) -> list[Option]:
         """Give the fleets that come of these by changing one or two nodes at a time; the first is today's."""
@@ -214,17 +222,23 @@ class Consolidator:
     ) -> Option | None:
         """Give up these nodes; nodes whose pods find no place stay after all."""
         for _ in range(RETRIES):
-            going = [n for n in state.nodes if n.node.name in drained]
-            pods = [unbound(p) for n in going for p in n.movable]
-            pods += list(state.pending)
-            packing = self.packer.pack(pods, state.without(drained), prefix=prefix, style=style)
+            packing = self._packing(state, drained, prefix, style)
             homeless = {p.key for p in packing.unplaced}
+            going = (n for n in state.nodes if n.node.name in drained)
             stuck = {n.node.name for n in going if any(p.key in homeless for p in n.movable)}
             if not stuck:
-                after = self._after(state, drained, packing)
-                return Option(drained, packing, after, rank(state, after, self.judge), style)
+                return self._changed(state, drained, packing, style)
             drained -= stuck
         return None
+
+    def _packing(self, state: FleetState, drained: frozenset[str], prefix: str, style: Style) -> Packing:
+        going = (n for n in state.nodes if n.node.name in drained)
+        pods = [unbound(p) for n in going for p in n.movable]
+        return self.packer.pack([*pods, *state.pending], state.without(drained), prefix=prefix, style=style)
+
+    def _changed(self, state: FleetState, drained: frozenset[str], packing: Packing, style: Style) -> Option:
+        after = self._after(state, drained, packing)
+        return Option(drained, packing, after, rank(state, after, self.judge), style)
 
     def _after(self, state: FleetState, drained: frozenset[str], packing: Packing) -> FleetState:
         arrivals: dict[str, list[Pod]] = {}
@@ -259,8 +273,8 @@ def unbound(pod: Pod) -> Pod:
 
 
 def objective(nodes: Iterable[StandingNode], judge: SpotJudge) -> int:
-    """Give price and risk of the nodes whose price is known, in micro-dollars an hour."""
-    return interruption_cost.breakdown(nodes, judge).total
+    """Give price, risk and unmet wishes of the nodes whose price is known, in micro-dollars an hour."""
+    return objectives.breakdown(nodes, judge).total
 
 
 def rank(before: FleetState, after: FleetState, judge: SpotJudge) -> int:

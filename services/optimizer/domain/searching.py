@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.optimizer.domain import headroom
-from services.optimizer.domain.consolidation import Consolidator, objective
+from services.optimizer.domain.consolidation import Consolidator, Option, objective
 from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import FleetState
 from services.optimizer.domain.moving import Mover, Way
@@ -73,7 +73,8 @@ class Search:
 
     def save(self) -> Outcome:
         """Look for a fleet that is cheaper by more than the change to it costs; else at least make room."""
-        room = self.make_room()
+        option = self.consolidator.with_room(self.start)
+        room = self._launched(option)
         if self.rules.consolidation is Consolidation.OFF:
             why = "The policy lets no node be given up."
             return replace(room, skip_reason=None if room.moves else why)
@@ -83,7 +84,8 @@ class Search:
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         today = objective(room.after.nodes, self.consolidator.judge)
         wanted = max(round(known * self.rules.min_savings_ratio), 1)
-        best = self._best_way(today, wanted, safeguards(self.start, room.after, self.consolidator.judge))
+        guards = safeguards(self.start, room.after, self.consolidator.judge)
+        best = self._best_way(option, today, wanted, guards)
         if isinstance(best, str):
             return replace(room, skip_reason=None if room.moves else best)
         saved = today - objective(best.after.nodes, self.consolidator.judge)
@@ -93,9 +95,9 @@ class Search:
         # Headroom may find room on a node of today where the plan that only makes room launched one.
         return Outcome(best.after, moves, None if moves else _too_little(0, known, self.rules))
 
-    def _best_way(self, today: int, wanted: int, guards: Safeguards) -> Way | str:
+    def _best_way(self, room: Option, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
-        options = self.consolidator.options(self.start, guards)
+        options = self.consolidator.options(self.start, room, guards)
         cheaper = [o for o in options if objective(o.after.nodes, self.consolidator.judge) < today]
         if not cheaper:
             return "No fleet was found that is cheaper than what runs now."
@@ -148,9 +150,9 @@ class Search:
 
     def make_room(self) -> Outcome:
         """Launch for pods that fit nowhere."""
-        option = self.consolidator.evaluate(self.start, frozenset(), prefix="new-0-")
-        if option is None:
-            return Outcome(self.start, (), "No pod is waiting for room.")
+        return self._launched(self.consolidator.with_room(self.start))
+
+    def _launched(self, option: Option) -> Outcome:
         moves = self.mover.drafts(self.start, self.mover.way(self.start, option.after))
         why = None
         if not moves:
