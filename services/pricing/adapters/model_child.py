@@ -3,8 +3,9 @@
     python -m services.pricing.adapters.model_child MODEL SHA256 MEMORY_BYTES CPU_SECONDS
 
 Frames on stdin and stdout: four bytes of length (big endian), then JSON. It first says {"sha256"} or {"error"},
-then answers each {"pasts": [...]} with {"opinions": [...]} or {"error"}. A batch has `CPU_SECONDS`; more ends the
-process, and so does more memory. It opens no file for writing.
+then answers each {"pasts": [...]} with {"opinions": [...]}, each {"drift": [...]}, pasts as well, with {"pools",
+"drift"}, or either with {"error"}. A batch has `CPU_SECONDS`; more ends the process, and so does more memory. It
+opens no file for writing.
 """
 
 import hashlib
@@ -44,20 +45,22 @@ def main() -> None:
     while (batch := _next(sys.stdin.buffer)) is not None:
         _allow_cpu(int(cpu_seconds))
         try:
-            said = [opinion.opinion(model, _past(past)) for past in batch["pasts"]]
-            answer: dict[str, Any] = {
-                "opinions": [
-                    o
-                    and {
-                        "probability_by_horizon": dict(o.probability_by_horizon),
-                        "strange_share": o.strange_share,
-                    }
-                    for o in said
-                ]
-            }
+            if "drift" in batch:
+                drift = model.drift([_past(past) for past in batch["drift"]])
+                answer: dict[str, Any] = {"pools": drift.pools, "drift": dict(drift.index_by_feature)}
+            else:
+                said = [opinion.opinion(model, _past(past)) for past in batch["pasts"]]
+                answer = {"opinions": [o and _told(o) for o in said]}
         except Exception as error:  # one bad batch is no reason to load the model again
             answer = {"error": f"{type(error).__name__}: {error}"}
         _write(answers, answer)
+
+
+def _told(opinion: Any) -> dict[str, Any]:
+    return {
+        "probability_by_horizon": dict(opinion.probability_by_horizon),
+        "strange_share": opinion.strange_share,
+    }
 
 
 def _limit(which: int, most: int) -> None:

@@ -2,30 +2,34 @@
 
 The child gets no environment of ours but the import path, so no credentials; it is asked over a pipe, in batches,
 one at a time. Whatever goes wrong is a RiskModelUnavailableError with one of few words for the metric, and the
-caller goes on without the model.
+caller goes on without the model. Who cannot wait is told at once that the model is loading, and soon that it is busy;
+the child goes on with what it was asked.
 """
 
 import asyncio
 import contextlib
+import functools
 import json
 import math
 import os
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from services.pricing.domain.risk_model.contract import Opinion
+from services.pricing.domain.risk_model.drift import Drift
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Trace
 from services.pricing.errors import RiskModelUnavailableError
 from shared.kernel.clock import Clock
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 SHIPPED_MODEL: Final = Path(__file__).parent.parent / "models" / "risk.skops"
 CHILD: Final = "services.pricing.adapters.model_child"
@@ -44,6 +48,8 @@ class Limits:
     cpu_seconds: int = 20
     start_seconds: float = 60.0
     answer_seconds: float = 30.0
+    patience_seconds: float = 1.0
+    """How long who cannot wait does wait for a model that is loaded."""
     first_pause: timedelta = timedelta(seconds=5)
     longest_pause: timedelta = timedelta(minutes=10)
 
@@ -60,6 +66,9 @@ class ChildModelStore:
     _failures: int = 0
     _not_before: datetime | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _is_loaded: bool = False
+    _going_on: set[asyncio.Task[Any]] = field(default_factory=set)
+    """What may outlive who asked for it."""
 
     @property
     def name(self) -> str:
@@ -69,25 +78,78 @@ class ChildModelStore:
         except RiskModelUnavailableError:
             return "none"
 
-    async def opinions(self, pasts: Sequence[Trace]) -> Sequence[Opinion | None]:
+    async def opinions(self, pasts: Sequence[Trace], *, can_wait: bool = True) -> Sequence[Opinion | None]:
         """See the port."""
-        found: list[Opinion | None] = []
+        if can_wait:
+            async with self._lock:
+                return await self._opinions(pasts)
+        if not (self._is_loaded and self._is_running):
+            self._load_meanwhile()
+            raise RiskModelUnavailableError("The risk model is being loaded.", reason="loading")
+        busy = RiskModelUnavailableError("The risk model is busy.", reason="busy")
+        try:
+            async with asyncio.timeout(self.limits.patience_seconds):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise busy from None
+        task = self._meanwhile(self._opinions(pasts))
+        task.add_done_callback(lambda _: self._lock.release())
+        done, _ = await asyncio.wait({task}, timeout=self.limits.patience_seconds)
+        if not done:
+            raise busy
+        return task.result()
+
+    async def drift(self, pasts: Sequence[Trace]) -> Drift:
+        """See the port."""
+        question = {"drift": [_sent(past) for past in pasts[:PASTS_A_BATCH]]}
         async with self._lock:
-            for first in range(0, len(pasts), PASTS_A_BATCH):
-                found += await self._batch(pasts[first : first + PASTS_A_BATCH])
-        return found
+            return await self._resting_after_failure(self._answer(question, _drift))
 
     async def close(self) -> None:
         """End the child."""
+        for task in tuple(self._going_on):
+            task.cancel()
+        await asyncio.gather(*self._going_on, return_exceptions=True)
         async with self._lock:
             await self._kill()
 
-    async def _batch(self, pasts: Sequence[Trace]) -> list[Opinion | None]:
+    def _load_meanwhile(self) -> None:
+        """Load in the background, unless somebody does, or the last failure is too fresh."""
+        if self._not_before is not None and self.clock.now() < self._not_before:
+            raise _resting()
+        if not (self._going_on or self._lock.locked()):
+            self._meanwhile(self._load())
+
+    async def _load(self) -> None:
+        async with self._lock:
+            with contextlib.suppress(RiskModelUnavailableError):
+                await self._resting_after_failure(self._running())
+
+    def _meanwhile(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin what goes on when nobody waits for it any more."""
+        task = asyncio.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._going_on.discard(task)
+        if not task.cancelled():
+            # Nobody may be left to hear of a failure; the log was told.
+            task.exception()
+
+    async def _opinions(self, pasts: Sequence[Trace]) -> list[Opinion | None]:
+        found: list[Opinion | None] = []
+        for first in range(0, len(pasts), PASTS_A_BATCH):
+            batch = pasts[first : first + PASTS_A_BATCH]
+            question = {"pasts": [_sent(past) for past in batch]}
+            read = functools.partial(_opinions, count=len(batch))
+            found += await self._resting_after_failure(self._answer(question, read))
+        return found
+
+    async def _resting_after_failure(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            process = await self._running()
-            body = json.dumps({"pasts": [_sent(past) for past in pasts]}).encode()
-            answer = await self._exchange(process, body, seconds=self.limits.answer_seconds)
-            found = _opinions(answer, len(pasts))
+            return await work
         except RiskModelUnavailableError as error:
             if error.reason != "resting":
                 await self._rest(error)
@@ -96,16 +158,23 @@ class ChildModelStore:
             # Cancelled half-way: the next answer would be that to a question nobody remembers.
             await self._kill()
             raise
+
+    async def _answer(self, question: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
+        process = await self._running()
+        body = json.dumps(question).encode()
+        found = read(await self._exchange(process, body, seconds=self.limits.answer_seconds))
         self._failures = 0
         return found
 
+    @property
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def _running(self) -> asyncio.subprocess.Process:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None and self._is_running:
             return self._process
         if self._not_before is not None and self.clock.now() < self._not_before:
-            raise RiskModelUnavailableError(
-                "The risk model failed and is not tried again yet.", reason="resting"
-            )
+            raise _resting()
         sha256 = _card_sha256(self.path)
         try:
             self._process = process = await asyncio.create_subprocess_exec(
@@ -132,6 +201,7 @@ class ChildModelStore:
             raise RiskModelUnavailableError(
                 f"The risk model is refused: {hello.get('error')}.", reason="refused"
             )
+        self._is_loaded = True
         log.info("risk_model_loaded", model=sha256[:12])
         return process
 
@@ -180,13 +250,17 @@ class ChildModelStore:
         )
 
     async def _kill(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._is_loaded = self._process, None, False
         if process is None:
             return
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await process.wait()
+
+
+def _resting() -> RiskModelUnavailableError:
+    return RiskModelUnavailableError("The risk model failed and is not tried again yet.", reason="resting")
 
 
 def _card_sha256(path: Path) -> str:
@@ -210,17 +284,31 @@ def _sent(past: Trace) -> dict[str, Any]:
     }
 
 
-def _opinions(answer: dict[str, Any], count: int) -> list[Opinion | None]:
+def _said(answer: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T:
     """Believe no answer that cannot be."""
     if "error" in answer:
         raise RiskModelUnavailableError(f"The risk model failed: {answer['error']}.", reason="error")
     try:
-        found = [one and _opinion(one) for one in answer["opinions"]]
+        return read(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RiskModelUnavailableError("The risk model's answer cannot be.", reason="malformed") from error
+
+
+def _opinions(answer: dict[str, Any], *, count: int) -> list[Opinion | None]:
+    found = _said(answer, lambda told: [one and _opinion(one) for one in told["opinions"]])
     if len(found) != count:
         raise RiskModelUnavailableError("The risk model left pools out.", reason="malformed")
     return found
+
+
+def _drift(answer: dict[str, Any]) -> Drift:
+    def read(told: dict[str, Any]) -> Drift:
+        found = {str(name): float(value) for name, value in told["drift"].items()}
+        if not all(math.isfinite(value) and value >= 0 for value in found.values()):
+            raise ValueError("out of range")
+        return Drift(int(told["pools"]), found)
+
+    return _said(answer, read)
 
 
 def _opinion(one: dict[str, Any]) -> Opinion:

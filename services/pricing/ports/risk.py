@@ -8,6 +8,7 @@ from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.pool_observations import Observation, ObservedRisk
 from services.pricing.domain.risk_model.contract import Opinion
+from services.pricing.domain.risk_model.drift import Drift
 from services.pricing.domain.risk_model.traces import Trace
 from shared.contracts.v1.pricing import LiveFlag
 from shared.kernel.pool_flags import PoolFlag
@@ -82,11 +83,21 @@ class RiskModelStore(Protocol):
         """Say which model it is."""
         ...
 
-    async def opinions(self, pasts: Sequence[Trace]) -> Sequence[Opinion | None]:
+    async def opinions(self, pasts: Sequence[Trace], *, can_wait: bool = True) -> Sequence[Opinion | None]:
         """Ask about pools, each with its past up to now; None where no instance runs now.
+
+        Who cannot wait is not held up by a model that loads, restarts, or is busy with others.
 
         Raises:
             RiskModelUnavailableError: it cannot be asked, or does not answer, or not sensibly.
+        """
+        ...
+
+    async def drift(self, pasts: Sequence[Trace]) -> Drift:
+        """Compare pools with those that the model learnt from.
+
+        Raises:
+            RiskModelUnavailableError: as above.
         """
         ...
 

@@ -17,6 +17,7 @@ from services.pricing.domain.risk_model import model_file
 from services.pricing.domain.risk_model.opinion import opinion
 from services.pricing.errors import RiskModelUnavailableError
 from tests.unit.pricing.risk_model.recordings import drawn_up, make_trace
+from tests.waiting import until
 
 FRAME = """
 import json, struct, sys, time
@@ -180,3 +181,111 @@ async def test_a_child_that_needs_more_memory_than_it_may_have_fails(make_store:
     store = make_store(limits=Limits(memory_bytes=150_000_000))
 
     assert await reason_of(store) in {"refused", "died"}
+
+
+async def settled(store: ChildModelStore) -> None:
+    """Wait until what went on in the background has ended."""
+    async with asyncio.timeout(30):
+        await asyncio.gather(*store._going_on, return_exceptions=True)
+
+
+async def reason_at_once(store: ChildModelStore) -> str:
+    with pytest.raises(RiskModelUnavailableError) as caught:
+        async with asyncio.timeout(5):
+            await store.opinions([RESTLESS], can_wait=False)
+    return caught.value.reason
+
+
+async def test_while_the_model_loads_nobody_waits_and_it_is_loaded_once(make_store: MakeStore) -> None:
+    store = make_store()
+
+    assert [await reason_at_once(store) for _ in range(5)] == ["loading"] * 5
+    assert len(store._going_on) == 1
+    await settled(store)
+
+    assert await store.opinions([RESTLESS], can_wait=False) == await store.opinions([RESTLESS])
+
+
+async def test_a_model_that_never_loads_holds_up_nobody(make_store: MakeStore) -> None:
+    store = make_store(script=FRAME + "time.sleep(60)", limits=Limits(start_seconds=0.2))
+
+    assert await reason_at_once(store) == "loading"
+    await settled(store)
+
+    assert store._process is None
+    assert await reason_at_once(store) == "resting"
+
+
+async def test_a_child_that_died_is_started_anew_while_nobody_waits(make_store: MakeStore) -> None:
+    store = make_store()
+    await store.opinions([RESTLESS])
+    assert store._process is not None
+    store._process.kill()
+    await store._process.wait()
+
+    assert await reason_at_once(store) == "loading"
+    await settled(store)
+
+    assert await store.opinions([RESTLESS], can_wait=False) == await store.opinions([RESTLESS])
+
+
+async def test_who_cannot_wait_is_not_held_up_by_another_s_question(make_store: MakeStore) -> None:
+    store = make_store(script=HELLO + "time.sleep(60)", limits=Limits(patience_seconds=0.05))
+    patient = asyncio.create_task(store.opinions([RESTLESS]))
+    await until(lambda: store._is_loaded)
+
+    assert await reason_at_once(store) == "busy"
+    assert not patient.done()
+    patient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await patient
+
+
+async def test_a_question_nobody_waits_for_is_answered_before_the_next(make_store: MakeStore) -> None:
+    answers = FRAME + (
+        "say({'sha256':'x'})\n"
+        "wait=0.2\n"
+        "while head := sys.stdin.buffer.read(4):\n"
+        "  asked = json.loads(sys.stdin.buffer.read(struct.unpack('>I', head)[0]))\n"
+        "  time.sleep(wait); wait = 0\n"
+        "  say({'opinions': [None] * len(asked['pasts'])})\n"
+    )
+    store = make_store(script=answers, limits=Limits(patience_seconds=0.05))
+
+    async with asyncio.timeout(10):
+        assert await reason_at_once(store) == "loading"
+        await settled(store)
+        assert await reason_at_once(store) == "busy"
+        assert await store.opinions([RESTLESS, DOWN]) == [None, None]
+
+
+async def test_the_store_closes_while_somebody_s_question_goes_on(make_store: MakeStore) -> None:
+    store = make_store(script=HELLO + "time.sleep(60)", limits=Limits(patience_seconds=0.01))
+    assert await reason_at_once(store) == "loading"
+    await settled(store)
+    assert await reason_at_once(store) == "busy"
+
+    async with asyncio.timeout(5):
+        await store.close()
+
+    assert store._process is None
+    assert not store._lock.locked()
+
+
+async def test_drift_is_what_the_model_says_it_is(make_store: MakeStore) -> None:
+    store = make_store()
+
+    found = await store.drift([RESTLESS, DOWN])
+
+    here = model_file.from_bytes(SHIPPED_MODEL.read_bytes()).drift([RESTLESS, DOWN])
+    assert found.pools == here.pools == 2
+    assert found.index_by_feature == pytest.approx(dict(here.index_by_feature))
+
+
+@pytest.mark.parametrize("drift", ["{'a':-1}", "{'a':float('inf')}", "[]", "{'a':'b'}"])
+async def test_a_drift_that_cannot_be_is_not_believed(make_store: MakeStore, drift: str) -> None:
+    store = make_store(script=HELLO + f"say({{'pools':1,'drift':{drift}}})")
+
+    with pytest.raises(RiskModelUnavailableError) as caught:
+        await store.drift([RESTLESS])
+    assert caught.value.reason == "malformed"
