@@ -10,8 +10,8 @@ import typer
 from deploy.cli.output import Form, fail, show, table
 
 if TYPE_CHECKING:
+    from deploy.demo.options import Access, DemoOptions
     from deploy.demo.result import Result
-    from deploy.demo.run import Access, DemoOptions
 
 SERVICES_AND_AGENT = ("gateway", "pricing", "optimizer", "executor", "reporting", "agent")
 
@@ -68,7 +68,7 @@ def demo(
     from rich.console import Console
 
     from deploy.demo.errors import DemoError
-    from deploy.demo.run import DemoOptions
+    from deploy.demo.options import DemoOptions
     from deploy.local.errors import StackError
 
     if kill is not None and kill not in SERVICES_AND_AGENT:

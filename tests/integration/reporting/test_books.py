@@ -1,179 +1,23 @@
 """From what agents, pricing and the executor say to booked savings, on a real Postgres."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
-import asyncpg
 import pytest
 
-from services.reporting.adapters.unit_of_work import factory
 from services.reporting.errors import BooksUnclosedError
-from services.reporting.handlers.begin_baseline import begin_baseline
-from services.reporting.handlers.close_slices import close_slices
-from services.reporting.handlers.keep_prices import Heard, keep_prices, read_prices
-from services.reporting.handlers.observe_cluster import note_heartbeat, observe_delta, observe_snapshot
-from services.reporting.handlers.register_cluster import register_cluster
-from services.reporting.handlers.show_savings import show_savings
-from shared.contracts.v1.agent import ClusterChanged, HeartbeatSent, SnapshotChunkPublished
-from shared.contracts.v1.executor import ExecutionStarted
-from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
-from shared.contracts.v1.plan import BaselineRate
-from shared.contracts.v1.pricing import OfferingPrice, OfferingPricesChanged
-from shared.contracts.v1.reporting import ClusterSavings, GetSavings
 from shared.kernel.pools import CapacityType
-from shared.kernel.workload import ClusterObjects, Node, ObjectKind, ObjectRef, Pod
-from shared.runtime.cluster_store import encode_chunk
-from shared.runtime.postgres import Database
+from shared.kernel.workload import ObjectKind, ObjectRef
 from tests.builders import make_node, make_pod, make_pool
-from tests.fakes.reporting import FakePriceSource, SetClock, SteadyIds
+from tests.integration.reporting.world import NODE, NOON, PODS, SLICE, SPOT, MakeDatabase, World
 
 pytestmark = pytest.mark.postgres
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SLICE = timedelta(minutes=5)
-SPOT = make_pool(capacity_type=CapacityType.SPOT)
-NODE = make_node(capacity_type=CapacityType.SPOT)
-PODS = (make_pod("web-0", node=NODE.name, cpu=2000, gib=8),)
-
-MakeDatabase = Callable[[str], Awaitable[Database]]
-
-
-class World:
-    """Says what others would say, at a clock that only the test moves."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.unit_of_work = factory(database)
-        self.clock = SetClock(NOON)
-        self.ids = SteadyIds()
-        self.sequence = 0
-        self.epoch = 1
-
-    def make(self, message: type[Any], **fields: Any) -> Any:
-        return message.make(scope=fields.pop("scope", "c1"), clock=self.clock, ids=self.ids, **fields)
-
-    async def register(
-        self, cluster_id: str = "c1", organization_id: str = "acme", *, region: str = "us-east-1"
-    ) -> None:
-        account = CloudAccountRef(id="a1", account_number="123456789012", region=region)
-        event = self.make(
-            ClusterRegistered,
-            scope=cluster_id,
-            organization_id=organization_id,
-            name="prod",
-            cloud_account=account,
-        )
-        async with self.unit_of_work() as uow:
-            await register_cluster(event, uow=uow)
-
-    async def snapshot(
-        self, nodes: tuple[Node, ...], pods: tuple[Pod, ...] = (), *, scope: str = "c1"
-    ) -> None:
-        body = encode_chunk(ClusterObjects(nodes=nodes, pods=pods))
-        event = self.make(
-            SnapshotChunkPublished,
-            scope=scope,
-            epoch=self.epoch,
-            sequence=self.sequence,
-            index=0,
-            count=1,
-            as_of=self.clock.now(),
-            body=body,
-        )
-        async with self.unit_of_work() as uow:
-            await observe_snapshot(event, uow=uow, clock=self.clock)
-
-    def delta(
-        self, *gone: ObjectRef, nodes: tuple[Node, ...] = (), pods: tuple[Pod, ...] = ()
-    ) -> ClusterChanged:
-        self.sequence += 1
-        event = self.make(
-            ClusterChanged,
-            epoch=self.epoch,
-            sequence=self.sequence,
-            upserts=ClusterObjects(nodes=nodes, pods=pods),
-            deletes=gone,
-        )
-        assert isinstance(event, ClusterChanged)
-        return event
-
-    async def change(self, *events: ClusterChanged) -> None:
-        for event in events:
-            async with self.unit_of_work() as uow:
-                await observe_delta(event, uow=uow, clock=self.clock)
-
-    async def heartbeat(self, *, scope: str = "c1") -> None:
-        event = self.make(
-            HeartbeatSent, scope=scope, agent_version="1", epoch=self.epoch, sequence=self.sequence
-        )
-        async with self.unit_of_work() as uow:
-            await note_heartbeat(event, uow=uow)
-
-    async def price(self, usd_per_hour: str, pool: Any = SPOT, *, at: datetime | None = None) -> None:
-        price = OfferingPrice(
-            pool=pool, usd_per_hour=Decimal(usd_per_hour), effective_at=at or self.clock.now()
-        )
-        event = self.make(
-            OfferingPricesChanged, scope="us-east-1", sequence=1, prices=(price,), as_of=self.clock.now()
-        )
-        async with self.unit_of_work() as uow:
-            await keep_prices(event, uow=uow, heard=Heard())
-
-    def started(
-        self, vcpu: str = "0.04", gib: str = "0.01", *, dry_run: bool = False, scope: str = "c1"
-    ) -> ExecutionStarted:
-        event = self.make(
-            ExecutionStarted,
-            scope=scope,
-            organization_id="acme",
-            execution_id=self.ids.new(),
-            plan_id=self.ids.new(),
-            trigger="timer",
-            steps=3,
-            baseline_rate=BaselineRate(usd_per_vcpu_hour=Decimal(vcpu), usd_per_gib_hour=Decimal(gib)),
-            dry_run=dry_run,
-        )
-        assert isinstance(event, ExecutionStarted)
-        return event
-
-    async def begin(self, *events: ExecutionStarted) -> None:
-        for event in events:
-            async with self.unit_of_work() as uow:
-                await begin_baseline(event, uow=uow)
-
-    async def execution(self, vcpu: str = "0.04", gib: str = "0.01", *, dry_run: bool = False) -> None:
-        await self.begin(self.started(vcpu, gib, dry_run=dry_run))
-
-    async def close(self) -> int:
-        return await close_slices(
-            unit_of_work=self.unit_of_work,
-            clock=self.clock,
-            ids=self.ids,
-            length=SLICE,
-            settle_for=timedelta(0),
-            stale_after=timedelta(hours=1),
-        )
-
-    async def savings(self, organization_id: str = "acme") -> tuple[ClusterSavings, ...]:
-        request = self.make(GetSavings, scope=organization_id)
-        return (await show_savings(request, unit_of_work=self.unit_of_work)).clusters
-
-    async def rows(self, sql: str, organization_id: str = "acme") -> list[tuple[Any, ...]]:
-        async with self.database.transaction() as transaction:
-            await transaction.connection.execute(
-                "select set_config('app.organization_id', $1, true)", organization_id
-            )
-            return [tuple(row) for row in await transaction.connection.fetch(sql)]
 
 
 @pytest.fixture
 async def world(make_database: MakeDatabase) -> World:
-    world = World(await make_database("reporting"))
-    await world.register()
-    return world
+    return await World.opened(make_database)
 
 
 async def test_a_slice_is_booked_once_against_the_baseline(world: World) -> None:
@@ -377,95 +221,3 @@ async def test_a_node_that_does_not_say_is_known_by_its_launch_or_priced_as_on_d
     assert await world.close() == 1
     rows = await world.rows("select node_name, usd_per_hour, is_capacity_assumed from node_hours order by 1")
     assert rows == [("node-1", Decimal("0.06"), False), ("node-2", Decimal("0.192"), True)]
-
-
-async def test_the_table_is_read_for_what_events_no_longer_say(world: World) -> None:
-    tables = FakePriceSource({"us-east-1": [(SPOT, NOON, Decimal("0.07"))]})
-    heard = Heard()
-
-    async def ask() -> int:
-        return await read_prices(
-            unit_of_work=world.unit_of_work,
-            source=tables,
-            clock=world.clock,
-            heard=heard,
-            read_again_after=SLICE,
-        )
-
-    tables.is_away = True
-    assert await ask() == 0
-    tables.is_away = False
-    await world.register("c0", "other", region="aa-nowhere-1")
-    assert await ask() == 1
-    tables.set("us-east-1", [(SPOT, NOON, Decimal("0.08"))])
-    assert await ask() == 0
-    tables.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.07"))])
-    world.clock.move(SLICE)
-    assert await ask() == 0
-    tables.set("us-east-1", [(SPOT, NOON + SLICE, Decimal("0.08"))])
-    world.clock.move(SLICE)
-    assert await ask() == 1
-
-
-async def test_a_table_older_than_the_events_that_were_missed_is_read_again(world: World) -> None:
-    tables = FakePriceSource({"us-east-1": [(SPOT, NOON - 3 * SLICE, Decimal("0.07"))]})
-    heard = Heard()
-    heard.note("us-east-1", 1)
-    assert heard.note("us-east-1", 4), "2 and 3 never came"
-
-    async def ask(sequence: int) -> int:
-        tables.sequence = sequence
-        return await read_prices(
-            unit_of_work=world.unit_of_work,
-            source=tables,
-            clock=world.clock,
-            heard=heard,
-            read_again_after=SLICE,
-        )
-
-    assert await ask(2) == 1, "pricing writes its tables some seconds after its events"
-    tables.set("us-east-1", [(SPOT, NOON - 2 * SLICE, Decimal("0.09"))])
-    assert await ask(3) == 1
-    tables.set("us-east-1", [(SPOT, NOON - SLICE, Decimal("0.11"))])
-    assert await ask(5) == 0, "what was missed is known now"
-
-
-async def test_old_prices_go_and_the_one_in_force_stays(world: World) -> None:
-    for hours in (3, 2, 1):
-        await world.price(f"0.0{hours}", at=NOON - timedelta(hours=hours))
-    async with world.unit_of_work() as uow:
-        assert await uow.prices.forget(before=NOON - timedelta(minutes=90)) == 1
-        found = await uow.prices.between({SPOT}, NOON - timedelta(minutes=80), NOON)
-    assert [p.usd_per_hour for p in found[SPOT]] == [Decimal("0.02"), Decimal("0.01")]
-
-
-async def test_an_organization_sees_its_own_rows_only(world: World) -> None:
-    await world.register("c2", "other")
-    await world.price("0.06", at=NOON - SLICE)
-    await world.snapshot((NODE,), PODS)
-    await world.snapshot((NODE,), PODS, scope="c2")
-    await world.execution()
-    world.clock.move(SLICE)
-    await world.heartbeat()
-    await world.close()
-    assert [s.cluster_id for s in await world.savings()] == ["c1"]
-    assert await world.rows("select * from node_hours", "other") == []
-    assert len(await world.rows("select * from node_presence", "other")) == 1
-    assert await world.rows("select * from savings", "") == []
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await world.rows(
-            "insert into activity values ('acme', gen_random_uuid(), now(), null, 'x', 'x')", "other"
-        )
-
-
-async def test_every_table_with_an_organization_is_forced_to_row_level_security(world: World) -> None:
-    rows = await world.rows(
-        "select relname, relrowsecurity and relforcerowsecurity from pg_class c"
-        " join pg_attribute a on a.attrelid = c.oid and a.attname = 'organization_id'"
-        " where relkind = 'r' and relnamespace = 'reporting'::regnamespace"
-    )
-    assert len(rows) > 10
-    # The one that says whose a cluster is, which must be known before anybody can act for its organization.
-    assert {name for name, is_forced in rows if not is_forced} == {"clusters"}
-    passes = "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
-    assert await world.rows(passes) == [(False,)]
