@@ -2,9 +2,8 @@
 
 import re
 from datetime import timedelta
-from typing import Self
 
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.runtime.settings import ServiceSettings
@@ -74,7 +73,7 @@ class PricingSettings(ServiceSettings):
     """
 
     on_demand_fresh_for: timedelta = timedelta(days=3)
-    """The same for on-demand prices, which hardly move."""
+    """An older on-demand price is quoted as stale, with the same margin; they hardly move."""
 
     spot_history_start: timedelta = timedelta(hours=48)
     """How far back the first poll of a region looks."""
@@ -88,7 +87,7 @@ class PricingSettings(ServiceSettings):
     Whole months are folded, so an event may stay a month longer. EC2 itself answers 90 days back.
     """
 
-    price_days_kept: timedelta = timedelta(days=396)
+    price_days_kept: timedelta = Field(default=timedelta(days=396), validate_default=True)
     """How long those days are kept, at least: 13 months, so that this month can be held against last year's."""
 
     history_period: timedelta = timedelta(hours=6)
@@ -161,20 +160,23 @@ class PricingSettings(ServiceSettings):
             raise ValueError(f"{text!r} is no regular expression: {error}") from error
         return text
 
-    @model_validator(mode="after")
-    def _notices_are_told_once(self) -> Self:
-        if self.notices_kept < LONGEST_IN_QUEUE:
+    @field_validator("notices_kept")
+    @classmethod
+    def _notices_are_told_once(cls, kept: timedelta) -> timedelta:
+        if kept < LONGEST_IN_QUEUE:
             raise ValueError(
-                f"notices_kept ({self.notices_kept.days} days) is shorter than SQS may keep a message"
-                f" ({LONGEST_IN_QUEUE.days} days): one that is delivered again would be told again"
+                f"{kept.days} days is shorter than SQS may keep a message ({LONGEST_IN_QUEUE.days} days):"
+                " one that is delivered again would be told again"
             )
-        return self
+        return kept
 
-    @model_validator(mode="after")
-    def _days_outlive_events(self) -> Self:
-        if self.price_days_kept < self.price_events_kept:
+    @field_validator("price_days_kept")
+    @classmethod
+    def _days_outlive_events(cls, kept: timedelta, info: ValidationInfo) -> timedelta:
+        events_kept = info.data.get("price_events_kept", kept)
+        if kept < events_kept:
             raise ValueError(
-                f"price_days_kept ({self.price_days_kept.days} days) is shorter than price_events_kept"
-                f" ({self.price_events_kept.days} days): what events are folded into would be dropped at once"
+                f"{kept.days} days is shorter than price_events_kept ({events_kept.days} days):"
+                " what events are folded into would be dropped at once"
             )
-        return self
+        return kept

@@ -99,19 +99,3 @@ def test_only_names_like_awss_are_priced_as_shipped(
     shipped = PricingSettings(_env_file=None)
     rules = replace(RULES, always=frozenset(), allowed=shipped.allowed_regions)
     assert rules.allows(region) is is_allowed
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"allowed_regions": "("}, "no regular expression"),
-        ({"most_regions": 0}, "greater than 0"),
-        (
-            {"price_days_kept": 10 * DAY},
-            r"price_days_kept \(10 days\) is shorter than price_events_kept \(90 days\)",
-        ),
-    ],
-)
-def test_settings_that_cannot_be_are_refused_in_words(given: dict[str, object], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        PricingSettings(**given)  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ from services.pricing.domain.pool_observations import Observation, ObservationKi
 from services.pricing.handlers import forget_instances as forgetting
 from services.pricing.handlers.forget_instances import forget_instances
 from services.pricing.handlers.keep_observation import keep
-from services.pricing.settings import PricingSettings
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
@@ -64,8 +63,3 @@ async def test_more_than_a_batch_goes_batch_by_batch() -> None:
     store.instances.received_at["e-0"] = EPOCH - 29 * DAY
     assert await forget(store) == (0, 2 * forgetting.MOST_AT_ONCE)
     assert set(store.risk.notices) == {"e-0"}, "kept by when it came, whatever time it names"
-
-
-def test_notices_outlive_the_queue() -> None:
-    with pytest.raises(ValueError, match=r"notices_kept \(13 days\) is shorter than SQS may keep a message"):
-        PricingSettings(notices_kept=13 * DAY)

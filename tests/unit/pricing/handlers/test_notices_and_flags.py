@@ -23,7 +23,8 @@ from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
 from tests.fakes.clock import FakeClock
 from tests.fakes.ids import CountedIds
-from tests.fakes.pricing import FakeNoticeGrave, FakeNoticeQueue, InMemoryPricing, QueueDrainedError
+from tests.fakes.pricing import InMemoryPricing
+from tests.fakes.pricing_outside import FakeNoticeGrave, FakeNoticeQueue, QueueDrainedError
 
 pytestmark = pytest.mark.looptime
 

@@ -20,7 +20,8 @@ from shared.kernel.pools import CapacityType
 from tests.builders import make_instance_type, make_pool
 from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.ids import CountedIds
-from tests.fakes.pricing import FakeSpotPriceSource, InMemoryPricing
+from tests.fakes.pricing import InMemoryPricing
+from tests.fakes.pricing_outside import FakeSpotPriceSource
 
 pytestmark = pytest.mark.looptime
 

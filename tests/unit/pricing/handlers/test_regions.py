@@ -23,7 +23,8 @@ from shared.kernel.pools import CapacityType, PoolKey
 from tests.builders import make_instance_type
 from tests.fakes.clock import FakeClock
 from tests.fakes.ids import CountedIds
-from tests.fakes.pricing import FakeAdvisor, FakeSpotPriceSource, InMemoryPricing
+from tests.fakes.pricing import InMemoryPricing
+from tests.fakes.pricing_outside import FakeAdvisor, FakeSpotPriceSource
 
 pytestmark = pytest.mark.looptime
 

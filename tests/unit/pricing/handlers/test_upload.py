@@ -23,7 +23,8 @@ from shared.contracts.v1.pricing import (
 from tests.builders import make_instance_type
 from tests.fakes.clock import FakeClock
 from tests.fakes.ids import CountedIds
-from tests.fakes.pricing import FakePriceList, InMemoryPricing
+from tests.fakes.pricing import InMemoryPricing
+from tests.fakes.pricing_outside import FakePriceList
 
 pytestmark = pytest.mark.looptime
 
