@@ -13,8 +13,8 @@ from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain import offerings
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.handlers.announce_prices import announce_prices, keep_price_table
+from services.reporting.adapters import unit_of_work as books
 from services.reporting.adapters.prices import TableSource
-from services.reporting.adapters.unit_of_work import PostgresUnitOfWork, PostgresUnitOfWorkFactory
 from services.reporting.handlers.keep_prices import Heard, keep_prices, read_prices
 from services.reporting.handlers.register_cluster import register_cluster
 from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
@@ -73,10 +73,10 @@ class Pricing:
 async def reporting(database: Database, bus: Bus) -> AsyncIterator[Heard]:
     """A process of the listener, as far as it keeps prices."""
     heard = Heard()
-    units = PostgresUnitOfWorkFactory(database)
+    units = books.factory(database)
 
     async def on_prices(message: OfferingPricesChanged, transaction: Transaction) -> None:
-        await keep_prices(message, uow=PostgresUnitOfWork(transaction), heard=heard)
+        await keep_prices(message, uow=books.PostgresUnitOfWork(transaction), heard=heard)
 
     async def read() -> None:
         while True:
@@ -102,7 +102,7 @@ async def reporting(database: Database, bus: Bus) -> AsyncIterator[Heard]:
 
 async def kept(database: Database) -> dict[PoolKey, Decimal]:
     now = CLOCK.now()
-    async with PostgresUnitOfWorkFactory(database)() as uow:
+    async with books.factory(database)() as uow:
         found = await uow.prices.between(POOLS, now, now)
     return {pool: points[-1].usd_per_hour for pool, points in found.items() if points}
 
@@ -112,7 +112,7 @@ async def test_a_listener_that_missed_events_ends_with_the_same_table(
 ) -> None:
     database, listener = await make_database("pricing"), await make_database("reporting")
     pricing = Pricing(database, await bus_for("pricing", database))
-    units = PostgresUnitOfWorkFactory(listener)
+    units = books.factory(listener)
     account = CloudAccountRef(id="a1", account_number="123456789012", region=REGION)
     async with units() as uow:
         message = ClusterRegistered.make(
