@@ -48,6 +48,11 @@ observed_pools = Gauge(
 model_failures = Counter(
     "spot_pricing_risk_model_failures_total", "Times the risk model could not be asked", ["reason"]
 )
+model_drift = Gauge(
+    "spot_pricing_risk_model_drifted_features",
+    "Share of the model's features that are spread unlike in training; NaN: too few pools to tell",
+    ["region"],
+)
 strange_pools = Counter(
     "spot_pricing_strange_pools_total", "Opinions put aside: a pool unlike all that the model was trained on"
 )

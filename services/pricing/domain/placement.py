@@ -6,10 +6,12 @@ So a family is asked about as a whole, at one size of request, and its score is 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.kernel.capacity import InstanceType
 
+SHOWN_FOR = timedelta(days=1)
+"""A score that is older is shown to nobody: EC2 rates the capacity of the moment."""
 MOST_TYPES = 20
 """Types named in one request; a family's smaller ones are the likelier fleet."""
 
@@ -23,6 +25,11 @@ class PlacementScore:
     score: int
     target_vcpus: int
     as_of: datetime
+
+
+def family_of(instance_type: str) -> str:
+    """Give the family in whose name a type's scores are kept."""
+    return instance_type.partition(".")[0]
 
 
 def types_of(family: str, types: Iterable[InstanceType]) -> list[str]:

@@ -4,13 +4,15 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from services.pricing.domain import interruption_risk, pool_observations
+from services.pricing.domain import interruption_risk, placement, pool_observations
 from services.pricing.domain.interruption_risk import ADVISOR_FRESH_FOR
 from services.pricing.domain.pool_observations import LOOK_BACK
 from services.pricing.domain.risk_model import contract
 from services.pricing.domain.risk_model.contract import FlagState, PricePoint, RiskQuestion
 from services.pricing.domain.risk_model.traces import UNKNOWN, Trace, TraceKind
-from services.pricing.handlers.refresh_pool_risks import opinions, prior_by_horizon
+from services.pricing.handlers.ask_risk_model import DRIFT, Heard, ask
+from services.pricing.handlers.list_flags import shown_score
+from services.pricing.handlers.refresh_pool_risks import prior_by_horizon
 from services.pricing.handlers.refresh_ratings import SOURCE as ADVISOR
 from services.pricing.ports import RiskModelStore, UnitOfWorkFactory
 from shared.contracts.v1.pricing import (
@@ -24,6 +26,10 @@ from shared.kernel.ids import Ids
 from shared.kernel.pool_flags import AVOID_LEVEL, PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
 
+DRIFT_REMEMBERED_FOR = timedelta(minutes=30)
+"""How long the last look at a region's pools says whether they drifted; there is one every few minutes."""
+DRIFTS = f"{contract.STAND_IN}:{DRIFT}"
+
 
 async def predict_interruption(
     request: PredictInterruption,
@@ -35,6 +41,8 @@ async def predict_interruption(
     advisor_fresh_for: timedelta = ADVISOR_FRESH_FOR,
 ) -> InterruptionPrediction:
     """Predict from the pool's past, as told or as seen by us, with Spot Advisor's figure and live flags.
+
+    A model that loads, restarts or is busy is not waited for; the source says that the heuristic stands in.
 
     Raises:
         RiskQuestionError: a price is no price.
@@ -52,6 +60,8 @@ async def predict_interruption(
         )
         flags = await uow.risk.live_flags(region, now=now)
         seen = [] if request.pool_history else await uow.observations.since(region, since=now - LOOK_BACK)
+        lately = await uow.observations.risks(region, since=now - DRIFT_REMEMBERED_FOR)
+        scores = await uow.sources.placement_scores(region, since=now - placement.SHOWN_FOR)
     past = (
         _told(request.pool_history, pool)
         if request.pool_history
@@ -72,14 +82,23 @@ async def predict_interruption(
         is_prior_old=advice.is_old,
         flag=_flag_state(flags.get(pool), now=now),
     )
-    said = await opinions(model, [past]) if past is not None else [None]
+    # What was found of the region's pools holds for them; a told past is of none that we compared.
+    is_drifting = not request.pool_history and any(risk.source.endswith(DRIFTS) for risk in lately.values())
+    if past is None:
+        heard = Heard()
+    elif is_drifting:
+        heard = Heard(why_not=DRIFT)
+    else:
+        (heard,) = await ask(model, [past], can_wait=False)
     prediction_id = ids.new()
     told = contract.predict(
         question,
         prediction_id=str(prediction_id),
-        opinion=said[0],
+        opinion=heard.opinion,
         model_name=model.name if model else "",
+        why_not=heard.why_not,
     )
+    score = scores.get((placement.family_of(request.instance_type), zone_id))
     return InterruptionPrediction(
         prediction_id=prediction_id,
         interruption_probability=told.interruption_probability,
@@ -89,6 +108,7 @@ async def predict_interruption(
         probability_by_horizon=dict(told.probability_by_horizon),
         hazard_per_hour=told.hazard_per_hour,
         source=told.source,
+        placement_score=score and shown_score(score, now=now),
     )
 
 

@@ -50,7 +50,7 @@ class PoolRisk(Value):
     pool: PoolKey
     interruption_probability: Ratio
     source: str
-    """spot_advisor, family_prior, model:<version>."""
+    """spot_advisor, family_prior, observed, model:<version>, heuristic:<why the model is not listened to>."""
 
 
 class InterruptionRiskChanged(Event):
@@ -277,10 +277,26 @@ class RaisedFlag(Value):
     """Nothing new is launched there."""
 
 
+class PlacementScore(Value):
+    """What EC2 thinks of a request's chances; for people, since nothing shows yet that it tells an interruption."""
+
+    family: str
+    """The instance family whose types were asked about together."""
+    zone_id: str
+    score: Annotated[int, Field(ge=1, le=10)]
+    """1: unlikely to succeed, 10: likely."""
+    target_vcpus: int
+    """The size of request that was asked about."""
+    as_of: AwareDatetime
+    age_seconds: NonNegativeInt
+
+
 class Flags(Reply):
     """Live flags of a region, by pool."""
 
     flags: tuple[RaisedFlag, ...]
+    placement_scores: tuple[PlacementScore, ...] = ()
+    """Of the last day, by family and zone; empty where EC2 was not asked, or does not let us."""
 
 
 class SpotPriceAt(Value):
@@ -337,7 +353,9 @@ class InterruptionPrediction(Reply):
     """By 15m, 1h, 6h, 24h; without what flags add."""
     hazard_per_hour: Annotated[float, Field(ge=0)]
     source: str
-    """Layers, the broadest first: spot_advisor or family_prior, observed, model:<version>."""
+    """Layers, the broadest first: spot_advisor or family_prior, observed, model:<version> or heuristic:<why>."""
+    placement_score: PlacementScore | None = None
+    """Of the pool's family in its zone, for people: it moves no probability and no confidence (docs/risk-model.md)."""
 
 
 class UploadedPrice(Value):

@@ -28,6 +28,8 @@ SCARCE_UP_HOURS: Final = 5.0
 """Scarce pools' losses per hour up: gamma with this shape and rate, from the recordings' 0.1 to 1.2 an hour."""
 UNSURE: Final = 0.5
 """The confidence of who knows nothing."""
+STAND_IN: Final = "heuristic"
+"""In place of the model, with why: loading, drift, timeout."""
 OBSERVED: Final = "observed"
 """The layer of what was seen of the pool itself."""
 
@@ -115,7 +117,7 @@ class RiskPrediction:
     hazard_per_hour: float
     """Of the next hour."""
     layers: tuple[str, ...]
-    """What had a part in it, the broadest first: spot_advisor, observed, model:<version>."""
+    """What had a part in it, the broadest first: spot_advisor, observed, model:<version> or heuristic:<why>."""
 
     @property
     def source(self) -> str:
@@ -133,12 +135,18 @@ def action_for(probability: float, *, flag: FlagState) -> RecommendedAction:
 
 
 def predict(
-    question: RiskQuestion, *, prediction_id: str, opinion: Opinion | None = None, model_name: str = ""
+    question: RiskQuestion,
+    *,
+    prediction_id: str,
+    opinion: Opinion | None = None,
+    model_name: str = "",
+    why_not: str = "",
 ) -> RiskPrediction:
     """Answer with the model as far as the pool is scarce, and with the prior as far as it is not.
 
     Without an opinion of the model the pool's own count of losses speaks for a scarce pool. A horizon at which
-    the model says nothing goes on with the hazard of the one before it.
+    the model says nothing goes on with the hazard of the one before it. `why_not` says why there is a model that
+    is not listened to.
     """
     seen = _Seen.of(question.past)
     scarce = scarcity(question)
@@ -161,7 +169,10 @@ def predict(
     day = by_horizon[DAY]
     layers = [question.prior_source] if question.prior_by_horizon else []
     layers += [OBSERVED] if question.past else []
-    layers += [f"model:{model_name}"] if said else []
+    if said:
+        layers.append(f"model:{model_name}")
+    elif why_not and question.past:
+        layers.append(f"{STAND_IN}:{why_not}")
     return RiskPrediction(
         prediction_id=prediction_id,
         interruption_probability=day,

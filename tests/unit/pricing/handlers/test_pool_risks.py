@@ -1,14 +1,18 @@
 """The risk of observed pools: with the model, without it, and as contract v1 tells it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.placement import PlacementScore
+from services.pricing.domain.risk_model import drift
 from services.pricing.domain.risk_model.contract import Opinion
 from services.pricing.errors import RiskModelUnavailableError
 from services.pricing.handlers import keep_observation
+from services.pricing.handlers.list_flags import list_flags
 from services.pricing.handlers.predict_interruption import predict_interruption
 from services.pricing.handlers.refresh_pool_risks import refresh_pool_risks
 from shared.contracts.v1.executor import (
@@ -19,13 +23,14 @@ from shared.contracts.v1.executor import (
 )
 from shared.contracts.v1.pricing import (
     InterruptionPrediction,
+    ListFlags,
     PoolHistory,
     PredictInterruption,
     RecommendedAction,
 )
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pool_flags import FLAG_LIFETIME, PoolFlag
-from shared.kernel.pools import CapacityType
+from shared.kernel.pools import CapacityType, PoolKey
 from tests.builders import make_pool
 from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.ids import CountedIds
@@ -62,13 +67,13 @@ class Stage:
         await keep_observation.keep_launch(message, uow=self.store)
         await self.store.risk.put_instance_pool(instance_id, message.pool)
 
-    async def lose(self, instance_id: str) -> None:
+    async def lose(self, instance_id: str, *, pool: PoolKey = SPOT) -> None:
         message = self.message(
             NodeInterrupted,
             node_name="n",
             instance_id=instance_id,
             kind=InterruptionKind.SPOT_INTERRUPTION,
-            pool=SPOT,
+            pool=pool,
         )
         assert isinstance(message, NodeInterrupted)
         await keep_observation.keep_interruption(message, uow=self.store)
@@ -85,13 +90,13 @@ class Stage:
         assert isinstance(message, CapacityInsufficient)
         await keep_observation.keep_no_capacity(message, uow=self.store)
 
-    async def restless_hours(self) -> None:
-        await self.launch("i-0")
-        for number in range(1, 5):
-            await self.clock.sleep(3_600)
-            await self.lose(f"i-{number - 1}")
-            await self.launch(f"i-{number}")
-        await self.clock.sleep(1_800)
+    async def restless_hours(self, *, pools: Sequence[PoolKey] = (SPOT,)) -> None:
+        for hour in range(5):
+            for place, pool in enumerate(pools):
+                if hour:
+                    await self.lose(f"i-{hour - 1}-{place}", pool=pool)
+                await self.launch(f"i-{hour}-{place}", pool=pool)
+            await self.clock.sleep(3_600 if hour < 4 else 1_800)
 
     async def refresh(self) -> dict[str, object]:
         await refresh_pool_risks(
@@ -134,7 +139,7 @@ async def test_what_is_seen_of_a_pool_reaches_the_model_and_its_opinion_the_quot
     assert int((asked.up == 0).sum()) == 4
 
 
-@pytest.mark.parametrize("reason", ["died", "timeout", "refused", "resting"])
+@pytest.mark.parametrize("reason", ["died", "timeout", "refused", "resting", "loading"])
 async def test_without_the_model_the_pool_s_own_losses_say_it(reason: str) -> None:
     stage = Stage()
     stage.model.answers = RiskModelUnavailableError("away", reason=reason)
@@ -142,7 +147,7 @@ async def test_without_the_model_the_pool_s_own_losses_say_it(reason: str) -> No
 
     found = await stage.refresh()
 
-    assert found["source"] == "spot_advisor+observed"
+    assert found["source"] == f"spot_advisor+observed+heuristic:{reason}"
     assert 0.3 < float(str(found["p"])) < 0.6
 
 
@@ -151,7 +156,7 @@ async def test_a_pool_unlike_all_that_the_model_knows_is_judged_without_it() -> 
     stage.model.answers = [Opinion(BAD.probability_by_horizon, 0.5)]
     await stage.restless_hours()
 
-    assert (await stage.refresh())["source"] == "spot_advisor+observed"
+    assert (await stage.refresh())["source"] == "spot_advisor+observed+heuristic:strange_pool"
 
 
 async def test_a_quiet_pool_keeps_the_advisor_s_figure_whatever_the_model_says() -> None:
@@ -267,3 +272,111 @@ async def test_with_an_old_advisors_file_a_prediction_is_less_sure_and_says_so()
     assert unsure.source == "stale_regional_prior+observed"
     assert 0.5 <= unsure.confidence_score < sure.confidence_score
     assert (await stage.refresh())["source"] == "stale_regional_prior+observed"
+
+
+async def test_a_prediction_does_not_wait_for_the_model_and_says_what_stands_in() -> None:
+    stage = Stage()
+    stage.model.answers = RiskModelUnavailableError("not yet", reason="loading")
+
+    said = await stage.predict(pool_history=PoolHistory(tick_seconds=600, up=(1, 1, 0, 1, 0, 1)))
+
+    assert stage.model.could_wait == [False]
+    assert said.source == "spot_advisor+observed+heuristic:loading"
+    assert said.probability_by_horizon["1h"] > HOURLY_OF_THE_ADVISOR
+
+
+def many_pools(count: int) -> list[PoolKey]:
+    return [
+        make_pool(instance_type=f"m5.{number}xlarge", capacity_type=CapacityType.SPOT)
+        for number in range(1, count + 1)
+    ]
+
+
+def drifting_stage(pools: Sequence[PoolKey]) -> Stage:
+    stage = Stage()
+    stage.store.risk.bands[SPOT.region] = dict.fromkeys(
+        [pool.instance_type for pool in pools], AdvisorBand.OVER_20_PERCENT
+    )
+    stage.model.answers = [BAD] * len(pools)
+    stage.model.index_by_feature = {"1h/log age": 0.9, "1h/own rate 2 h": 0.3, "1h/siblings down": 0.1}
+    return stage
+
+
+async def test_a_model_whose_pools_have_drifted_is_not_listened_to_and_quotes_say_so() -> None:
+    pools = many_pools(drift.LEAST_POOLS)
+    stage = drifting_stage(pools)
+    await stage.restless_hours(pools=pools)
+
+    await stage.refresh()
+
+    risks = await stage.store.observations.risks(SPOT.region, since=stage.clock.now())
+    assert {risk.source for risk in risks.values()} == {"spot_advisor+observed+heuristic:drift"}
+    assert not stage.model.asked
+    said = await stage.predict(instance_type=pools[0].instance_type)
+    assert said.source == "spot_advisor+observed+heuristic:drift"
+    # A told past is of no pool that was compared.
+    told = await stage.predict(pool_history=PoolHistory(tick_seconds=600, up=(1, 0, 1)))
+    assert told.source.endswith("model:m1")
+
+
+async def test_once_nothing_drifts_any_more_the_model_is_listened_to_again() -> None:
+    pools = many_pools(drift.LEAST_POOLS)
+    stage = drifting_stage(pools)
+    await stage.restless_hours(pools=pools)
+    await stage.refresh()
+
+    stage.model.index_by_feature = dict.fromkeys(stage.model.index_by_feature, 0.05)
+    await stage.refresh()
+
+    said = await stage.predict(instance_type=pools[0].instance_type)
+    assert said.source == "spot_advisor+observed+model:m1"
+
+
+async def test_of_few_pools_nobody_says_that_they_drifted() -> None:
+    pools = many_pools(drift.LEAST_POOLS - 1)
+    stage = drifting_stage(pools)
+    await stage.restless_hours(pools=pools)
+
+    await stage.refresh()
+
+    assert not stage.model.compared
+    said = await stage.predict(instance_type=pools[0].instance_type)
+    assert said.source == "spot_advisor+observed+model:m1"
+
+
+async def test_calm_pools_do_not_count_as_drift() -> None:
+    pools = many_pools(drift.LEAST_POOLS)
+    stage = drifting_stage(pools)
+    for number, pool in enumerate(pools):
+        await stage.launch(f"i-{number}", pool=pool)
+    await stage.clock.sleep(48 * 3_600)
+
+    await stage.refresh()
+
+    assert not stage.model.compared
+    assert len(stage.model.asked) == len(pools)
+
+
+@pytest.mark.parametrize(("hours", "is_shown"), [(1, True), (25, False)])
+async def test_a_placement_score_is_shown_and_moves_nothing(hours: int, *, is_shown: bool) -> None:
+    stage = Stage()
+    without = await stage.predict()
+    given = stage.clock.now()
+    await stage.store.sources.put_placement_scores(
+        SPOT.region, [PlacementScore(SPOT.instance_type.partition(".")[0], SPOT.zone_id, 1, 64, given)]
+    )
+    await stage.clock.sleep(3_600 * hours)
+
+    said = await stage.predict()
+
+    assert (said.placement_score is not None) is is_shown
+    if said.placement_score is not None:
+        assert (said.placement_score.score, said.placement_score.age_seconds) == (1, 3_600)
+    assert said.probability_by_horizon == without.probability_by_horizon
+    assert said.confidence_score == without.confidence_score
+    listed = await list_flags(
+        ListFlags.make(scope=SPOT.region, clock=stage.clock, ids=stage.ids),
+        unit_of_work=stage.store.unit_of_work,
+        clock=stage.clock,
+    )
+    assert [score.score for score in listed.placement_scores] == ([1] if is_shown else [])
