@@ -2,6 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AmiFamily(StrEnum):
+    """What a node runs: it decides how much of a type its kubelet leaves for pods."""
+
+    AL2023 = "al2023"
+    BOTTLEROCKET = "bottlerocket"
 
 
 @dataclass(frozen=True, slots=True)

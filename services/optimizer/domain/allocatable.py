@@ -1,13 +1,18 @@
 """What a node of an instance type will offer to pods, before there is such a node.
 
-The formula is that of Amazon Linux 2023 nodes on EKS: (memory - 64 MiB on arm64) x (1 - overhead) - (255 +
-11 x pods) MiB of kube-reserved - 100 MiB of eviction threshold. It errs on the safe side: real nodes lose
-1.7 to 5.3 % of memory, not 7.5 %, and what real nodes of a type lost replaces the default where it is
-known.
+The formula is that of EKS nodes: (memory - 64 MiB on arm64) x (1 - overhead) - (255 + 11 x pods) MiB of kube-reserved
+- 100 MiB of eviction threshold. It errs on the safe side: real nodes lose 1.7 to 5.3 % of memory, not 7.5 %, and what
+real nodes of a type lost replaces the default where it is known.
+
+Amazon Linux 2023 and Bottlerocket keep the same CPU, 1 GiB and 10 % of a disk of 20 GiB. They differ in the pods that
+memory is kept for, and in disks: Bottlerocket counts with the kubelet's own maxPods (kube_reserve_memory in its
+templates; Karpenter's UsesENILimitedMemoryOverhead is off for it), and has a second volume, /dev/xvdb, for its data.
 """
 
+from collections.abc import Mapping
+
 from services.optimizer.domain.rules import Template
-from shared.kernel.capacity import InstanceType
+from shared.kernel.capacity import AmiFamily, InstanceType
 from shared.kernel.pools import PoolKey
 from shared.kernel.resources import Resources
 from shared.kernel.workload import Node
@@ -18,6 +23,8 @@ EPHEMERAL_STORAGE_BYTES = 17 * 1024**3
 """Of the 20 GiB root volume that EKS nodes have unless told otherwise."""
 ATTACHABLE_VOLUMES = 24
 """EBS volumes that any Nitro type without instance store still takes beside its interfaces and its root volume."""
+OWN_DISKS: Mapping[AmiFamily, int] = {AmiFamily.AL2023: 1, AmiFamily.BOTTLEROCKET: 2}
+"""EBS volumes that an image needs for itself."""
 EARLY_INTERFACES = 1
 """Interfaces, beside the primary one, that the VPC CNI has attached when the EBS driver counts what is left."""
 ADDRESSES_PER_PREFIX = 16
@@ -39,12 +46,14 @@ def pods_per_node(instance_type: InstanceType, template: Template) -> int:
     return min(addresses, MOST_PODS_OF_LARGE if instance_type.vcpus > MANY_VCPUS else MOST_PODS)
 
 
-def attachable_volumes(instance_type: InstanceType) -> int:
-    """Give how many EBS volumes the EBS driver will say that the node takes, the root volume being there already."""
+def attachable_volumes(instance_type: InstanceType, *, ami_family: AmiFamily = AmiFamily.AL2023) -> int:
+    """Give how many EBS volumes the EBS driver will say that the node takes, its own disks being there already."""
+    more_disks = OWN_DISKS[ami_family] - 1
     most = instance_type.ebs_attachments
     if most is None:
-        return ATTACHABLE_VOLUMES
-    return max(most - 1 - (EARLY_INTERFACES if instance_type.shares_attachments else 0), 0)
+        return ATTACHABLE_VOLUMES - more_disks
+    taken = OWN_DISKS[ami_family] + (EARLY_INTERFACES if instance_type.shares_attachments else 0)
+    return max(most - taken, 0)
 
 
 def allocatable(
@@ -53,15 +62,19 @@ def allocatable(
     architecture: str,
     memory_overhead_ratio: float | None = None,
     max_pods: int | None = None,
+    ami_family: AmiFamily = AmiFamily.AL2023,
 ) -> Resources:
     """Estimate what pods may ask for, daemons included.
 
-    Memory is kept for the pods of the interfaces or for `max_pods`, whatever are more: which of the two a node
-    counts with depends on what started its kubelet.
+    Amazon Linux keeps memory for the pods of the interfaces or for `max_pods`, whatever are more: which of the two a
+    node counts with depends on what started its kubelet. Bottlerocket keeps it for `max_pods` where that is said.
     """
     ratio = VM_MEMORY_OVERHEAD_RATIO if memory_overhead_ratio is None else memory_overhead_ratio
     seen = instance_type.memory_bytes - (64 * MIB if architecture == "arm64" else 0)
-    kube_reserved = (255 + 11 * max(instance_type.max_pods, max_pods or 0)) * MIB
+    pods = instance_type.max_pods if max_pods is None else max_pods
+    if ami_family is AmiFamily.AL2023:
+        pods = max(pods, instance_type.max_pods)
+    kube_reserved = (255 + 11 * pods) * MIB
     memory = int(seen * (1 - ratio)) - kube_reserved - 100 * MIB
     return Resources(
         cpu_millicores=max(instance_type.vcpus * 1000 - _reserved_millicores(instance_type.vcpus), 0),
@@ -97,6 +110,7 @@ def candidate_node(
         architecture=architecture,
         memory_overhead_ratio=memory_overhead_ratio,
         max_pods=max_pods,
+        ami_family=template.ami_family,
     )
     labels = {
         **template.labels,
@@ -133,5 +147,5 @@ def candidate_node(
         zone_id=pool.zone_id,
         capacity_type=pool.capacity_type,
         node_pool=template.node_pool,
-        attachable_volumes=attachable_volumes(instance_type),
+        attachable_volumes=attachable_volumes(instance_type, ami_family=template.ami_family),
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from shared.kernel.capacity import AmiFamily
+
 
 class Strategy(StrEnum):
     """Which capacity types new nodes may have."""
@@ -196,6 +198,7 @@ class Template:
     """What kubelets are told to take; None: what the interfaces have addresses for."""
 
     def zone_name(self, zone_id: str) -> str | None:
+    ami_family: AmiFamily = AmiFamily.AL2023
         """Give the account's name of a zone, None for one where nothing may be launched."""
         return next((z.name for z in self.zones if z.zone_id == zone_id), None)
 

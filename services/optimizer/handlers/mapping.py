@@ -143,6 +143,7 @@ def template_from(template: NodeTemplate) -> Template:
         prefix_delegation=template.prefix_delegation,
         max_pods=template.max_pods,
     )
+        ami_family=template.ami_family,
 
 
 def plan_from(

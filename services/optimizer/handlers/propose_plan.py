@@ -81,13 +81,16 @@ async def propose_plan(
     mode = planning.PlanMode.PENDING if is_pending else planning.PlanMode.SAVE
     began = stopwatch()
     try:
-        observed = memory_corrections(inputs.view.objects.nodes, market.instance_types)
+        template = mapping.template_from(inputs.config.node_template)
+        observed = memory_corrections(
+            inputs.view.objects.nodes, market.instance_types, ami_family=template.ami_family
+        )
         draft: PlanDraft = await asyncio.to_thread(
             planning.plan,
             inputs.view.objects,
             dataclasses.replace(market, memory_corrections=observed),
             mapping.rules_from(policy),
-            mapping.template_from(inputs.config.node_template),
+            template,
             mode=mode,
             should_stop=lambda: stopwatch() - began >= limits.plan_time.total_seconds(),
         )

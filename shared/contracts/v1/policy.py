@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from shared.contracts.base import Ratio, Token, Value
+from shared.kernel.capacity import AmiFamily
 
 
 class CapacityStrategy(StrEnum):
@@ -267,3 +268,5 @@ class NodeTemplate(Value):
     """The VPC CNI has ENABLE_PREFIX_DELEGATION, and the launch template the maxPods that EKS recommends with it."""
     max_pods: Annotated[int, Field(ge=1, le=1000)] | None = None
     """What the launch template tells every kubelet (maxPods); None: what the type's interfaces have addresses for."""
+    ami_family: AmiFamily = AmiFamily.AL2023
+    """What the launch template's image is: their kubelets keep different memory, and Bottlerocket has a second disk."""

@@ -11,6 +11,7 @@ from services.optimizer.domain.allocatable import (
     pods_per_node,
 )
 from services.optimizer.domain.rules import Template, Zone
+from shared.kernel.capacity import AmiFamily
 from shared.kernel.scheduling import selectors
 from shared.kernel.workload import NodeSelectorTerm, Operator, Requirement
 from tests.builders import make_instance_type, make_pool
@@ -44,6 +45,54 @@ def test_memory_is_kept_for_the_larger_number_of_pods() -> None:
     usual = allocatable(kind, architecture="amd64").memory_bytes
     assert allocatable(kind, architecture="amd64", max_pods=30).memory_bytes == usual
     assert allocatable(kind, architecture="amd64", max_pods=110).memory_bytes == usual - 52 * 11 * MIB
+
+
+@pytest.mark.parametrize(
+    ("max_pods", "more_mib"),
+    [
+        pytest.param(None, 0, id="as many pods as addresses"),
+        pytest.param(58, 0, id="the same said"),
+        pytest.param(30, 28 * 11, id="fewer: no memory is kept for those that never come"),
+        pytest.param(110, 0, id="more: both keep it for them"),
+    ],
+)
+def test_bottlerocket_keeps_memory_for_the_pods_that_its_kubelet_takes(
+    max_pods: int | None, more_mib: int
+) -> None:
+    kind = make_instance_type()
+    room, amazon_linux = (
+        allocatable(kind, architecture="amd64", max_pods=max_pods, ami_family=family)
+        for family in (AmiFamily.BOTTLEROCKET, AmiFamily.AL2023)
+    )
+
+    assert room.memory_bytes == amazon_linux.memory_bytes + more_mib * MIB
+    assert room.cpu_millicores == amazon_linux.cpu_millicores
+    assert room.ephemeral_storage_bytes == amazon_linux.ephemeral_storage_bytes
+
+
+def test_bottlerocket_has_a_disk_more_of_its_own() -> None:
+    template = Template(ZONES, ami_family=AmiFamily.BOTTLEROCKET)
+    for attachments, volumes in ((None, 23), (27, 24), (1, 0)):
+        kind = make_instance_type(ebs_attachments=attachments)
+        node = candidate_node(kind, make_pool(), name="n", architecture="amd64", template=template)
+        assert node.attachable_volumes == volumes
+
+
+def test_a_template_of_bottlerocket_plans_with_its_memory() -> None:
+    kind = make_instance_type()
+    bottlerocket, amazon_linux = (
+        candidate_node(
+            kind,
+            make_pool(),
+            name="n",
+            architecture="amd64",
+            template=Template(ZONES, max_pods=20, ami_family=family),
+        )
+        for family in (AmiFamily.BOTTLEROCKET, AmiFamily.AL2023)
+    )
+
+    assert bottlerocket.allocatable.memory_bytes - amazon_linux.allocatable.memory_bytes == 38 * 11 * MIB
+    assert bottlerocket.max_pods == amazon_linux.max_pods == 20
 
 
 @pytest.mark.parametrize(
