@@ -18,7 +18,7 @@ EXAMPLES = """
 Examples:
 
 \b
-  kubectl get nodes,pods,deployments,replicasets,statefulsets,daemonsets,pdb,pvc,pv -A -o json > cluster.json
+  kubectl get no,po,deploy,rs,sts,ds,pdb,pvc,pv -A -o json > cluster.json
   spotopt plan --cluster cluster.json --region us-east-1
 
 \b

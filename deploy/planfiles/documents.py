@@ -50,7 +50,8 @@ def json_documents(path: Path, text: str | None = None) -> list[Any]:
     """
     text = text_of(path) if text is None else text
     decoder = json.JSONDecoder()
-    documents, at = [], 0
+    documents: list[Any] = []
+    at = 0
     while True:
         at = _skip_space(text, at)
         if at == len(text):
@@ -58,7 +59,11 @@ def json_documents(path: Path, text: str | None = None) -> list[Any]:
         try:
             document, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            raise PlanFileError(f"{path}, line {error.lineno}: this is not JSON ({error.msg}).") from error
+            is_other = not documents and not looks_like_json(text)
+            hint = "; kubectl writes JSON with -o json, aws with --output json" if is_other else ""
+            raise PlanFileError(
+                f"{path}, line {error.lineno}: this is not JSON ({error.msg}){hint}."
+            ) from error
         except RecursionError as error:
             raise PlanFileError(f"{path}: this JSON is nested too deeply.") from error
         documents.append(document)

@@ -15,6 +15,13 @@ from shared.contracts.v1.policy import Commitments, Policy
 
 Model = TypeVar("Model", bound=BaseModel)
 
+OWN_WORDS = {
+    "extra_forbidden": "there is no such field",
+    "missing": "it must be given",
+    "tuple_type": "it must be a list",
+}
+"""By pydantic's type of error, where its own words are about Python."""
+
 
 def read_rules(policy: Path | None, commitments: Path | None = None) -> PlanRules:
     """Give what planning needs of a policy, the default one without a file; a file of commitments replaces its own.
@@ -36,7 +43,7 @@ def _read(path: Path, model: type[Model], what: str) -> Model:
     except yaml.YAMLError as error:
         raise PlanFileError(f"{path} is neither JSON nor YAML.") from error
     if written is None:
-        written = {}
+        raise PlanFileError(f"{path} is empty; {{}} is {what} with nothing in it.")
     if not isinstance(written, dict):
         raise PlanFileError(f"{path} is not {what}: it must be a mapping of fields to values.")
     unknown = sorted(str(key) for key in written.keys() - model.model_fields.keys())
@@ -48,7 +55,8 @@ def _read(path: Path, model: type[Model], what: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise PlanFileError(f"{path}: {where + ': ' if where else ''}{first['msg']}.") from error
+        why = OWN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+        raise PlanFileError(f"{path}: {where + ': ' if where else ''}{why}.") from error
 
 
 def _unknown_field(name: str, model: type[BaseModel], what: str) -> str:

@@ -25,6 +25,8 @@ def test_gzip_is_seen_by_content(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param('{"a":\n\n', "line 3: this is not JSON", id="broken"),
+        pytest.param("apiVersion: v1\n", "this is not JSON .*; kubectl writes JSON with -o json", id="YAML"),
+        pytest.param('{"a": 1} b', r"this is not JSON \(Expecting value\)\.$", id="something behind"),
         pytest.param("  \n", "is empty", id="empty"),
         pytest.param("[" * 100_000, "nested too deeply", id="deep"),
     ],

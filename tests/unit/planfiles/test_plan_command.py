@@ -209,6 +209,11 @@ def test_bad_input_is_one_sentence_and_status_2(
         pytest.param("zzz: spot", "its fields are allow_bare_metal, ", id="no-such-field"),
         pytest.param("- 1", "must be a mapping", id="list"),
         pytest.param("a: [", "neither JSON nor YAML", id="broken"),
+        pytest.param("", "policy.yaml is empty", id="empty"),
+        pytest.param("architectures: amd64", "architectures: it must be a list.", id="no list"),
+        pytest.param(
+            "{min_vcpus: 4, max_vcpus: 2}", "policy.yaml: min_vcpus is above max_vcpus.", id="contradiction"
+        ),
     ],
 )
 def test_a_wrong_policy_is_refused(tmp_path: Path, written: str, message: str) -> None:
@@ -274,7 +279,11 @@ def test_commitments_are_a_file_of_their_own_and_what_they_cover_costs_nothing_m
     ("content", "why"),
     [
         ("reserved: []", "did you mean reserved_instances?"),
-        ("reserved_instances: [{instance_type: m5.large, count: 1, zones: a}]", "zones"),
+        (
+            "reserved_instances: [{instance_type: m5.large, count: 1, zones: a}]",
+            "zones: there is no such field.",
+        ),
+        ("savings_plans: [{usd_per_hour: 1}]", "savings_plans.0.rates: it must be given."),
         ("reserved_instances: [{instance_type: m5.large, count: 0}]", "count"),
         ("[1]", "must be a mapping"),
     ],

@@ -211,6 +211,16 @@ def _whole(mode: PlanMode) -> tuple[ClusterObjects, PlanDraft]:
     return objects, plan(objects, MARKET, RULES, TEMPLATE, mode=mode)
 
 
+def test_a_plan_without_a_bound_says_too_that_it_was_cut() -> None:
+    strange = make_node("strange", instance_type="z9.large")
+    cluster = make_cluster(make_workload("web", 4), per_node=1)
+    objects = replace(cluster, nodes=(*cluster.nodes, strange))
+    draft = plan(objects, MARKET, RULES, TEMPLATE, should_stop=lambda: True)
+    assert draft.lower_bound_usd_per_hour is None
+    assert draft.ended_by is Ending.STOPPED
+    assert CUT_SHORT in draft.notes
+
+
 def test_a_plan_that_may_take_its_time_says_that_it_was_not_cut() -> None:
     draft = plan(ClusterObjects(pods=tuple(SOME)), MARKET, RULES, TEMPLATE, mode=PlanMode.GREENFIELD)
     assert draft.ended_by is not Ending.STOPPED
