@@ -71,7 +71,7 @@ class Drafter:
         return PlanDraft(
             moves=outcome.moves,
             nodes=_fleet(today, outcome.after),
-            unplaced=self._unplaced(outcome),
+            unplaced=self._unplaced(today, outcome),
             nodes_before=len(today.nodes),
             nodes_after=len(after),
             cost_before_usd_per_hour=before_usd,
@@ -98,7 +98,7 @@ class Drafter:
             conflicts=(*self.conflicts, *self._conflicts(start, outcome.after)),
         )
 
-    def _unplaced(self, outcome: Outcome) -> tuple[Unplaced, ...]:
+    def _unplaced(self, today: FleetState, outcome: Outcome) -> tuple[Unplaced, ...]:
         homeless = headroom.without(outcome.after.pending)
         if not homeless:
             return ()
@@ -108,6 +108,7 @@ class Drafter:
             market=self.market,
             grouper=self.packer.grouper,
             state=outcome.after.without(()),
+            launched={n.node.name for n in outcome.after.nodes} - {n.node.name for n in today.nodes},
         )
 
     def _holders(self, today: FleetState, outcome: Outcome) -> dict[str, int]:

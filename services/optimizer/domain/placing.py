@@ -9,6 +9,7 @@ from services.optimizer.domain import diversification
 from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.packing.fleet import PackedNode, Packer, Packing
+from services.optimizer.domain.packing.grouping import needs_devices
 from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
@@ -46,8 +47,10 @@ class Placer:
         rules = self.judge.rules
         everyone = [*(p for n in state.nodes for p in n.movable), *state.pending]
         wants = _Pools(self, rules, sum(p.requests.cpu_millicores for p in everyone))
-        for node in (*(n.node for n in state.nodes), *(n for _, n in new)):
+        for node in (n.node for n in state.nodes):
             wants.enter(node)
+        for _, node in new:
+            wants.enter(node, is_for_devices=bool(node.allocatable.extended))
         for n in state.nodes:
             if n.node.name not in drained:
                 for pod in n.movable:
@@ -67,8 +70,7 @@ class Placer:
                 waiting.append(pod)
                 continue
             where[pod.key] = scene.node_of(pod) or ""
-            node = nodes[where[pod.key]]
-            wants.count(pod, node)
+            wants.count(pod, nodes[where[pod.key]])
         on: dict[str, list[Pod]] = {}
         for pod in sorted((*moving, *state.pending), key=lambda p: p.key):
             if pod.key in where:
@@ -91,7 +93,7 @@ class Placer:
 
 
 class _Pools:
-    """What each pool holds, and who may still go there."""
+    """What each pool holds, and who may still go there; nodes are told apart by kind, of which a pool may have two."""
 
     def __init__(self, placer: Placer, rules: PlanRules, millicores: int) -> None:
         self._placer = placer
@@ -99,6 +101,12 @@ class _Pools:
         self._most_in_pool = _share(rules.max_cluster_pool_share_ratio, millicores)
         self._at: dict[tuple[str, str], int] = {}
         """By zone and spot pool; on-demand nodes of a zone are a pool too."""
+        self._kinds: dict[tuple[int, bool], int] = {}
+        """By pool, and whether it is a node that is bought for its devices: new ones are kept for who asks for them."""
+        self._kind_of: dict[str, int] = {}
+        """By name of a node."""
+        self._pool_at = np.zeros(0, dtype=np.int64)
+        self._is_for_devices = np.zeros(0, dtype=np.bool_)
         self._held: dict[str, Ints] = {}
         """Replicas of a workload, by pool."""
         self._is_spot = np.zeros(0, dtype=np.bool_)
@@ -106,8 +114,8 @@ class _Pools:
         self._zone_at: dict[str, int] = {}
         self._millicores = np.zeros(0, dtype=np.int64)
 
-    def enter(self, node: Node) -> None:
-        """Take notice of a node's pool; all nodes come before the first pod."""
+    def enter(self, node: Node, *, is_for_devices: bool = False) -> None:
+        """Take notice of a node and its pool; all nodes come before the first pod."""
         pool = _pool(node)
         if pool not in self._at:
             self._at[pool] = len(self._at)
@@ -115,13 +123,23 @@ class _Pools:
             self._zones = np.append(self._zones, zone)
             self._is_spot = np.append(self._is_spot, bool(pool[1]))
             self._millicores = np.append(self._millicores, 0)
+        kind = (self._at[pool], is_for_devices)
+        if kind not in self._kinds:
+            self._kinds[kind] = len(self._kinds)
+            self._pool_at = np.append(self._pool_at, kind[0])
+            self._is_for_devices = np.append(self._is_for_devices, is_for_devices)
+        self._kind_of[node.name] = self._kinds[kind]
 
     def pool_of(self, node: Node) -> int:
-        """Number the pool of a node."""
-        return self._at[_pool(node)]
+        """Number the kind of a node."""
+        return self._kind_of[node.name]
 
     def open_pools(self, pod: Pod) -> Bools:
-        """Say for each number whether policy permits one more such pod there."""
+        """Say for each kind of node whether policy permits one more such pod there."""
+        is_open = self._with_room(pod)[self._pool_at]
+        return is_open if needs_devices(pod.requests) else is_open & ~self._is_for_devices
+
+    def _with_room(self, pod: Pod) -> Bools:
         asked = pod.requests.cpu_millicores
         is_open = ~self._is_spot if self._placer.refuses_spot(pod) else np.ones(len(self._at), dtype=np.bool_)
         limit, owner = self._placer.limit(pod), _owner(pod)

@@ -1,7 +1,7 @@
 """Why a pod found no node: each rule that excluded it with the number of nodes and offers, in words to act upon."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from services.optimizer.domain import selection
@@ -23,12 +23,27 @@ MOST_KINDS_ON_NODES = 100
 
 
 def explain_all(
-    pods: tuple[Pod, ...], *, shelf: Shelf, market: Market, grouper: Grouper, state: ClusterObjects
+    pods: tuple[Pod, ...],
+    *,
+    shelf: Shelf,
+    market: Market,
+    grouper: Grouper,
+    state: ClusterObjects,
+    launched: Collection[str],
 ) -> tuple[Unplaced, ...]:
-    """Explain each, in their order; pods that ask for the same are looked at once."""
+    """Explain each, in their order; pods that ask for the same are looked at once.
+
+    Args:
+        pods: that are without a node.
+        shelf: the offers.
+        market: the same and those that the rules forbid.
+        grouper: tells pods apart.
+        state: the cluster as the plan leaves it.
+        launched: names of its nodes that the plan launches.
+    """
     if not pods:
         return ()
-    explainer = _Explainer(shelf, market, grouper, state)
+    explainer = _Explainer(shelf, market, grouper, state, launched)
     known: dict[Hashable, tuple[str, ...]] = {}
     found: list[Unplaced] = []
     for pod in pods:
@@ -42,11 +57,19 @@ def explain_all(
 class _Explainer:
     """What one plan was made from, looked at for one pod after the other."""
 
-    def __init__(self, shelf: Shelf, market: Market, grouper: Grouper, state: ClusterObjects) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        market: Market,
+        grouper: Grouper,
+        state: ClusterObjects,
+        launched: Collection[str],
+    ) -> None:
         self._shelf = shelf
         self._market = market
         self._grouper = grouper
         self._nodes = state.nodes
+        self._for_devices = {n.name for n in state.nodes if n.name in launched and n.allocatable.extended}
         self._view = ClusterView.of(state)
         self._room = [_left(shelf, at) for at in range(len(shelf.offers))]
         # Offers of one type leave the same room in every zone: what is asked of rooms is asked once a type.
@@ -165,7 +188,7 @@ class _Explainer:
             reasons = list(self._view.reasons_against(pod, node.name))
             if node.capacity_type is CapacityType.SPOT and not may_use_spot:
                 reasons.append("it may not run on spot")
-            if node.allocatable.extended and not needs_devices(pod.requests):
+            if node.name in self._for_devices and not needs_devices(pod.requests):
                 reasons.append("kept for pods that ask for devices")
             counts.update(reasons)
         return [f"{number} of {len(self._nodes)} nodes: {why}" for why, number in _by_number(counts)]

@@ -45,14 +45,12 @@ class PodClass:
     """Whether a new node for it must be a spot one."""
     zone_id: str | None = None
     """Given when spreading settled the zone beforehand."""
-    per_node: int = UNLIMITED
-    """How many of it one node may hold."""
     per_spot_pool: int = UNLIMITED
     """How many of it one spot pool may hold."""
     workload: str | None = None
     """Names the controller whose replicas share a limit per spot pool."""
     node_limits: tuple[NodeLimit, ...] = ()
-    """What `per_node` follows from, shared with other classes."""
+    """What limits how many of it one node may hold, shared with other classes."""
     is_free: bool = False
     """Whether no rule between pods is about it: then nothing but requests, labels and taints matter."""
 

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, PodClass, rows
-from services.optimizer.domain.packing.grouping import ZONE_KEYS, needs_devices
+from services.optimizer.domain.packing.classes import Bools, Ints, PodClass, rows
+from services.optimizer.domain.packing.grouping import needs_devices
 from services.optimizer.domain.packing.scene import Scene
 from shared.kernel.pools import CapacityType
-from shared.kernel.scheduling.static import static_reasons
 from shared.kernel.workload import Node, Pod
 
 
@@ -46,7 +45,9 @@ class Filler:
             is_open = ~self._is_spot
         elif kind.needs_spot and self._is_new:
             is_open = self._is_spot
-        if not needs_devices(kind.sample.requests):
+        if self._is_new and not needs_devices(kind.sample.requests):
+            # What is bought for its devices is kept for who asks for them; what stays is open to all, as it is to
+            # kube-scheduler.
             is_open = is_open & ~self._has_devices
         return is_open
 
@@ -71,42 +72,21 @@ class Filler:
     def _place_singly(
         self, kind: PodClass, pods: Sequence[Pod], request: Ints, fits: Ints, put: Callable[[Pod, str], None]
     ) -> list[Pod]:
-        view = self._scene.view
-        usable = [i for i in np.flatnonzero(fits).tolist() if not static_reasons(kind.sample, self._nodes[i])]
-        per_node = min(kind.per_node, UNLIMITED)
-        here: dict[int, int] = {}
-        by_zone_only = looks_at_zones_only(kind.sample)
-        waiting: list[Pod] = []
-        is_stuck = False
-        for pod in pods:
-            if is_stuck:
-                waiting.append(pod)
-                continue
-            refused: set[str | None] = set()
-            for i in usable:
-                if here.get(i, 0) >= per_node or (by_zone_only and self._nodes[i].zone in refused):
-                    continue
-                if self._scene.pool_room(kind, self._nodes[i]) <= 0:
-                    continue
-                if (request <= self._free[i]).all() and view.fits(pod, self._nodes[i].name):
-                    put(pod, self._nodes[i].name)
-                    self._free[i] -= request
-                    here[i] = here.get(i, 0) + 1
-                    break
-                if (request <= self._free[i]).all():
-                    refused.add(self._nodes[i].zone)
-            else:
+        scene = self._scene
+        by_name = {self._nodes[i].name: i for i in np.flatnonzero(fits).tolist()}
+        room = {name: int(fits[i]) for name, i in by_name.items()}
+        for at, pod in enumerate(pods):
+            open_now = (name for name in room if scene.pool_room(kind, self._nodes[by_name[name]]) > 0)
+            name = scene.view.first_fit(pod, open_now)
+            if name is None:
                 # Pods of a class are alike: where one finds nothing the next will not, either.
-                waiting.append(pod)
-                is_stuck = True
-        return waiting
-
-
-def looks_at_zones_only(pod: Pod) -> bool:
-    """Whether all that a pod wants of others is about zones: then one node of a zone answers for all."""
-    keys = {s.topology_key for s in pod.topology_spread if s.when_unsatisfiable == "DoNotSchedule"}
-    keys |= {t.topology_key for t in (*pod.pod_affinity, *pod.pod_anti_affinity) if t.weight is None}
-    return bool(keys) and keys <= ZONE_KEYS and not (pod.claims or pod.host_ports)
+                return list(pods[at:])
+            put(pod, name)
+            self._free[by_name[name]] -= request
+            room[name] -= 1
+            if not room[name]:
+                del room[name]
+        return []
 
 
 def _fits(free: Ints, request: Ints) -> Ints:

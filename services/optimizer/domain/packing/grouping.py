@@ -83,15 +83,13 @@ class Grouper:
         if may_use_spot and most is not None and sample.owner is not None:
             limit = most
             workload = workload_name(sample)
-        limits = node_limits(sample)
         return PodClass(
             tuple(pods),
             may_use_spot,
             needs_spot=self.rules.strategy is Strategy.SPOT and not asks_for_on_demand(sample),
-            per_node=min((x.at_most for x in limits), default=UNLIMITED),
             per_spot_pool=limit,
             workload=workload,
-            node_limits=limits,
+            node_limits=node_limits(sample),
             is_free=not has_own_rules(sample) and not self._hit(sample),
         )
 
