@@ -62,7 +62,8 @@ def read_price_file(path: Path, *, region: str, origin: Origin) -> OnDemandPrice
             read = _read_json if first in (b"{", b"[") else _read_csv
             published_at = read(path, file, found)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise PriceFileError(f"{path.name}: not a readable price file: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise PriceFileError(f"{path.name}: not a readable price file: {why}") from error
     if not found.usd_per_hour:
         raise PriceFileError(
             f"{path.name}: no on-demand price in USD of a Linux instance in region {region}"
