@@ -1,6 +1,6 @@
 """The optimizer's store of plans and wishes in memory and in Postgres keep the same promises."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,24 +11,14 @@ from services.optimizer.ports import Config, Finished, Skip, StoredPlan, UnitOfW
 from shared.contracts.v1.agent import PodUsage
 from shared.contracts.v1.plan import Plan, PlanInputs, PlanTrigger
 from shared.contracts.v1.policy import NodeTemplate, Policy, SubnetRef
-from shared.runtime.postgres import Database
+from tests.contract.ports.conftest import MakeDatabase
 from tests.fakes.clock import EPOCH
 from tests.fakes.optimizer import InMemoryOptimizer
 
-MakeDatabase = Callable[[str], Awaitable[Database]]
 MINUTE = timedelta(minutes=1)
 TIMER, PENDING = PlanTrigger.TIMER, PlanTrigger.PENDING_PODS
 SUBNET = SubnetRef(subnet_id="s", zone="us-east-1a", zone_id="use1-az1")
 TEMPLATE = NodeTemplate(launch_template_id="lt", subnets=(SUBNET,))
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
-def make_any_database(request: pytest.FixtureRequest) -> MakeDatabase | None:
-    """None for the store in memory."""
-    if request.param == "memory":
-        return None
-    found: MakeDatabase = request.getfixturevalue("make_database")
-    return found
 
 
 @pytest.fixture

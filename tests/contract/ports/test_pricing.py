@@ -1,12 +1,9 @@
 """Pricing's repositories in memory and in Postgres keep the same promises."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
-from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.notices import Notice
 from services.pricing.domain.offerings import PricePoint
@@ -18,7 +15,6 @@ from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Database
 from tests.builders import make_instance_type, make_pool
 from tests.fakes.clock import EPOCH
-from tests.fakes.pricing import InMemoryPricing
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 HOUR = timedelta(hours=1)
@@ -29,27 +25,6 @@ M5, C5 = make_instance_type("m5.xlarge"), make_instance_type("c5.xlarge", gib=8)
 
 def point(usd: str = "0.1", *, hours: float = 0, pool: PoolKey = SPOT) -> PricePoint:
     return PricePoint(pool, Decimal(usd), EPOCH + hours * HOUR)
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
-def make_any_database(request: pytest.FixtureRequest) -> MakeDatabase | None:
-    """None for the store in memory."""
-    if request.param == "memory":
-        return None
-    found: MakeDatabase = request.getfixturevalue("make_database")
-    return found
-
-
-@pytest.fixture
-async def uow(make_any_database: MakeDatabase | None) -> AsyncIterator[UnitOfWork]:
-    """An open transaction over an empty store."""
-    unit_of_work = (
-        InMemoryPricing().unit_of_work
-        if make_any_database is None
-        else factory(await make_any_database("pricing"))
-    )
-    async with unit_of_work() as opened:
-        yield opened
 
 
 async def offer(uow: UnitOfWork, *, region: str = "us-east-1") -> None:

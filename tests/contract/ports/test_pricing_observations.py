@@ -8,7 +8,6 @@ from services.pricing.domain.pool_observations import Observation, ObservationKi
 from services.pricing.ports import UnitOfWork
 from shared.kernel.pools import CapacityType, PoolKey
 from tests.builders import make_pool
-from tests.contract.ports.test_pricing import make_any_database, uow
 from tests.fakes.clock import EPOCH
 
 HOUR = timedelta(hours=1)
@@ -16,8 +15,6 @@ SPOT = make_pool(capacity_type=CapacityType.SPOT)
 FAR = make_pool(region="eu-west-1", capacity_type=CapacityType.SPOT)
 LAUNCHED, ENDED = ObservationKind.LAUNCHED, ObservationKind.ENDED
 INTERRUPTED, INSUFFICIENT = ObservationKind.INTERRUPTED, ObservationKind.INSUFFICIENT
-
-__all__ = ["make_any_database", "uow"]
 
 
 def seen(kind: ObservationKind, subject: str, *, hours: float, pool: PoolKey = SPOT) -> Observation:

@@ -1,12 +1,9 @@
 """History and sources in memory and in Postgres keep the same promises."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-import pytest
-
-from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain.offerings import PricePoint
 from services.pricing.domain.placement import PlacementScore
 from services.pricing.domain.refusals import RefusalReason, RefusedRow
@@ -16,7 +13,6 @@ from shared.kernel.pools import CapacityType, PoolKey
 from shared.runtime.postgres import Database
 from tests.builders import make_pool
 from tests.fakes.clock import EPOCH
-from tests.fakes.pricing import InMemoryPricing
 
 MakeDatabase = Callable[[str], Awaitable[Database]]
 HOUR = timedelta(hours=1)
@@ -27,27 +23,6 @@ OTHER = make_pool(zone_id="use1-az2", capacity_type=CapacityType.SPOT)
 
 def point(usd: str, *, hours: float, pool: PoolKey = SPOT) -> PricePoint:
     return PricePoint(pool, Decimal(usd), EPOCH + hours * HOUR)
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
-def make_any_database(request: pytest.FixtureRequest) -> MakeDatabase | None:
-    """None for the store in memory."""
-    if request.param == "memory":
-        return None
-    found: MakeDatabase = request.getfixturevalue("make_database")
-    return found
-
-
-@pytest.fixture
-async def uow(make_any_database: MakeDatabase | None) -> AsyncIterator[UnitOfWork]:
-    """An open transaction over an empty store."""
-    unit_of_work = (
-        InMemoryPricing().unit_of_work
-        if make_any_database is None
-        else factory(await make_any_database("pricing"))
-    )
-    async with unit_of_work() as opened:
-        yield opened
 
 
 async def test_a_price_that_is_said_again_is_no_change(uow: UnitOfWork) -> None:
