@@ -1,6 +1,5 @@
 """Pricing's repositories in memory and in Postgres keep the same promises."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,11 +11,9 @@ from services.pricing.ports import PricedPools, SourceState, UnitOfWork
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.runtime.postgres import Database
 from tests.builders import make_instance_type, make_pool
 from tests.fakes.clock import EPOCH
 
-MakeDatabase = Callable[[str], Awaitable[Database]]
 HOUR = timedelta(hours=1)
 SPOT = make_pool(capacity_type=CapacityType.SPOT)
 ZONES = {"us-east-1a": "use1-az1", "us-east-1b": "use1-az2"}

@@ -1,6 +1,5 @@
 """History and sources in memory and in Postgres keep the same promises."""
 
-from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -10,11 +9,9 @@ from services.pricing.domain.refusals import RefusalReason, RefusedRow
 from services.pricing.domain.regions import UsedRegion
 from services.pricing.ports import UnitOfWork
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.runtime.postgres import Database
 from tests.builders import make_pool
 from tests.fakes.clock import EPOCH
 
-MakeDatabase = Callable[[str], Awaitable[Database]]
 HOUR = timedelta(hours=1)
 REGION = "us-east-1"
 SPOT = make_pool(capacity_type=CapacityType.SPOT)
