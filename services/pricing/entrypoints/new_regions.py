@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=15)
 
+LOOKED_AGAIN_AFTER = timedelta(minutes=1)
+"""How soon a region that lacked nothing is looked at again; one that came into use is looked at at once."""
+
 AT_ONCE = 4
 """Regions read side by side: one that does not answer must not hold up the others."""
 
@@ -81,4 +84,4 @@ class NewRegions:
             )
         else:
             self._pauses.pop(key, None)
-            self._not_before.pop(key, None)
+            self._not_before[key] = self.refreshers.clock.now() + LOOKED_AGAIN_AFTER
