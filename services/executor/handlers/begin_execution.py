@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import structlog
 
 from services.executor import metrics
+from services.executor.domain import offering_choice
 from services.executor.domain.steps import (
     Execution,
     ExecutionStatus,
@@ -147,12 +149,11 @@ async def _refusal(
 
 def _steps(execution_id: UUID, plan: Plan, policy: Policy, now: datetime) -> tuple[Step, ...]:
     """Give the plan's steps; those of moves that are worth less than the policy asks for are skipped at once."""
-    too_small = {
-        move.id
+    least = Decimal(str(policy.min_move_savings_usd_per_hour))
+    spare = {
+        move.id: move.earned_usd_per_hour - least
         for move in plan.moves
-        if move.drains
-        and move.reason in SAVING_REASONS
-        and float(move.earned_usd_per_hour) < policy.min_move_savings_usd_per_hour
+        if move.drains and move.reason in SAVING_REASONS
     }
     return tuple(
         replace(
@@ -161,18 +162,32 @@ def _steps(execution_id: UUID, plan: Plan, policy: Policy, now: datetime) -> tup
             detail="the move is worth less than the policy asks for",
             finished_at=now,
         )
-        if step.move_id in too_small
+        if spare.get(step.move_id, 0) < 0
         else step
-        for step in steps_of(execution_id, map(_move, plan.moves))
+        for step in steps_of(execution_id, (_move(move, spare.get(move.id)) for move in plan.moves))
     )
 
 
-def _move(move: contract.Move) -> Move:
+def _move(move: contract.Move, spare_usd_per_hour: Decimal | None) -> Move:
+    """Give the move; what it can spare of its worth is shared by its launches, None: it is no matter of saving."""
     return Move(
         id=move.id,
         launches=tuple(
-            Launch(launch.id, tuple(Offering(o.pool, o.usd_per_hour) for o in launch.offerings), launch.pods)
+            Launch(
+                launch.id,
+                _offerings(
+                    launch, None if spare_usd_per_hour is None else spare_usd_per_hour / len(move.launches)
+                ),
+                launch.pods,
+            )
             for launch in move.launches
         ),
         drains=move.drains,
     )
+
+
+def _offerings(launch: contract.Launch, spare_usd_per_hour: Decimal | None) -> tuple[Offering, ...]:
+    offerings = tuple(Offering(o.pool, o.usd_per_hour) for o in launch.offerings)
+    if spare_usd_per_hour is None:
+        return offerings
+    return offering_choice.affordable(offerings, extra_usd_per_hour=spare_usd_per_hour)

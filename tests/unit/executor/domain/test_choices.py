@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.executor.domain import interruption, tokens
-from services.executor.domain.offering_choice import next_offering
+from services.executor.domain.offering_choice import affordable, next_offering
 from services.executor.domain.replacement import Quoted, Wanted, replacements, unquoted
 from services.executor.domain.steps import Launch, Move, Offering, StepKind, by_move, steps_of
 from shared.contracts.v1.policy import Policy
@@ -87,6 +87,23 @@ def test_offerings_are_tried_in_order_the_flagged_ones_last(
     else:
         before = left[: left.index(chosen)]
         assert all(o.pool in flagged for o in before)
+
+
+@pytest.mark.parametrize(
+    ("extra", "kept"),
+    [("0.10", "0.05 0.06 0.15"), ("0.0999", "0.05 0.06"), ("0", "0.05"), ("-1", "0.05")],
+)
+def test_only_what_a_move_can_spare_is_paid_for_another_offering(extra: str, kept: str) -> None:
+    offerings = [Offering(SPOT, Decimal(usd)) for usd in ("0.05", "0.06", "0.15", "0.16")]
+    found = affordable(offerings, extra_usd_per_hour=Decimal(extra))
+    assert " ".join(str(o.usd_per_hour) for o in found) == kept
+
+
+def test_a_price_that_nobody_knows_is_not_spared() -> None:
+    known, unknown = Offering(SPOT, Decimal(1)), Offering(SPOT, None)
+    assert affordable([known, unknown], extra_usd_per_hour=Decimal(9)) == (known,)
+    assert affordable([unknown, known], extra_usd_per_hour=Decimal(9)) == (unknown, known)
+    assert affordable([], extra_usd_per_hour=Decimal(9)) == ()
 
 
 @pytest.mark.parametrize("kind", InterruptionKind)

@@ -18,7 +18,7 @@ from shared.contracts.v1.executor import (
     StepChanged,
 )
 from shared.contracts.v1.gateway import ExecutionStopRequested
-from shared.contracts.v1.plan import PlanTrigger
+from shared.contracts.v1.plan import MoveReason, PlanTrigger
 from shared.contracts.v1.policy import MaintenanceWindow, Policy
 from tests.builders import make_node, make_pod
 from tests.fakes.clock import FakeClock
@@ -32,6 +32,7 @@ from tests.unit.executor.scenes import (
     delete_move,
     finish,
     make_plan,
+    offering,
     replace_move,
     three_nodes,
     turn,
@@ -111,6 +112,44 @@ async def test_when_every_pool_is_dry_the_move_is_left_and_its_node_stays() -> N
     assert "every offering was tried" in store.tables.executions[execution.id].detail
     assert set(world.nodes) >= {"old-0", "old-2"}
     assert "old-1" not in world.nodes
+
+
+@pytest.mark.parametrize(
+    ("launches", "usd", "is_launched"),
+    [(1, "0.145", True), (1, "0.146", False), (2, "0.0975", True), (2, "0.098", False)],
+)
+async def test_a_move_falls_back_to_no_offering_that_costs_what_it_saves(
+    launches: int, usd: str, *, is_launched: bool
+) -> None:
+    world = a_world()
+    world.dry = {SPOT_A, SPOT_B}
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    offers = (offering(SPOT_A), offering(SPOT_B), offering(ON_DEMAND, usd))
+    planned = replace_move(1, "old-0", launches=launches)
+    move = planned.model_copy(
+        update={
+            "launches": tuple(launch.model_copy(update={"offerings": offers}) for launch in planned.launches)
+        }
+    )
+    await begin(make_plan(world.clock, move), store, tools)
+    await finish(store, tools)
+    assert bool(world.instances) is is_launched, "it saves 0.10 USD/h, of which the policy asks for 0.005"
+    assert ("old-0" in world.nodes) is not is_launched
+
+
+async def test_pods_that_wait_get_a_node_at_any_price_that_the_plan_names() -> None:
+    world = a_world()
+    world.dry = {SPOT_A, SPOT_B}
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    offers = (offering(SPOT_A), offering(SPOT_B), offering(ON_DEMAND, "9"))
+    planned = replace_move(1)
+    launches = tuple(launch.model_copy(update={"offerings": offers}) for launch in planned.launches)
+    move = planned.model_copy(update={"launches": launches, "reason": MoveReason.PENDING_PODS})
+    await begin(make_plan(world.clock, move), store, tools)
+    await finish(store, tools)
+    assert [m.pool for m in store.sent(InstanceLaunched)] == [ON_DEMAND]
 
 
 async def test_a_node_that_never_turns_ready_is_given_back_and_launched_elsewhere() -> None:
