@@ -125,10 +125,11 @@ class Rehearsal:
         run: Run,
         *,
         wants: Wants | None = None,
+        view: ClusterView | None = None,
     ) -> None:
         self._wants = wants
         """Given where pods are placed as policy wants it; kube-scheduler knows nothing of that."""
-        self._view = ClusterView.of(objects)
+        self._view = ClusterView.of(objects) if view is None else view.copy()
         self._closed = set(closed)
         """Nodes that take no pods: cordoned or not ready."""
         self._run = run
@@ -270,6 +271,14 @@ class Rehearsal:
         self._free[at, 0] -= pod.requests.cpu_millicores
         self._free[at, 1] -= pod.requests.memory_bytes
         self._slots[at] -= 1
+
+
+def prepared(objects: ClusterObjects) -> ClusterView:
+    """Give a view in which all that the pods' rules ask for is counted already: its copies need not do so again."""
+    view = ClusterView.of(objects)
+    for pod in objects.pods:
+        view.first_fit(pod, ())
+    return view
 
 
 def _is_plain(pod: Pod) -> bool:
