@@ -1,20 +1,19 @@
 """Pricing's reading and storing, on a real Postgres and a real bus: `python -m tests.benchmarks.pricing_ingest`.
 
 The full refresh is what a new region costs: 1,000 types in 6 zones from HTTP answers to tables and messages. The
-day is one of recorded changes of us-east-1, as one poll, on tables that hold the days before. Seconds are of this
-process's work from the first request to the last message published; Postgres, nats-server and the server of
-answers share the machine's cores with it.
+day is one of recorded changes of us-east-1, as one poll, on tables that hold the days before. Each is measured in a
+process of its own that does what the service does, and nothing else: seconds from the first request to the last
+message published, and its largest resident memory. Postgres, nats-server and the server of answers share the
+machine's cores with it.
 """
 
 import asyncio
 import csv
 import gzip
+import json
 import os
-import resource
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,27 +21,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import aioboto3
-
 from deploy.local import nats_server, postgres, schemas
 from deploy.local.ports import free_port
 from deploy.sandbox.aws import moto_host
-from services.pricing.adapters.aws_requests import AwsRequests
-from services.pricing.adapters.ec2 import Ec2Catalogue, Ec2SpotPriceSource
-from services.pricing.adapters.postgres_budgets import PostgresBudgets
-from services.pricing.adapters.price_list import PriceListSource
-from services.pricing.adapters.spot_advisor import SpotAdvisorFile
 from services.pricing.adapters.unit_of_work import factory
 from services.pricing.domain.offerings import PricePoint
-from services.pricing.entrypoints.ticker import Refreshers
-from services.pricing.settings import PricingSettings
-from shared.kernel.clock import Clock
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.runtime import outbox, streams
-from shared.runtime.clock import SystemClock
-from shared.runtime.health import Health
-from shared.runtime.ids import UuidSeven
-from shared.runtime.messaging import Bus
+from shared.runtime import streams
 from shared.runtime.postgres import Database
 from tests.benchmarks.market import DATA
 from tests.benchmarks.pricing_answers import REGION, Answers, served, spot_row
@@ -52,7 +37,9 @@ TYPES = 1_000
 RECORDED = DATA / "spot-prices" / "us-east-1_2021-03_2021-04.csv.gz"
 DAYS_BEFORE = 4
 REPEATS = 3
-HEADER = "| what | rows | target s | seconds (CPU of this process) | messages | peak MB |"
+HEADER = (
+    "| what | rows | target s | seconds (CPU of the process) | messages | peak MB | of that before it began |"
+)
 
 
 @dataclass(frozen=True)
@@ -60,29 +47,27 @@ class Servers:
     """What everything runs on."""
 
     database: Database
-    bus: Bus
+    database_url: str
+    bus_url: str
 
 
-class Then:
-    """A clock that says when the recorded day ended."""
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What the process that is measured does."""
 
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        """See Clock."""
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        """See Clock; nothing is throttled here."""
-        raise AssertionError(f"asked to wait {seconds} s")
+    name: str
+    target_seconds: float
+    poll: str
+    """The method of Refreshers that does it."""
+    now: datetime | None = None
+    """When it is done; None: now."""
 
 
 async def main() -> int:
     """Print one row a measurement."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
     print(HEADER)  # noqa: T201
-    print("|---|---|---|---|---|---|", flush=True)  # noqa: T201
+    print("|---|---|---|---|---|---|---|", flush=True)  # noqa: T201
     measures = [_full_refresh]
     if RECORDED.exists():
         measures.append(_day_of_changes)
@@ -128,10 +113,8 @@ async def _full_refresh(servers: Servers, stack: AsyncExitStack) -> tuple[float,
         ],
     )
     answers.products({name: f"{0.03 * (1 + n % 97):.10f}" for n, name in enumerate(names)})
-    refreshers = _refreshers(servers, SystemClock(), stack, answers)
-    return await _measured(
-        f"full refresh, {TYPES} types x {len(ZONES)} zones", refreshers.start_up, servers, target=5.0
-    )
+    work = Work(name=f"full refresh, {TYPES} types x {len(ZONES)} zones", target_seconds=5.0, poll="start_up")
+    return await _measured(work, servers, stack, answers)
 
 
 async def _day_of_changes(servers: Servers, stack: AsyncExitStack) -> tuple[float, str]:
@@ -166,45 +149,41 @@ async def _day_of_changes(servers: Servers, stack: AsyncExitStack) -> tuple[floa
         await uow.offerings.add_points(before)
         await uow.offerings.put_in_force(list(offerings.latest(before).values()))
         await uow.offerings.note_source(REGION, "spot_price_history", as_of=began)
-    refreshers = _refreshers(servers, Then(ended), stack, answers)
-    return await _measured(
-        f"a day's changes, us-east-1 on {began:%Y-%m-%d}", refreshers.refresh_prices, servers, target=1.0
+    work = Work(
+        name=f"a day's changes, us-east-1 on {began:%Y-%m-%d}",
+        target_seconds=1.0,
+        poll="refresh_prices",
+        now=ended,
     )
+    return await _measured(work, servers, stack, answers)
 
 
 async def _measured(
-    name: str, work: Callable[[], Awaitable[None]], servers: Servers, *, target: float
+    work: Work, servers: Servers, stack: AsyncExitStack, answers: Answers
 ) -> tuple[float, str]:
-    began, cpu_began = time.perf_counter(), time.process_time()
-    await work()
-    messages = 0
-    while sent := await outbox.relay_once(servers.database, servers.bus):
-        messages += sent
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
+    endpoint = stack.enter_context(served(answers))
+    ended = [work.now.isoformat()] if work.now is not None else []
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.benchmarks.pricing_poll",
+        servers.database_url,
+        servers.bus_url,
+        work.poll,
+        *ended,
+        env=os.environ | {"AWS_ENDPOINT_URL": endpoint},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    found = json.loads(output)
     async with servers.database.transaction() as transaction:
         offered = await transaction.connection.fetchval("select count(*) from offerings")
         points = await transaction.connection.fetchval("select count(*) from price_points")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     rows = f"{offered} offerings, {points} points"
-    return seconds, f"| {name} | {rows} | {target:g} | {seconds:.2f} ({cpu:.2f}) | {messages} | {peak} |"
-
-
-def _refreshers(servers: Servers, clock: Clock, stack: AsyncExitStack, answers: Answers) -> Refreshers:
-    os.environ["AWS_ENDPOINT_URL"] = stack.enter_context(served(answers))
-    session = aioboto3.Session(region_name=REGION)
-    requests = AwsRequests(
-        budgets=PostgresBudgets(servers.database), clock=clock, requests_per_second=10, burst=50
-    )
-    settings = PricingSettings(regions=frozenset({REGION}))
-    return Refreshers(
-        settings=settings,
-        catalogue=Ec2Catalogue(session, requests),
-        on_demand=[PriceListSource(session, requests, api_region=REGION)],
-        spot_prices=Ec2SpotPriceSource(session, requests),
-        advisor=SpotAdvisorFile(settings.spot_advisor_url),
-        unit_of_work=factory(servers.database),
-        clock=clock,
-        ids=UuidSeven(),
+    seconds = float(found["seconds"])
+    return seconds, (
+        f"| {work.name} | {rows} | {work.target_seconds:g} | {seconds:.2f} ({found['cpu_seconds']:.2f})"
+        f" | {found['messages']} | {found['peak_megabytes']} | {found['idle_megabytes']} |"
     )
 
 
@@ -231,9 +210,8 @@ async def _servers(stack: AsyncExitStack) -> Servers:
     server: Any = await postgres.start(data, log=folder / "postgres.log", throwaway=True)
     stack.callback(server.stop)
     await schemas.migrate_database(server.admin_url, dict.fromkeys(schemas.SERVICES, "bench"))
-    database = await Database.open(
-        server.url("pricing", "bench", postgres.DATABASE), schema="pricing", size=4
-    )
+    database_url = server.url("pricing", "bench", postgres.DATABASE)
+    database = await Database.open(database_url, schema="pricing", size=4)
     stack.push_async_callback(database.close)
     port = free_port()
     config = folder / "nats.json"
@@ -243,18 +221,7 @@ async def _servers(stack: AsyncExitStack) -> Servers:
     client = await streams.connect(nats.url, user="", password="", name="bench")
     await streams.ensure(client.jetstream())
     await client.close()
-    bus = Bus(
-        service="pricing",
-        url=nats.url,
-        user="",
-        password="",
-        clock=SystemClock(),
-        health=Health(),
-        database=database,
-    )
-    await bus.broker.connect()
-    stack.push_async_callback(bus.stop)
-    return Servers(database, bus)
+    return Servers(database, database_url, nats.url)
 
 
 if __name__ == "__main__":

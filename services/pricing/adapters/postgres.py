@@ -277,7 +277,7 @@ class PostgresOfferingRepository:
 
 
 def _point(row: asyncpg.Record) -> PricePoint:
-    pool = PoolKey(row["region"], row["instance_type"], row["zone_id"], CapacityType(row["capacity_type"]))
+    pool = PoolKey(row["region"], row["instance_type"], row["zone_id"], KINDS[row["capacity_type"]])
     return PricePoint(pool, row["usd_per_hour"], row["effective_at"])
 
 
