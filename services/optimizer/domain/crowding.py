@@ -76,8 +76,11 @@ class Crowding:
         """Give what a launch's pods count for."""
         replicas: dict[str, int] = {}
         for pod in pods:
-            if pod.owner is not None and self._judge.pool_limit(pod) is not None:
-                name = workload_name(pod)
+            if pod.owner is None:
+                continue
+            name = workload_name(pod)
+            # A launch is part of the fleet: whichever workload has a limit was met there.
+            if name in self._limits:
                 replicas[name] = replicas.get(name, 0) + 1
         return Load(planned, replicas, sum(p.requests.cpu_millicores for p in pods))
 
