@@ -284,10 +284,15 @@ def _least_costs(
 ) -> Floats:
     """Give roughly what each class costs on the offers `here`: the least price of the share that a pod takes."""
     room = np.maximum(supply.room[here], 1).astype(np.float64)
+    prices = supply.micro_usd[here]
+    # Most classes differ in nothing that matters here.
+    known: dict[tuple[bytes, bytes], float] = {}
     found = np.zeros(len(classes), dtype=np.float64)
     for c, request in enumerate(requests):
         takes = allowed[here, c]
-        if takes.any():
+        key = (request.tobytes(), takes.tobytes())
+        if key not in known:
             shares = (request / room[takes]).max(axis=1)
-            found[c] = float((shares * supply.micro_usd[here][takes]).min()) * len(classes[c].pods)
+            known[key] = float((shares * prices[takes]).min()) if takes.any() else 0.0
+        found[c] = known[key] * len(classes[c].pods)
     return found
