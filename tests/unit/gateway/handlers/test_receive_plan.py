@@ -135,6 +135,16 @@ async def test_autopilot_reads_burstable_bare_metal_and_the_least_nodes_of_the_p
     assert "at least 2" in gateway.state.plans[PLAN_ID].decision_note
 
 
+async def test_each_type_is_judged_by_its_own_description() -> None:
+    moves = (make_move(), make_move(id="move-2", instance_type="m5.4xlarge"))
+    kinds = (make_instance_type("m5.4xlarge", vcpus=16, gib=64), make_instance_type("m5.large", vcpus=2))
+    for order in (kinds, kinds[::-1]):
+        gateway = gateway_with(approval=Approval.AUTOPILOT, max_vcpus=8)
+        await receive(gateway, plan_of(moves=moves, instance_types=order))
+        note = gateway.state.plans[PLAN_ID].decision_note
+        assert note == "It launches m5.4xlarge, and the policy allows at most 8 vCPU."
+
+
 async def test_a_person_is_asked_about_a_type_that_the_plan_does_not_describe() -> None:
     gateway = gateway_with(approval=Approval.AUTOPILOT)
     await receive(gateway, plan_of(instance_types=()))
