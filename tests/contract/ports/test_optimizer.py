@@ -1,6 +1,6 @@
 """The optimizer's store of plans and wishes in memory and in Postgres keep the same promises."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,10 +11,11 @@ from services.optimizer.ports import Config, Finished, Skip, StoredPlan, UnitOfW
 from shared.contracts.v1.agent import PodUsage
 from shared.contracts.v1.plan import Plan, PlanInputs, PlanTrigger
 from shared.contracts.v1.policy import NodeTemplate, Policy, SubnetRef
-from tests.contract.ports.conftest import MakeDatabase
+from shared.runtime.postgres import Database
 from tests.fakes.clock import EPOCH
 from tests.fakes.optimizer import InMemoryOptimizer
 
+MakeDatabase = Callable[[str], Awaitable[Database]]
 MINUTE = timedelta(minutes=1)
 TIMER, PENDING = PlanTrigger.TIMER, PlanTrigger.PENDING_PODS
 SUBNET = SubnetRef(subnet_id="s", zone="us-east-1a", zone_id="use1-az1")
