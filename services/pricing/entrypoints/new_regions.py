@@ -70,7 +70,7 @@ class NewRegions:
             return
         try:
             await start(region)
-        except SpotError as error:
+        except Exception as error:
             asked = error.retry_after_seconds if isinstance(error, RetryableError) else None
             pause = max(self._pauses.get(key, FIRST_PAUSE), timedelta(seconds=asked or 0))
             self._pauses[key] = min(2 * pause, LONGEST_PAUSE)
@@ -81,6 +81,7 @@ class NewRegions:
                 region=region,
                 error=str(error),
                 pause_seconds=pause.total_seconds(),
+                exc_info=not isinstance(error, SpotError),
             )
         else:
             self._pauses.pop(key, None)

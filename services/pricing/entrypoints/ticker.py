@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 
 from services.pricing import metrics
+from services.pricing.domain.pool_observations import LOOK_BACK
 from services.pricing.domain.regions import Choice, RegionRules
 from services.pricing.handlers.forget_instances import forget_instances
 from services.pricing.handlers.keep_price_history import keep_price_history
@@ -118,6 +119,11 @@ class Refreshers:
             longest_kept=self.settings.instances_kept,
             notices_kept=self.settings.notices_kept,
         )
+        choice = await self.choice()
+        for region in sorted(choice.resting | choice.left_out):
+            # Nobody predicts risks there, which is what forgets observations elsewhere.
+            async with self.unit_of_work() as uow:
+                await uow.observations.forget(region, before=self.clock.now() - LOOK_BACK)
 
     async def start_up(self) -> None:
         """Read what every plan needs of the operator's regions, zones before prices.
@@ -195,16 +201,22 @@ class Refreshers:
     ) -> None:
         """Refresh all; one region's trouble does not keep the others from being fresh.
 
-        Raises:
-            SpotError: one of the operator's regions failed. A customer's is only counted, and waits for its next turn.
+        What one of the operator's regions raised is raised in the end. A customer's trouble is only counted, and
+        waits for its next turn.
         """
-        failure: SpotError | None = None
+        failure: Exception | None = None
         for region in await self.regions() if regions is None else regions:
             try:
                 await refresh(region)
-            except SpotError as error:
+            except Exception as error:
                 metrics.source_failures.labels(region, source).inc()
-                log.warning("refresh_failed", region=region, source=source, error=str(error))
+                log.warning(
+                    "refresh_failed",
+                    region=region,
+                    source=source,
+                    error=str(error),
+                    exc_info=not isinstance(error, SpotError),
+                )
                 if region in self.settings.regions:
                     failure = error
         if failure is not None:

@@ -10,10 +10,12 @@ from prometheus_client import REGISTRY
 
 from services.pricing.domain.interruption_risk import AdvisorBand
 from services.pricing.domain.offerings import PricePoint
+from services.pricing.domain.pool_observations import Observation, ObservationKind
 from services.pricing.domain.price_list import OnDemandPrices
 from services.pricing.entrypoints.new_regions import NewRegions
 from services.pricing.entrypoints.ticker import Refreshers
 from services.pricing.errors import SourceUnavailableError
+from services.pricing.handlers.keep_observation import keep
 from services.pricing.handlers.keep_regions import keep_region, note_question
 from services.pricing.settings import PricingSettings
 from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
@@ -37,6 +39,8 @@ class FakeAws:
     """Every region has one type in one zone; those in `away` do not answer."""
 
     away: set[str] = field(default_factory=set)
+    error: Exception | None = None
+    """Raised where one is away; None: what our own adapters raise."""
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     async def zone_ids(self, region: str) -> dict[str, str]:
@@ -56,7 +60,7 @@ class FakeAws:
     def _ask(self, what: str, region: str) -> None:
         self.asked[what, region] += 1
         if region in self.away:
-            raise SourceUnavailableError(f"{region} does not answer")
+            raise self.error or SourceUnavailableError(f"{region} does not answer")
 
 
 class Stage:
@@ -137,8 +141,11 @@ async def test_a_region_whose_catalogue_is_long_overdue_is_read_again(stage: Sta
     assert stage.aws.asked["catalogue", NEW] == 2
 
 
-async def test_a_region_that_does_not_answer_is_asked_less_and_less_and_harms_no_other(stage: Stage) -> None:
-    stage.aws.away = {NEW}
+@pytest.mark.parametrize("error", [None, ValueError("nobody foresaw it")])
+async def test_a_region_that_does_not_answer_is_asked_less_and_less_and_harms_no_other(
+    stage: Stage, error: Exception | None
+) -> None:
+    stage.aws.away, stage.aws.error = {NEW}, error
     await stage.register()
     await stage.register("eu-west-2")
     for _ in range(120):
@@ -147,7 +154,7 @@ async def test_a_region_that_does_not_answer_is_asked_less_and_less_and_harms_no
     assert stage.aws.asked["catalogue", "eu-west-2"] == 1
     await stage.refreshers.start_up()
     await stage.refreshers.refresh_catalogues()
-    stage.aws.away = {HOME}
+    stage.aws.away, stage.aws.error = {HOME}, None
     with pytest.raises(SpotError, match=HOME):
         await stage.refreshers.refresh_catalogues()
     stage.aws.away = set()
@@ -208,3 +215,16 @@ async def test_that_prices_are_asked_for_is_written_down_once_an_hour(stage: Sta
     assert await ask() == first
     await stage.clock.sleep(700)
     assert await ask() == stage.clock.now()
+
+
+async def test_what_was_seen_in_a_region_that_rests_is_forgotten_all_the_same(stage: Stage) -> None:
+    await stage.register()
+    pool = PoolKey(NEW, "m5.large", f"{NEW}-az1", CapacityType.SPOT)
+    seen = Observation(pool, ObservationKind.INSUFFICIENT, "m-1", stage.clock.now())
+    async with stage.store.unit_of_work() as uow:
+        await keep(seen, uow=uow)
+    await stage.refreshers.forget_instances()
+    assert stage.store.observations.kept
+    await stage.clock.sleep(20 * 86_400)
+    await stage.refreshers.forget_instances()
+    assert not stage.store.observations.kept
