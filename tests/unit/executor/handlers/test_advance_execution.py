@@ -10,7 +10,6 @@ from services.executor.handlers.stop_execution import stop_execution
 from services.executor.ports import Switch
 from shared.contracts.v1.agent import DrainNode, UncordonNode
 from shared.contracts.v1.executor import (
-    CapacityInsufficient,
     ExecutionFinished,
     ExecutionStarted,
     InstanceLaunched,
@@ -18,7 +17,7 @@ from shared.contracts.v1.executor import (
     StepChanged,
 )
 from shared.contracts.v1.gateway import ExecutionStopRequested
-from shared.contracts.v1.plan import MoveReason, PlanTrigger
+from shared.contracts.v1.plan import PlanTrigger
 from shared.contracts.v1.policy import MaintenanceWindow, Policy
 from tests.builders import make_node, make_pod
 from tests.fakes.clock import FakeClock
@@ -32,7 +31,6 @@ from tests.unit.executor.scenes import (
     delete_move,
     finish,
     make_plan,
-    offering,
     replace_move,
     three_nodes,
     turn,
@@ -84,72 +82,6 @@ async def test_the_request_names_one_pool_and_carries_the_tags_of_the_sweep() ->
     assert tags["spot-optimizer/execution"] == str(execution.id)
     assert tags["kubernetes.io/cluster/prod"] == "owned"
     assert len(request["ClientToken"]) == 64
-
-
-async def test_a_dry_pool_is_flagged_and_the_next_offering_is_tried() -> None:
-    world = a_world()
-    world.dry = {SPOT_A}
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    plan = make_plan(world.clock, replace_move(1, "old-0"), replace_move(2, "old-1"))
-    await begin(plan, store, tools)
-    await finish(store, tools)
-    assert [a.error for a in store.tables.attempts.values()].count("InsufficientInstanceCapacity") <= 2
-    assert {m.pool for m in store.sent(CapacityInsufficient)} == {SPOT_A}
-    assert all(m.pool == SPOT_B for m in store.sent(InstanceLaunched))
-    assert len(world.instances) == 2
-
-
-async def test_when_every_pool_is_dry_the_move_is_left_and_its_node_stays() -> None:
-    world = a_world()
-    world.dry = {SPOT_A, SPOT_B}
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    plan = make_plan(world.clock, replace_move(1, "old-0"), replace_move(2, "old-1", pools=(ON_DEMAND,)))
-    execution = await begin(plan, store, tools)
-    await finish(store, tools)
-    assert store.tables.executions[execution.id].status is ExecutionStatus.PARTLY
-    assert "every offering was tried" in store.tables.executions[execution.id].detail
-    assert set(world.nodes) >= {"old-0", "old-2"}
-    assert "old-1" not in world.nodes
-
-
-@pytest.mark.parametrize(
-    ("launches", "usd", "is_launched"),
-    [(1, "0.145", True), (1, "0.146", False), (2, "0.0975", True), (2, "0.098", False)],
-)
-async def test_a_move_falls_back_to_no_offering_that_costs_what_it_saves(
-    launches: int, usd: str, *, is_launched: bool
-) -> None:
-    world = a_world()
-    world.dry = {SPOT_A, SPOT_B}
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    offers = (offering(SPOT_A), offering(SPOT_B), offering(ON_DEMAND, usd))
-    planned = replace_move(1, "old-0", launches=launches)
-    move = planned.model_copy(
-        update={
-            "launches": tuple(launch.model_copy(update={"offerings": offers}) for launch in planned.launches)
-        }
-    )
-    await begin(make_plan(world.clock, move), store, tools)
-    await finish(store, tools)
-    assert bool(world.instances) is is_launched, "it saves 0.10 USD/h, of which the policy asks for 0.005"
-    assert ("old-0" in world.nodes) is not is_launched
-
-
-async def test_pods_that_wait_get_a_node_at_any_price_that_the_plan_names() -> None:
-    world = a_world()
-    world.dry = {SPOT_A, SPOT_B}
-    store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    offers = (offering(SPOT_A), offering(SPOT_B), offering(ON_DEMAND, "9"))
-    planned = replace_move(1)
-    launches = tuple(launch.model_copy(update={"offerings": offers}) for launch in planned.launches)
-    move = planned.model_copy(update={"launches": launches, "reason": MoveReason.PENDING_PODS})
-    await begin(make_plan(world.clock, move), store, tools)
-    await finish(store, tools)
-    assert [m.pool for m in store.sent(InstanceLaunched)] == [ON_DEMAND]
 
 
 async def test_a_node_that_never_turns_ready_is_given_back_and_launched_elsewhere() -> None:
