@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.optimizer.domain import interruption_cost
+from services.optimizer.domain import interruption_cost, objectives
 from services.optimizer.domain.columns.problem import Effort, Ending, FleetProblem
 from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.columns.solve import never, prove
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.offers import usd
-from services.optimizer.domain.packing import grouping
+from services.optimizer.domain.packing import balancing, grouping, relaxing
 from services.optimizer.domain.packing.by_columns import SHAPES_FOR_ALL_EFFORT
 from services.optimizer.domain.packing.classes import (
     SPREAD,
@@ -28,23 +28,26 @@ from services.optimizer.domain.packing.classes import (
     NodeLimit,
     PodClass,
     columns_for,
+    holding,
     rows,
 )
-from services.optimizer.domain.packing.demand import Demand, Supply
+from services.optimizer.domain.packing.demand import Demand, Spread, Supply
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.merging import merged
 from services.optimizer.domain.packing.resource_prices import resource_prices
 from services.optimizer.domain.packing.shelf import Shelf, room_of
+from services.optimizer.domain.packing.wishing import Wishes
 from services.optimizer.domain.rules import PlanRules
 from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling.static import static_reasons
+from shared.kernel.workload import Node
 
 ROUNDS = (40, 400)
 """Of pricing: what a first look proves is often enough."""
 NEAR = 80
 """A bound that is less than one part in so many, 1.25 %, below the objective is enough for many shapes."""
 SHAPES_WITH_POOLS = 50
-"""Beyond, limits per spot pool take too long to prove anything with."""
+"""Beyond, limits per spot pool of many workloads take too long to prove anything with."""
 SAFETY = 1 - 1e-9
 """For what rounding may add."""
 
@@ -88,7 +91,7 @@ def lower_bound(
         return None
     stay = [n for n in start.nodes if n.node.name in fixed]
     judge = grouper.judge
-    paid = sum(n.micro_usd + interruption_cost.node_micro_usd(n.offer, n.movable, judge) for n in stay)
+    paid = objectives.breakdown(stay, judge).total
     standing = {p.key for n in stay for p in n.movable}
     pods = [p for n in after.nodes for p in n.movable if p.key not in standing]
     classes = grouper.classes(pods)
@@ -101,36 +104,29 @@ def lower_bound(
     offers = shelf.supply(columns, grouper.rules)
     supply = _joined(offers, nodes)
     limits = _limits(classes, rest)
-    demand = Demand(
-        requests=requests,
-        counts=np.array([len(c.pods) for c in classes], dtype=np.int64),
-        allowed=np.vstack([_allowed(classes, shelf, offers.is_spot, after, start), nodes.allowed]),
-        per_spot_pool=np.full(len(classes), UNLIMITED, dtype=np.int64),
-        workload=np.full(len(classes), -1, dtype=np.int64),
-        node_limits=limits,
-        counted=((),) * len(classes),
-        used=np.zeros((len(supply.micro_usd), 1), dtype=np.int64),
-        interruption_micro_usd=grouping.interruption_costs(classes, judge),
-    )
+    allowed = np.vstack([_allowed(classes, shelf, offers.is_spot, after, start), nodes.allowed])
+    demand = relaxing.relaxed(classes, requests, allowed, limits, judge)
+    wishes = Wishes(classes, grouper.rules).on([*shelf.nodes, *nodes.samples])
+    demand = replace(demand, preference_micro_usd=wishes)
+    spreads: tuple[Spread, ...] = ()
+    # What runs may be over a limit, or ahead of other zones, and stay so.
+    if not start.nodes:
+        spreads = _spreads(classes, shelf, allowed & holding(offers.room, requests), after)
+        zone, zones = shelf.zones
+        demand = replace(demand, zone=zone, levels=balancing.forced(spreads, demand.counts, len(zones)))
+    knows_pools = not start.nodes and relaxing.few_pools(classes)
     search = _Search(objective - paid + prepaid, _by_resources(supply, demand), should_stop, proofs)
-    problem = merged(supply, demand).problem
+    problem = merged(supply, relaxing.capped(demand, classes) if knows_pools else demand).problem
     search.prove(problem)
-    # Nothing must run yet that could be over a limit; and it takes long, so that a bound that is near is left as is.
+    # It takes long, so that a bound that is near is left as is.
     may_know = not start.nodes and not search.is_near and len(problem.counts) <= SHAPES_WITH_POOLS
-    knows_pools = may_know and any(c.per_spot_pool < UNLIMITED for c in classes)
-    if knows_pools:
-        workload, names = grouping.workload_index(classes)
-        capped = replace(
-            demand,
-            per_spot_pool=np.array([c.per_spot_pool for c in classes], dtype=np.int64),
-            workload=workload,
-            used=np.zeros((len(supply.micro_usd), max(len(names), 1)), dtype=np.int64),
-        )
-        search.prove(merged(supply, capped).problem)
+    if may_know and not knows_pools and any(c.workload is not None for c in classes):
+        knows_pools = True
+        search.prove(merged(supply, relaxing.capped(demand, classes)).problem)
     return Bound(
         usd(paid + max(search.least - prepaid, 0)),
         search.ended_by,
-        _left_out(classes, limits, grouper.rules, knows_pools=knows_pools),
+        _left_out(classes, limits, grouper.rules, spreads, knows_pools=knows_pools),
     )
 
 
@@ -177,6 +173,8 @@ class _Rows:
 
     supply: Supply
     allowed: Bools
+    samples: tuple[Node, ...]
+    """One of each row."""
 
 
 class _Existing:
@@ -195,6 +193,8 @@ class _Existing:
             for p in (c.sample for c in classes)
         ]
         self._may_use_spot = np.array([c.may_use_spot for c in classes], dtype=np.bool_)
+        self._wishes = Wishes(classes, rules)
+        self._samples: dict[Hashable, Node] = {}
 
     def rows(self, stay: Iterable[StandingNode], rest: Iterable[StandingNode]) -> _Rows:
         """Give nodes that stay with what is free on them, at no price, and the rest empty, at theirs."""
@@ -221,6 +221,7 @@ class _Existing:
                 copies=np.array([e[5] for e in entries], dtype=np.int64),
             ),
             np.array([e[4] for e in entries], dtype=np.bool_).reshape(len(entries), len(self._classes)),
+            tuple(self._samples[key] for key in found),
         )
 
     def _add(self, found: dict[Hashable, list[object]], node: StandingNode, room: Ints, price: int) -> None:
@@ -229,7 +230,9 @@ class _Existing:
             return
         chance = interruption_cost.weighted_chance(node.offer, self._rules) if node.offer else 0.0
         is_spot = node.node.capacity_type is CapacityType.SPOT
-        key = (tuple(room.tolist()), price, chance, is_spot, allowed.tobytes())
+        wishes = self._wishes.on([node.node]).tobytes()
+        key = (tuple(room.tolist()), price, chance, is_spot, allowed.tobytes(), wishes)
+        self._samples.setdefault(key, node.node)
         entry = found.setdefault(key, [room, price, chance, is_spot, allowed, 0])
         entry[5] = int(str(entry[5])) + 1
 
@@ -299,6 +302,23 @@ def _limits(classes: Sequence[PodClass], rest: Iterable[StandingNode]) -> tuple[
     return tuple(tuple(x for x in limits_of[c.sample.key] if x not in broken) for c in classes)
 
 
+def _spreads(
+    classes: Sequence[PodClass], shelf: Shelf, holds: Bools, after: FleetState
+) -> tuple[Spread, ...]:
+    """Give the spreads over zones that the plan keeps to: others it could undercut."""
+    zone, zones = shelf.zones
+    found = balancing.spreads(classes, balancing.possible_in(zone, len(zones), holds))
+    if not found:
+        return ()
+    at = {name: z for z, name in enumerate(zones)}
+    class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
+    held = np.zeros((len(classes), len(zones)), dtype=np.int64)
+    for node in after.nodes:
+        for pod in node.movable:
+            held[class_of[pod.key], at[node.node.zone_id or ""]] += 1
+    return balancing.keeping(found, held)
+
+
 def _by_resources(supply: Supply, demand: Demand) -> int:
     """Prove a bound from prices per resource; devices are worth nothing in it."""
     total = (demand.requests * demand.counts[:, None]).sum(axis=0)
@@ -310,12 +330,16 @@ def _left_out(
     classes: Sequence[PodClass],
     limits: Sequence[tuple[NodeLimit, ...]],
     rules: PlanRules,
+    spreads: Sequence[Spread],
     *,
     knows_pools: bool,
 ) -> tuple[str, ...]:
     samples = [c.sample for c in classes]
+    known = {c for s in spreads for c in s.own}
     has: Mapping[str, bool] = {
-        "spreading over zones and nodes": any(p.topology_spread for p in samples),
+        "spreading over zones and nodes": any(
+            len(p.topology_spread) > (c in known) for c, p in enumerate(samples)
+        ),
         "affinity between pods": any(p.pod_affinity for p in samples),
         "anti-affinity beyond single nodes": any(
             len([t for t in c.sample.pod_anti_affinity if t.weight is None]) > len(known)

@@ -55,8 +55,16 @@ class Breakdown:
 def cost_micro_usd(pod: Pod, judge: SpotJudge) -> int:
     """Give what one interruption of the pod is worth, in micro-dollars."""
     stated = pod.spot_wish.interruption_cost_usd
-    if stated is None:
-        stated = judge.wish(pod).interruption_cost_usd
+    if stated is not None:
+        return int(stated * MICRO)
+    found = judge.costs.get(pod.key)
+    if found is None:
+        found = judge.costs[pod.key] = _of_workload(pod, judge)
+    return found
+
+
+def _of_workload(pod: Pod, judge: SpotJudge) -> int:
+    stated = judge.wish(pod).interruption_cost_usd
     if stated is not None:
         return int(stated * MICRO)
     rules = judge.rules

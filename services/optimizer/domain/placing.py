@@ -1,7 +1,7 @@
 """Lay pods on nodes as policy wants it, spreading as kube-scheduler does: one way that a fleet may be used."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,14 +24,10 @@ class Placer:
 
     packer: Packer
     judge: SpotJudge
-    _refusals: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
-    _limits: dict[str, int | None] = field(default_factory=dict, compare=False, repr=False)
 
     def refuses_spot(self, pod: Pod) -> bool:
         """Whether the pod must not run on spot."""
-        if pod.key not in self._refusals:
-            self._refusals[pod.key] = self.judge.refusal(pod) is not None
-        return self._refusals[pod.key]
+        return not self.judge.verdict(pod).may_use_spot
 
     def place(
         self, state: FleetState, drained: frozenset[str], launch: Sequence[int], *, prefix: str
@@ -85,12 +81,6 @@ class Placer:
     def _ordered(self, pods: Iterable[Pod]) -> list[Pod]:
         return sorted(pods, key=lambda p: (not self.refuses_spot(p), *SETTLED.order(p)))
 
-    def limit(self, pod: Pod) -> int | None:
-        """Give how many pods of its workload one spot pool may hold."""
-        if pod.key not in self._limits:
-            self._limits[pod.key] = self.judge.pool_limit(pod)
-        return self._limits[pod.key]
-
 
 class _Pools:
     """What each pool holds, and who may still go there; nodes are told apart by kind, of which a pool may have two."""
@@ -142,7 +132,7 @@ class _Pools:
     def _with_room(self, pod: Pod) -> Bools:
         asked = pod.requests.cpu_millicores
         is_open = ~self._is_spot if self._placer.refuses_spot(pod) else np.ones(len(self._at), dtype=np.bool_)
-        limit, owner = self._placer.limit(pod), _owner(pod)
+        limit, owner = self._placer.judge.pool_limit(pod), _owner(pod)
         if limit is not None and owner in self._held:
             is_open &= ~self._is_spot | (self._held[owner] < limit)
         elif limit is not None and limit <= 0:

@@ -56,6 +56,9 @@ class SpotJudge:
     """By key of a pod that makes up its workload's on-demand floor: the floor in words."""
     # One plan asks about each pod dozens of times.
     _verdicts: dict[str, Verdict] = field(init=False, default_factory=dict, compare=False, repr=False)
+    _pool_limits: dict[str, int | None] = field(init=False, default_factory=dict, compare=False, repr=False)
+    costs: dict[str, int] = field(init=False, default_factory=dict, compare=False, repr=False)
+    """By pod, in micro-dollars: what one interruption of it is worth to its workload (interruption_cost)."""
 
     @property
     def strategy(self) -> Strategy:
@@ -94,6 +97,12 @@ class SpotJudge:
         A workload of one replica has nothing to spread. Where spot is not a matter of choice (the policy allows
         nothing else, or somebody stated it, or a Job is merely to finish), the share rounds down to one at least.
         """
+        key = pod.key
+        if key not in self._pool_limits:
+            self._pool_limits[key] = self._pool_limit(pod)
+        return self._pool_limits[key]
+
+    def _pool_limit(self, pod: Pod) -> int | None:
         if pod.owner is None or self.count(pod) < 2:
             return None
         limit = self._limit(pod, pod.owner)

@@ -39,6 +39,7 @@ TIMES_TOLERATED = 4
 """What rounding many nodes may lose: each of them that is built anew gains little."""
 POOL_LEAST, POOL_PER_SHAPE = 250, 2
 """Columns that rounding starts from."""
+THOUSANDTHS = 1000
 REBUILT = (4, 8, 14, 24)
 """How many of the worst nodes are built anew in turn."""
 
@@ -109,6 +110,36 @@ def prove(
     return Proof(max(-(-proof.bound_nano_usd // NANO), 0), proof.ended_by)
 
 
+def outlook(
+    problem: FleetProblem,
+    group: Ints,
+    groups: int,
+    *,
+    effort: Effort | None = None,
+    should_stop: Callable[[], bool] = never,
+    proofs: Proofs | None = None,
+) -> Ints:
+    """Give shape x group of offers: how many pods, in thousandths, the relaxation has there; `proofs` are told.
+
+    Args:
+        problem: as for `solve_fleet`.
+        group: per offer.
+        groups: how many there are.
+        effort: as for `solve_fleet`.
+        should_stop: likewise.
+        proofs: likewise.
+    """
+    reduced = reduce(problem)
+    held = np.zeros((groups, len(problem.counts)))
+    if len(reduced.shapes):
+        run = _Run(reduced, effort or Effort(), should_stop, proofs or Proofs())
+        levels = run.prove(UNBOUNDED).relaxation.levels
+        for level, column in zip(levels.tolist(), run.columns, strict=False):
+            if level > 0:
+                held[group[reduced.offers[column.offer]], reduced.shapes] += level * column.counts
+    return np.rint(held.T * THOUSANDTHS).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fleet:
     loads: list[Load]
@@ -134,6 +165,11 @@ class _Run:
         self._pool: list[Column] = []
         self._prices = first_prices(reduced, np.zeros_like(reduced.counts))
         self._repairer = Repairer(reduced, self._frontier)
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Give those known so far."""
+        return self._master.columns
 
     def prove(self, enough: int) -> Generated:
         """Prove a bound from nothing, or from what is known."""

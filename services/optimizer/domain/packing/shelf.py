@@ -48,6 +48,14 @@ class Shelf:
         """Give the shelf with other prices, row by row."""
         return replace(self, offers=tuple(offers), _supplies={})
 
+    @property
+    def zones(self) -> tuple[Ints, tuple[str, ...]]:
+        """Give the number of each offer's zone, and the ids of the zones in order."""
+        ids = [offer.pool.zone_id for offer in self.offers]
+        names = tuple(sorted(set(ids)))
+        at = {zone: z for z, zone in enumerate(names)}
+        return np.array([at[zone] for zone in ids], dtype=np.int64), names
+
     def node(self, at: int, name: str) -> Node:
         """Give the node of an offer under a name of its own."""
         node = self.nodes[at]
@@ -84,6 +92,10 @@ class Shelf:
         if key not in self._permitted:
             self._permitted[key] = np.array([permits(n) for n in self.nodes], dtype=np.bool_)
         return self._permitted[key]
+
+    def node_like(self, offer: Offer) -> Node:
+        """Give the node that an offer of the shelf would become."""
+        return next(n for n, o in zip(self.nodes, self.offers, strict=True) if o.pool == offer.pool)
 
 
 def room_of(columns: Columns, nodes: Iterable[tuple[Node, Iterable[Pod]]]) -> Ints:

@@ -6,7 +6,7 @@ zone becomes home to all. The scheduler's rules have the last word: what is sett
 that they agree.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +67,7 @@ def settled(
     costs: Floats,
     standing: Sequence[Place],
     labels: Mapping[str, Mapping[str, str]],
+    held: Collection[int] = (),
 ) -> list[PodClass]:
     """Split classes whose zone matters by zone.
 
@@ -77,12 +78,15 @@ def settled(
         costs: class x zone; roughly what the class would cost there.
         standing: pods that are somewhere already.
         labels: of namespaces, by name.
+        held: classes that are left as they are, with the rules that they hold.
     """
-    dealt = _dealt(classes, zones, possible, standing)
+    dealt = _dealt(classes, zones, possible, standing, held)
     homes = _homes(classes, zones, possible, costs, standing, labels, dealt)
     found: list[PodClass] = []
     for c, kind in enumerate(classes):
-        if c in dealt:
+        if c in held:
+            found.append(kind)
+        elif c in dealt:
             at = 0
             for zone, number in zip(zones, dealt[c], strict=True):
                 if number:
@@ -99,10 +103,16 @@ def settled(
 
 
 def _dealt(
-    classes: Sequence[PodClass], zones: Sequence[str], possible: Bools, standing: Sequence[Place]
+    classes: Sequence[PodClass],
+    zones: Sequence[str],
+    possible: Bools,
+    standing: Sequence[Place],
+    held: Collection[int],
 ) -> dict[int, list[int]]:
     """Give, by class that some balance counts, how many pods go to each zone."""
-    groups = list(dict.fromkeys(g for kind in classes for g in _balanced(kind.sample)))
+    groups = list(
+        dict.fromkeys(g for c, kind in enumerate(classes) if c not in held for g in _balanced(kind.sample))
+    )
     if not groups:
         return {}
     at = {zone: z for z, zone in enumerate(zones)}
