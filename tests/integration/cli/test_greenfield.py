@@ -92,11 +92,14 @@ def tied() -> list[dict[str, Any]]:
     ]
 
 
-def planned(tmp_path: Path, pods: list[dict[str, Any]], *options: str) -> tuple[int, dict[str, Any]]:
+def planned(
+    tmp_path: Path, items: list[dict[str, Any]], *options: str, is_new: bool = True
+) -> tuple[int, dict[str, Any]]:
     """Run the command; give its exit status and the plan."""
     cluster = tmp_path / "cluster.json"
-    cluster.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": pods}))
-    arguments = ["plan", "--cluster", str(cluster), "--region", "us-east-1", "--greenfield", "-o", "json"]
+    cluster.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": items}))
+    arguments = ["plan", "--cluster", str(cluster), "--region", "us-east-1", "-o", "json"]
+    arguments += ["--greenfield"] if is_new else []
     result = CliRunner().invoke(app, [*arguments, "--zones", ",".join(ZONES), *options])
     assert result.exit_code in (0, 3), result.output
     plan: dict[str, Any] = json.loads(result.stdout)
@@ -191,6 +194,57 @@ def test_pods_with_rules_between_them_are_all_placed_within_the_rules(tmp_path: 
     assert broken(plan, pods, sizes) == []
     assert plan["lower_bound_usd_per_hour"] <= plan["objective_usd_per_hour"]
     assert "spreading over zones and nodes" in plan["bound_leaves_out"]
+
+
+def raw_node(name: str, zone: str, instance_type: str, size: Mapping[str, str]) -> dict[str, Any]:
+    """A Ready node of an instance as kubectl prints it, called n- and a number."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "uid": name,
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/arch": "amd64",
+                "kubernetes.io/os": "linux",
+                "topology.kubernetes.io/zone": zone,
+                "node.kubernetes.io/instance-type": instance_type,
+                "karpenter.sh/capacity-type": "on-demand",
+            },
+        },
+        "spec": {"providerID": f"aws:///{zone}/i-{int(name[2:]):017x}"},
+        "status": {
+            "allocatable": size,
+            "capacity": size,
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+@needs_data
+@pytest.mark.parametrize("options", [(), ("--time-limit", "0.2")])
+def test_a_cluster_with_rules_between_its_pods_becomes_cheaper_and_breaks_nothing(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    kind, sizes = "m5.4xlarge", allocatable()
+    nodes = [raw_node(f"n-{n:02}", ZONES[n % len(ZONES)], kind, sizes[kind]) for n in range(25)]
+    pods = tied()
+    for pod in pods:
+        # One of each workload to a node: every rule is kept, and most of each node is empty.
+        number = int(pod["metadata"]["name"].rpartition("-")[2])
+        pod["spec"]["nodeName"] = nodes[number]["metadata"]["name"]
+        pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    before = {verifier.key_of(p): p["spec"]["nodeName"] for p in pods}
+    assert verifier.violations(nodes, pods, before) == []
+    _, plan = planned(tmp_path, [*nodes, *pods], *options, is_new=False)
+    for pod in pods:
+        del pod["spec"]["nodeName"]
+    assert broken(plan, pods, sizes) == []
+    assert plan["unplaced"] == []
+    assert plan["lower_bound_usd_per_hour"] <= plan["objective_usd_per_hour"]
+    assert plan["cost_usd_per_hour"] <= plan["baseline_usd_per_hour"] * (1 if options else 0.5)
+    assert options or plan["ended_by"] != "stopped"
 
 
 def test_a_plan_cut_at_once_places_all_pods_and_says_so(tmp_path: Path) -> None:
