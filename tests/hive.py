@@ -118,7 +118,7 @@ async def hive(
     async def keep_flag(message: PoolFlagged, transaction: Transaction) -> None:
         await units.within(transaction).flags.put(Flag(message.pool, message.expires_at))
 
-    keeper.consume(PoolFlagged, keep_flag)
+    keeper.consume(PoolFlagged, keep_flag, at_once=4)  # as the executor does
     board = FlagBoard(planner, clock=CLOCK)
     async with AsyncExitStack() as closing:
         await bus.broker.start()

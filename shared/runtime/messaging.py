@@ -133,8 +133,17 @@ class Bus:
         context: JetStreamContext = self.broker.config.connection_state.connection.jetstream(timeout=5)
         return context
 
-    def consume(self, message_class: type[M], handler: Callable[[M, Transaction], Awaitable[None]]) -> None:
-        """Handle a message of a stream: inbox row, state and outbox rows in the transaction that is passed on."""
+    def consume(
+        self,
+        message_class: type[M],
+        handler: Callable[[M, Transaction], Awaitable[None]],
+        *,
+        at_once: int = 1,
+    ) -> None:
+        """Handle a message of a stream: inbox row, state and outbox rows in the transaction that is passed on.
+
+        Messages are handled one after the other, in their order, unless `at_once` lets some be handled side by side.
+        """
         subject = subject_of(message_class)
         durable = streams.durable_name(self._service, subject)
         if subject.stream is None or self._service not in subject.consumers:
@@ -175,7 +184,9 @@ class Bus:
             subject.pattern,
             stream=JStream(subject.stream, declare=False),
             durable=durable,
+            # One at a time also for many: a larger pull waits for its last message before it gives its first.
             pull_sub=PullSub(batch_size=1, timeout=PULL_TIMEOUT_SECONDS),
+            max_workers=at_once,
             ack_policy=AckPolicy.MANUAL,
             decoder=_undecoded,
         )(deliver)

@@ -41,18 +41,21 @@ def subscribe(bus: Bus, *, within: Within, tools: Tools, signing_keys: SigningKe
     """Register every consumer and server of the executor."""
     clock, ids, safe_mode = tools.clock, tools.ids, tools.safe_mode
 
-    def consume(message_class: type[M], handle: Callable[[M, UnitOfWork], Awaitable[None]]) -> None:
+    def consume(
+        message_class: type[M], handle: Callable[[M, UnitOfWork], Awaitable[None]], *, at_once: int = 1
+    ) -> None:
         async def deliver(message: M, transaction: Transaction) -> None:
             await handle(message, within(transaction))
 
-        bus.consume(message_class, deliver)
+        bus.consume(message_class, deliver, at_once=at_once)
 
     consume(ClusterRegistered, lambda m, uow: uow.clusters.register(m))
     consume(ClusterConfigured, lambda m, uow: uow.clusters.configure(m))
     consume(SnapshotChunkPublished, lambda m, uow: uow.clusters.add_chunk(m))
     consume(ClusterChanged, lambda m, uow: uow.clusters.apply(m))
     consume(HeartbeatSent, lambda m, uow: uow.clusters.note_heartbeat(m))
-    consume(PoolFlagged, lambda m, uow: uow.flags.put(Flag(m.pool, m.expires_at)))
+    # They may come by the hundred, and of one pool's the last to expire stays, whatever their order.
+    consume(PoolFlagged, lambda m, uow: uow.flags.put(Flag(m.pool, m.expires_at)), at_once=4)
     consume(PlanProposed, lambda m, uow: keep_plan(m, uow=uow))
     consume(
         PlanApproved, lambda m, uow: begin_execution(m, uow=uow, safe_mode=safe_mode, clock=clock, ids=ids)

@@ -32,6 +32,9 @@ from shared.kernel.ids import Ids
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Transaction
 
+FLAGS_AT_ONCE = 4
+"""They may come by the hundred, each of a pool of its own; of one pool's the youngest stays, whatever their order."""
+
 
 def subscribe(
     bus: Bus,
@@ -118,7 +121,7 @@ def subscribe(
     bus.consume(CapacityInsufficient, capacity_insufficient)
     bus.consume(InstanceLaunched, instance_launched)
     bus.consume(InstanceTerminated, instance_terminated)
-    bus.consume(PoolFlagged, pool_flagged)
+    bus.consume(PoolFlagged, pool_flagged, at_once=FLAGS_AT_ONCE)
     bus.serve(PredictInterruption, answer_prediction)
     bus.serve(ListFlags, answer_flags)
     bus.serve(QuoteOfferings, answer_quotes)

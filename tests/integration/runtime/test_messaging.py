@@ -1,5 +1,6 @@
 """Failure rules on a real nats-server with a real outbox: an in-memory broker neither redelivers nor acknowledges."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -76,6 +77,34 @@ async def test_what_becomes_of_a_message(
         type(error).__name__
     ] * dead
     assert seen == [message] * attempts
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_only_so_many_messages_are_handled_side_by_side(
+    make_database: MakeDatabase, bus_for: BusFor, at_once: int
+) -> None:
+    database = await make_database("pricing")
+    bus = await bus_for("pricing", database)
+    begun: list[str] = []
+    may_end = asyncio.Event()
+
+    async def handle(message: NodeInterrupted, _transaction: Transaction) -> None:
+        begun.append(message.scope)
+        await may_end.wait()
+
+    bus.consume(NodeInterrupted, handle, at_once=at_once)
+    await bus.broker.start()
+    scopes = [f"c{number}" for number in range(6)]
+    for scope in scopes:
+        body = interrupted(scope).model_dump_json().encode()
+        await bus.js.publish(f"executor.evt.v1.node_interrupted.{scope}", body)
+    await until(lambda: len(begun), is_=at_once)
+    await asyncio.sleep(0.1)
+    assert len(begun) == at_once, "the others wait"
+    may_end.set()
+    await until(_pending(bus), is_=0)
+    assert sorted(begun) == scopes
+    assert at_once > 1 or begun == scopes, "one after the other, in their order"
 
 
 async def test_a_malformed_body_is_dead_at_once_and_can_be_replayed(
