@@ -44,6 +44,8 @@ class Option:
     micro_rank: int
     """Price and risk an hour of the nodes whose price is known, and what the change must earn an hour."""
     style: Style
+    is_sturdy: bool = False
+    """Whether the fleet takes all pods back in any order."""
 
     @property
     def order(self) -> tuple[int, int, list[str]]:
@@ -187,13 +189,13 @@ class Consolidator:
                 strong = thinner.fortify(start)
                 thin = None if strong is None else thinner.thin(strong, acceptable)
                 if strong == start and start != today:
-                    found.setdefault(start, option)
+                    found.setdefault(start, replace(option, is_sturdy=True))
                 for fleet in (thin, strong):
                     if fleet is None or fleet in found or fleet == today:
                         continue
                     better = built(fleet, f"thin-{len(found) + 1}-")
                     if better is not None:
-                        found[fleet] = better
+                        found[fleet] = replace(better, is_sturdy=True)
                         break
                 if start != today and not {thin, strong} & found.keys():
                     # Policy lets no stronger one be used: rehearsals have the last word.

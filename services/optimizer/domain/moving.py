@@ -1,6 +1,6 @@
 """From two fleets to the moves between them, rehearsed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.optimizer.domain import (
@@ -20,7 +20,7 @@ from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble, prepared
 from services.optimizer.domain.rules import Consolidation, PlanRules
-from services.optimizer.domain.sequence import Cut
+from services.optimizer.domain.sequence import Cut, First
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Pod
@@ -32,6 +32,10 @@ KEEP_ATTEMPTS = 12
 """How often, after that, the nodes of pods that are homeless all the same are left as they are."""
 REHEARSED_PODS = 8000
 """How many pods are placed in all to find out which nodes are not needed: a quarter of a second or so."""
+LEAST_TRIALS = 8
+"""How often that is tried even where many pods move."""
+SHARE_AT_ONCE = 8
+"""So large a part of the nodes is left out at once to begin with, one in so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,7 @@ class Mover:
         Where that does not help, the nodes of such pods stay. It all ends, with pods still homeless, when the
         fleet ranks no better than `limit` any more.
         """
-        cuts = self._cut(before, after, largest_first=False)
-        troubles = self._rehearse(before, after, cuts)
-        if troubles:
-            other = self._cut(before, after, largest_first=True)
-            if other != cuts:
-                cuts, troubles = other, self._rehearse(before, after, other)
+        cuts, troubles = self._smoothest(before, after)
         may_launch = self.rules.consolidation is Consolidation.REPLACE
         for attempt in range(1, SPARE_ATTEMPTS + 1 if may_launch else 1):
             added = 0
@@ -96,10 +95,10 @@ class Mover:
         )
 
     def trimmed(self, before: FleetState, way: Way) -> Way:
-        """Leave out, one after the other, nodes that no rehearsal needs: launches first, then nodes of today."""
+        """Leave out nodes that no rehearsal needs, launches first: many at once while that goes."""
         old = sequence.standing(before)
         moved = sum(len(old[name].movable) for cut in way.cuts for name in cut.drains)
-        trials = REHEARSED_PODS // max(moved * len(RUNS), 1)
+        trials = max(REHEARSED_PODS // max(moved * len(RUNS), 1), LEAST_TRIALS)
         launched = {name for cut in way.cuts for name in cut.launches}
         candidates = sorted(
             (n for n in way.after.nodes if n.node.name in launched or n.kept_because is None),
@@ -109,29 +108,36 @@ class Mover:
                 n.node.name,
             ),
         )
-        for node in candidates[:trials]:
-            if self.packer.should_stop():
+        left = [n.node.name for n in candidates]
+        together = max(len(left) // SHARE_AT_ONCE, 1)
+        for _ in range(trials):
+            if not left or self.packer.should_stop():
                 break
-            way = self._without(node.node.name, before, way) or way
+            less = self._without(left[:together], before, way)
+            if less is not None:
+                way, left = less, left[together:]
+            elif together > 1:
+                together //= 2
+            else:
+                left = left[1:]
         return way
 
-    def _without(self, name: str, before: FleetState, way: Way) -> Way | None:
-        node = next(n for n in way.after.nodes if n.node.name == name)
-        pods = [consolidation.unbound(p) for p in node.movable]
-        squeezed = self.packer.squeeze(pods, way.after.without((name,)))
+    def _without(self, names: Sequence[str], before: FleetState, way: Way) -> Way | None:
+        gone = set(names)
+        pods = [p.on(None) for n in way.after.nodes if n.node.name in gone for p in n.movable]
+        squeezed = self.packer.squeeze(pods, way.after.without(names))
         if squeezed.unplaced:
             return None
-        after = _arrived(way.after, name, squeezed.onto_kept)
+        after = _arrived(way.after, gone, squeezed.onto_kept)
         rank = consolidation.rank(before, after, self.packer.grouper.judge)
         if rank >= way.micro_rank or not on_demand_floor.is_kept(before, after, self.packer.grouper.judge):
             return None
-        is_launch = any(name in cut.launches for cut in way.cuts)
         cuts = [
-            Cut([n for n in cut.launches if n != name], list(cut.drains), cut.is_for_pending)
+            Cut([n for n in cut.launches if n not in gone], list(cut.drains), cut.is_for_pending)
             for cut in way.cuts
         ]
-        if not is_launch:
-            cuts.append(Cut(drains=[name]))
+        launched = {n for cut in way.cuts for n in cut.launches}
+        cuts += [Cut(drains=[n]) for n in names if n not in launched]
         cuts = [cut for cut in cuts if cut.launches or cut.drains]
         if self._rehearse(before, after, cuts):
             return None
@@ -156,14 +162,26 @@ class Mover:
             for number, move in enumerate(cuts, start=1)
         )
 
-    def _cut(self, before: FleetState, after: FleetState, *, largest_first: bool) -> list[Cut]:
+    def _smoothest(self, before: FleetState, after: FleetState) -> tuple[list[Cut], list[Trouble]]:
+        """Give the first order of moves whose rehearsals go well; else the one that leaves the fewest homeless."""
+        tried: list[tuple[list[Cut], list[Trouble]]] = []
+        for first in First:
+            cuts = self._cut(before, after, first)
+            if any(cuts == known for known, _ in tried):
+                continue
+            tried.append((cuts, self._rehearse(before, after, cuts)))
+            if not tried[-1][1] or self.packer.should_stop():
+                return tried[-1]
+        return min(tried, key=lambda t: sum(len(x.homeless) for x in t[1]))
+
+    def _cut(self, before: FleetState, after: FleetState, first: First) -> list[Cut]:
         return sequence.cut(
             before,
             after,
             worth=worth.by_node(before, after, self.packer.grouper.judge),
             min_savings_micro_usd=self._least,
             disrupted_ratio=self.rules.max_disrupted_nodes_ratio,
-            largest_first=largest_first,
+            first=first,
         )
 
     @property
@@ -236,14 +254,15 @@ def _beside(after: FleetState, homeless: Sequence[Pod]) -> ClusterObjects:
     )
 
 
-def _arrived(state: FleetState, gone: str, onto: Mapping[str, str]) -> FleetState:
-    """Give the fleet without one node, its pods on others."""
-    leaving = next(n for n in state.nodes if n.node.name == gone)
+def _arrived(state: FleetState, gone: Collection[str], onto: Mapping[str, str]) -> FleetState:
+    """Give the fleet without some nodes, their pods on others."""
     arrivals: dict[str, list[Pod]] = {}
-    for pod in leaving.movable:
+    for pod in (p for n in state.nodes if n.node.name in gone for p in n.movable):
         arrivals.setdefault(onto[pod.key], []).append(pod.on(onto[pod.key]))
     nodes = tuple(
-        replace(n, pods=(*n.pods, *arrivals.get(n.node.name, ()))) for n in state.nodes if n.node.name != gone
+        replace(n, pods=(*n.pods, *arrivals.get(n.node.name, ())))
+        for n in state.nodes
+        if n.node.name not in gone
     )
     return replace(state, nodes=nodes)
 

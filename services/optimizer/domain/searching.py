@@ -117,10 +117,13 @@ class Search:
         ways: list[Way] = []
         limit = today
         most = max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))
-        for number, option in enumerate(promising):
+        # What takes all pods back in any order is likely to need nothing more on the way: that bounds the others.
+        for number, option in enumerate(sorted(promising, key=lambda o: not o.is_sturdy)):
             # Beyond the most promising, others are looked at only as long as none of those will do.
-            if option.micro_rank >= limit or (number >= most and limit < today):
+            if number >= most and limit < today:
                 break
+            if option.micro_rank >= limit:
+                continue
             ways.append(self.mover.way(self.start, option.after, limit=limit))
             if not ways[-1].homeless and guards.broken(ways[-1].after) is None:
                 limit = min(limit, ways[-1].micro_rank)

@@ -10,6 +10,7 @@ holds in the end, and no move can overfill one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
 from shared.kernel.node_budgets import NodeBudgets, node_budgets
@@ -17,6 +18,18 @@ from shared.kernel.node_budgets import NodeBudgets, node_budgets
 DRAINS_PER_MOVE = 5
 DRAINED_SHARE = 20
 """A move drains at most five nodes, or one in twenty of a large cluster."""
+
+
+class First(Enum):
+    """Which nodes are drained first."""
+
+    DEAREST = auto()
+    """What saves most."""
+    LARGEST = auto()
+    """What holds the largest pod: one that comes late finds small ones everywhere, and on its way it goes from one
+    node that is to be drained to the next, since these are the emptiest."""
+    FULLEST = auto()
+    """What holds most: while there is still room everywhere."""
 
 
 @dataclass(slots=True)
@@ -35,13 +48,12 @@ def cut(
     worth: Mapping[str, int],
     min_savings_micro_usd: int,
     disrupted_ratio: float = 1.0,
-    largest_first: bool = False,
+    first: First = First.DEAREST,
 ) -> list[Cut]:
-    """Give the moves in the order to carry them out: what saves most first, or the largest pods.
+    """Give the moves in the order to carry them out.
 
-    A large pod that comes late finds small ones everywhere, and on its way it goes from one node that is to be
-    drained to the next, since these are the emptiest. A move drains no more of a node pool than `disrupted_ratio`
-    of it, unless it would not be worth making. `worth` is that of worth.by_node.
+    A move drains no more of a node pool than `disrupted_ratio` of it, unless it would not be worth making. `worth`
+    is that of worth.by_node.
     """
     old = {n.node.name: n for n in before.nodes}
     new = {n.node.name: n for n in after.nodes if n.node.name not in old}
@@ -55,10 +67,7 @@ def cut(
     cutter = _Cutter(
         needs=needs,
         worth=worth,
-        largest={
-            name: max((weight(p) for p in old[name].movable), default=0) if largest_first else 0
-            for name in needs
-        },
+        urgency={name: _urgency(old[name], first) for name in needs},
         budgets=node_budgets((n.node for n in before.nodes), ratio=disrupted_ratio),
         most=max(DRAINS_PER_MOVE, len(old) // DRAINED_SHARE),
         least=min_savings_micro_usd,
@@ -74,8 +83,8 @@ class _Cutter:
     """New nodes that pods of a node to be drained go to; emptied on the way."""
     worth: Mapping[str, int]
     """What draining a node saves, or launching it costs."""
-    largest: Mapping[str, int]
-    """Size of its largest pod by node; 0 where that plays no part."""
+    urgency: Mapping[str, int]
+    """By node: those with more go first; 0 where only money counts."""
     budgets: NodeBudgets
     most: int
     least: int
@@ -97,7 +106,7 @@ class _Cutter:
 
     def _ready(self) -> list[str]:
         found = [name for name, wanted in self.needs.items() if self.launched.issuperset(wanted)]
-        return sorted(found, key=lambda n: (-self.largest[n], -self.worth[n], n))
+        return sorted(found, key=lambda n: (-self.urgency[n], -self.worth[n], n))
 
     def _deletes(self) -> list[Cut]:
         found: list[Cut] = []
@@ -125,11 +134,18 @@ class _Cutter:
         return move
 
     def _next(self) -> str:
-        return min(self.needs, key=lambda n: (-self.largest[n], self._net(n), n), default="")
+        return min(self.needs, key=lambda n: (-self.urgency[n], self._net(n), n), default="")
 
     def _net(self, name: str) -> int:
         """Give what launching for one more node costs beyond what the node saves."""
         return sum(self.worth[w] for w in self.needs[name] if w not in self.launched) - self.worth[name]
+
+
+def _urgency(node: StandingNode, first: First) -> int:
+    weights = [weight(p) for p in node.movable]
+    if first is First.DEAREST or not weights:
+        return 0
+    return max(weights) if first is First.LARGEST else sum(weights)
 
 
 def savings(move: Cut, worth: Mapping[str, int]) -> int:
