@@ -19,10 +19,12 @@ class InMemoryRegionRepository:
         first, last = self.kept.get(region, (at, at))
         self.kept[region] = min(first, at), max(last, at)
 
-    async def still_used(self, region: str, *, at: datetime) -> None:
-        if region in self.kept:
-            first, last = self.kept[region]
-            self.kept[region] = first, max(last, at)
+    async def still_used(self, region: str, *, at: datetime) -> bool:
+        if region not in self.kept:
+            return False
+        first, last = self.kept[region]
+        self.kept[region] = first, max(last, at)
+        return True
 
     async def used(self) -> Sequence[UsedRegion]:
         return [

@@ -26,11 +26,12 @@ class PostgresRegionRepository:
             at,
         )
 
-    async def still_used(self, region: str, *, at: datetime) -> None:
+    async def still_used(self, region: str, *, at: datetime) -> bool:
         """See the port."""
-        await self._connection.execute(
-            "update used_regions set last_used_at = $2 where region = $1 and last_used_at < $2", region, at
+        answer = await self._connection.execute(
+            "update used_regions set last_used_at = greatest(last_used_at, $2) where region = $1", region, at
         )
+        return bool(answer == "UPDATE 1")
 
     async def used(self) -> Sequence[UsedRegion]:
         """See the port."""

@@ -99,11 +99,11 @@ def subscribe(
         )
 
     shelf: Shelf = {}
-    noted_at: dict[str, datetime] = {}
+    next_question_at: dict[str, datetime] = {}
 
     async def answer_quotes(request: QuoteOfferings) -> OfferingQuotes:
         await keep_regions.note_question(
-            request.scope, noted_at=noted_at, unit_of_work=unit_of_work, clock=clock
+            request.scope, next_at=next_question_at, unit_of_work=unit_of_work, clock=clock
         )
         return await quote_offerings(
             request,

@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 NOTED_AGAIN_AFTER = timedelta(hours=1)
 """How often a process writes down that a region's prices are asked for."""
 
+UNUSED_AGAIN_AFTER = timedelta(minutes=1)
+"""The same of one without a cluster: its registration may be on its way."""
+
 
 async def keep_region(
     message: ClusterRegistered, *, rules: RegionRules, uow: UnitOfWork, clock: Clock
@@ -30,15 +33,14 @@ async def keep_region(
 
 
 async def note_question(
-    region: str, *, noted_at: dict[str, datetime], unit_of_work: UnitOfWorkFactory, clock: Clock
+    region: str, *, next_at: dict[str, datetime], unit_of_work: UnitOfWorkFactory, clock: Clock
 ) -> None:
-    """Somebody needs a region's prices still; `noted_at` keeps from one call to the next when that was noted."""
+    """Somebody needs a region's prices still; `next_at` keeps from one call to the next when to note that again."""
     now = clock.now()
-    last = noted_at.get(region)
-    if last is None or now - last >= NOTED_AGAIN_AFTER:
+    if now >= next_at.get(region, now):
         async with unit_of_work() as uow:
-            await uow.regions.still_used(region, at=now)
-        noted_at[region] = now
+            is_used = await uow.regions.still_used(region, at=now)
+        next_at[region] = now + (NOTED_AGAIN_AFTER if is_used else UNUSED_AGAIN_AFTER)
 
 
 async def choose_regions(*, rules: RegionRules, unit_of_work: UnitOfWorkFactory, clock: Clock) -> Choice:

@@ -14,8 +14,11 @@ class RegionRepository(Protocol):
         """Remember that a cluster was registered there; of several instants the first and the last count."""
         ...
 
-    async def still_used(self, region: str, *, at: datetime) -> None:
-        """Remember that somebody needs its prices still; a region without a cluster does not become used by that."""
+    async def still_used(self, region: str, *, at: datetime) -> bool:
+        """Remember that somebody needs its prices still; return whether a cluster was ever registered there.
+
+        A region without one does not become used by that.
+        """
         ...
 
     async def used(self) -> Sequence[UsedRegion]:

@@ -99,7 +99,7 @@ async def test_the_newest_score_of_a_family_and_zone_counts(uow: UnitOfWork) -> 
 
 async def test_a_region_is_used_from_its_first_cluster_to_the_last_question(uow: UnitOfWork) -> None:
     assert await uow.regions.used() == []
-    await uow.regions.still_used("eu-west-2", at=EPOCH)
+    assert not await uow.regions.still_used("eu-west-2", at=EPOCH)
     assert await uow.regions.used() == [], "nobody has a cluster there"
     for hours in (2, 0, 1):
         await uow.regions.use("eu-west-1", at=EPOCH + hours * HOUR)
@@ -108,9 +108,9 @@ async def test_a_region_is_used_from_its_first_cluster_to_the_last_question(uow:
     await uow.offerings.note_source(REGION, "spot_advisor", as_of=EPOCH)
     first = UsedRegion("eu-west-1", EPOCH, EPOCH + 2 * HOUR, has_answered=True)
     assert await uow.regions.used() == [first, UsedRegion(REGION, EPOCH, EPOCH, has_answered=False)]
-    await uow.regions.still_used("eu-west-1", at=EPOCH + HOUR)
+    assert await uow.regions.still_used("eu-west-1", at=EPOCH + HOUR)
     assert (await uow.regions.used())[0] == first, "an older question changes nothing"
-    await uow.regions.still_used("eu-west-1", at=EPOCH + 3 * HOUR)
+    assert await uow.regions.still_used("eu-west-1", at=EPOCH + 3 * HOUR)
     assert (await uow.regions.used())[0].last_used_at == EPOCH + 3 * HOUR
 
 

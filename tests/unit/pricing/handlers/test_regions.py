@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -103,7 +103,7 @@ class Stage:
         await self.new.read_on_demand()
 
     async def ask(self, region: str = NEW) -> None:
-        await note_question(region, noted_at={}, unit_of_work=self.store.unit_of_work, clock=self.clock)
+        await note_question(region, next_at={}, unit_of_work=self.store.unit_of_work, clock=self.clock)
 
     async def priced(self, region: str = NEW) -> set[CapacityType]:
         return set((await self.store.offerings.priced_pools(region)).capacity_type)
@@ -212,7 +212,7 @@ async def test_that_prices_are_asked_for_is_written_down_once_an_hour(stage: Sta
     noted: dict[str, object] = {}
 
     async def ask() -> object:
-        await note_question(NEW, noted_at=noted, unit_of_work=stage.store.unit_of_work, clock=stage.clock)  # type: ignore[arg-type]
+        await note_question(NEW, next_at=noted, unit_of_work=stage.store.unit_of_work, clock=stage.clock)  # type: ignore[arg-type]
         return (await stage.store.regions.used())[0].last_used_at
 
     first = await ask()
@@ -233,3 +233,18 @@ async def test_what_was_seen_in_a_region_that_rests_is_forgotten_all_the_same(st
     await stage.clock.sleep(20 * 86_400)
     await stage.refreshers.forget_instances()
     assert not stage.store.observations.kept
+
+
+async def test_a_question_that_comes_before_the_cluster_is_noted_again_soon(stage: Stage) -> None:
+    next_at: dict[str, datetime] = {}
+
+    async def ask() -> None:
+        await note_question(NEW, next_at=next_at, unit_of_work=stage.store.unit_of_work, clock=stage.clock)
+
+    await ask()
+    async with stage.store.unit_of_work() as uow:
+        await uow.regions.use(NEW, at=stage.clock.now() - 90 * DAY)
+    assert await stage.refreshers.regions() == [HOME], "registered long ago, and told only now"
+    await stage.clock.sleep(60)
+    await ask()
+    assert await stage.refreshers.regions() == [NEW, HOME]
