@@ -18,6 +18,7 @@ from services.pricing.adapters.unit_of_work import PostgresUnitOfWork, factory
 from services.pricing.entrypoints import subscribers, ticker, uploads
 from services.pricing.entrypoints.new_regions import NewRegions
 from services.pricing.entrypoints.notice_queue import watch_queue
+from services.pricing.entrypoints.sole_polls import SolePolls
 from services.pricing.handlers.announce_prices import keep_price_table
 from services.pricing.handlers.refresh_placement_scores import refresh_placement_scores
 from services.pricing.handlers.refresh_pool_risks import refresh_pool_risks
@@ -99,9 +100,14 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             ids=runtime.ids,
         )
         runtime.once("start_up", FIRST_TRY_PERIOD, refreshers.start_up)
-        runtime.every("prices", settings.refresh_period, refreshers.refresh_prices, first=False)
-        runtime.every("catalogue", settings.catalogue_period, refreshers.refresh_catalogues, first=False)
-        runtime.every("on_demand", settings.on_demand_retry, refreshers.retry_on_demand, first=False)
+        sole = SolePolls(runtime.leases)
+        runtime.on_close(sole.close)
+        for name, period, poll in (
+            ("prices", settings.refresh_period, refreshers.refresh_prices),
+            ("catalogue", settings.catalogue_period, refreshers.refresh_catalogues),
+            ("on_demand", settings.on_demand_retry, refreshers.retry_on_demand),
+        ):
+            runtime.every(name, period, sole.poll(name, period, poll), first=False)
         fresh = NewRegions(refreshers=refreshers)
         runtime.every("new_regions", NEW_REGIONS_PERIOD, fresh.read)
         runtime.every("new_regions_on_demand", NEW_REGIONS_PERIOD, fresh.read_on_demand)
