@@ -39,6 +39,7 @@ from services.optimizer.domain.packing.shelf import Shelf, room_of
 from services.optimizer.domain.packing.wishing import Wishes
 from services.optimizer.domain.rules import PlanRules
 from shared.kernel.pools import CapacityType
+from shared.kernel.scheduling.shapes import place_key
 from shared.kernel.scheduling.static import static_reasons
 from shared.kernel.workload import Node
 
@@ -188,10 +189,12 @@ class _Existing:
         self._requests = requests
         self._rules = rules
         self._class_of = {p.key: c for c, kind in enumerate(classes) for p in kind.pods}
-        self._keys = [
-            (frozenset(p.node_selector.items()), p.node_affinity, p.tolerations, p.scheduling_gated)
-            for p in (c.sample for c in classes)
-        ]
+        keys = [place_key(c.sample) for c in classes]
+        samples = {key: c.sample for key, c in zip(keys, classes, strict=True)}
+        number = {key: at for at, key in enumerate(samples)}
+        self._kinds = tuple(samples.values())
+        """A pod of each kind that labels and taints tell apart."""
+        self._kind_of = np.array([number[key] for key in keys], dtype=np.int64)
         self._may_use_spot = np.array([c.may_use_spot for c in classes], dtype=np.bool_)
         self._wishes = Wishes(classes, rules)
         self._samples: dict[Hashable, Node] = {}
@@ -237,11 +240,8 @@ class _Existing:
         entry[5] = int(str(entry[5])) + 1
 
     def _allowed(self, node: StandingNode) -> Bools:
-        known: dict[Hashable, bool] = {}
-        for key, kind in zip(self._keys, self._classes, strict=True):
-            if key not in known:
-                known[key] = not static_reasons(kind.sample, node.node)
-        found = np.array([known[key] for key in self._keys], dtype=np.bool_)
+        permitted = [not static_reasons(sample, node.node) for sample in self._kinds]
+        found: Bools = np.array(permitted, dtype=np.bool_)[self._kind_of]
         if node.node.capacity_type is CapacityType.SPOT:
             found &= self._may_use_spot
         # What runs there may stay there, whatever the rules say of newcomers.
