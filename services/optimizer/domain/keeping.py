@@ -227,9 +227,9 @@ class _Model:
         )
         asked = merged(supply, demand)
         own = np.zeros((len(supply.micro_usd), len(asked.members)), dtype=np.int64)
-        first = len(offers.micro_usd)
-        for at, row in enumerate(existing, start=first):
-            own[at] = [int(row.own[list(m)].sum()) for m in asked.members]
+        held = np.array([r.own for r in existing], dtype=np.int64).reshape(len(existing), len(self.classes))
+        for shape, members in enumerate(asked.members):
+            own[len(offers.micro_usd) :, shape] = held[:, list(members)].sum(axis=1)
         return self._with_own(asked, own, [r.pool for r in existing], supply.is_spot)
 
     def _supply(self, offers: Supply, existing: Sequence[_Row]) -> Supply:
