@@ -10,7 +10,7 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
     """Give the lines; none for a document without these parts."""
     if "objective_parts" not in document:
         return
-    yield _objective(document["objective_parts"])
+    yield _objective(document["objective_parts"], is_whole=document["cost_usd_per_hour"] is not None)
     yield from _residual(document["residual_risk"])
     at_risk = document["at_risk"]
     for item in at_risk[:SHOWN]:
@@ -29,10 +29,11 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _objective(parts: dict[str, Any]) -> str:
+def _objective(parts: dict[str, Any], *, is_whole: bool) -> str:
+    of = "" if is_whole else " of the nodes whose price is known"
     price, risk = float(parts["price_usd_per_hour"]), float(parts["risk_usd_per_hour"])
     return (
-        f"Objective ({parts['objective']}): {price + risk:.4f} USD/h ="
+        f"Objective ({parts['objective']}){of}: {price + risk:.4f} USD/h ="
         f" price {price:.4f} + risk {risk:.4f} (weight {parts['risk_weight']})"
     )
 
