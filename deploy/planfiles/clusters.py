@@ -22,7 +22,7 @@ def read_cluster(paths: Iterable[Path]) -> ClusterObjects:
             try:
                 parse_objects(objects)
             except KubernetesObjectError as error:
-                raise PlanFileError(f"{file}: {error}") from error
+                raise PlanFileError(f"{file}: {str(error).rstrip('.')}.") from error
             found += objects
     return parse_objects(found)
 

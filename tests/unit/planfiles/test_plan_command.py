@@ -181,6 +181,17 @@ def test_the_table_names_cost_and_reasons(tmp_path: Path) -> None:
     assert "Note: On-demand prices are those of the bundled catalogue" in result.stdout
 
 
+def test_what_nobody_knows_the_price_of_is_no_part_of_the_objective_and_the_table_says_so(
+    tmp_path: Path,
+) -> None:
+    strange = node("a")
+    strange["metadata"]["labels"]["node.kubernetes.io/instance-type"] = "z9.large"
+    path = cluster(tmp_path, [strange, pod("web-a", node="a")])
+    table = run("--cluster", path, "--region", "us-east-1", "--on-demand-prices", prices(tmp_path)).stdout
+    assert "Cost: unknown USD/h" in table
+    assert "Objective (balanced) of the nodes whose price is known: 0.0000 USD/h" in table
+
+
 @pytest.mark.parametrize(
     ("items", "options", "message"),
     [
@@ -198,7 +209,8 @@ def test_bad_input_is_one_sentence_and_status_2(
     result = run("--cluster", cluster(tmp_path, items), "--region", "us-east-1", *options)
     assert result.exit_code == 2
     assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    (sentence,) = result.stderr.strip().splitlines()
+    assert sentence.endswith(".")
 
 
 @pytest.mark.parametrize(
