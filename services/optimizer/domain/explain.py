@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from services.optimizer.domain import alternatives, consolidation, describing, interruption_cost, selection
 from services.optimizer.domain.drafts import MoveDraft
@@ -50,9 +51,11 @@ def explain(study: Study, name: str) -> Explanation:
         raise UnknownSubjectError(
             f"{len(found)} pods are called {name}: say which, such as {found[0]} or {found[1]}."
         )
+    near = get_close_matches(name, sorted({*nodes, *pods, *(p.name for p in pods.values())}), n=1)
+    meant = f"; did you mean {near[0]}?" if near else "."
     raise UnknownSubjectError(
-        f"The plan has no pod or node called {name}. Pods are named namespace/name, nodes to launch as the plan"
-        " names them."
+        f"The plan has no pod or node called {name}{meant} Pods are named namespace/name, nodes to launch as the"
+        " plan names them."
     )
 
 
