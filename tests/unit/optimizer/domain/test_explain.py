@@ -88,6 +88,13 @@ def test_an_unknown_name_is_an_error_that_says_how_to_name_things() -> None:
         explain.explain(study, "nothing")
 
 
+@pytest.mark.parametrize("typed", ["shop/web-O", "shp/web-0"])
+def test_who_mistypes_a_name_is_told_the_one_that_is_near(typed: str) -> None:
+    study = studied(make_cluster(make_workload("web", 1)))
+    with pytest.raises(explain.UnknownSubjectError, match=r"did you mean shop/web-0\? Pods are named"):
+        explain.explain(study, typed)
+
+
 def test_a_name_that_two_pods_have_is_asked_back() -> None:
     objects = make_cluster([*make_workload("web", 2), *make_workload("web", 2, namespace="other")])
     with pytest.raises(explain.UnknownSubjectError, match="2 pods are called web-0"):
