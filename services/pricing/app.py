@@ -34,6 +34,9 @@ FIRST_TRY_PERIOD = timedelta(seconds=5)
 NEW_REGIONS_PERIOD = timedelta(seconds=5)
 """How soon a region is read after a cluster is registered there."""
 
+NEW_REGIONS_TURN = timedelta(minutes=2)
+"""How long one replica reads them: longer than a region takes."""
+
 RISK_LEASE = timedelta(minutes=15)
 """Longer than a model takes for all pools in which anybody has instances."""
 
@@ -109,8 +112,8 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
         ):
             runtime.every(name, period, sole.poll(name, period, poll), first=False)
         fresh = NewRegions(refreshers=refreshers)
-        runtime.every("new_regions", NEW_REGIONS_PERIOD, fresh.read)
-        runtime.every("new_regions_on_demand", NEW_REGIONS_PERIOD, fresh.read_on_demand)
+        for name, read in (("new_regions", fresh.read), ("new_regions_on_demand", fresh.read_on_demand)):
+            runtime.every(name, NEW_REGIONS_PERIOD, sole.poll(name, NEW_REGIONS_TURN, read))
         runtime.every("ratings", settings.advisor_period, refreshers.refresh_ratings)
 
         async def predict_risks() -> None:
