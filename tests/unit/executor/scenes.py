@@ -26,8 +26,9 @@ from shared.kernel.clock import Clock
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.kernel.workload import Node, Pod
 from tests.builders import make_node, make_pod, make_pool
+from tests.fakes.clock import FakeClock
 from tests.fakes.executor import CountingIds, InMemoryExecutor
-from tests.fakes.executor_world import CLUSTER
+from tests.fakes.executor_world import CLUSTER, World
 
 SPOT_A = make_pool(capacity_type=CapacityType.SPOT)
 SPOT_B = make_pool(capacity_type=CapacityType.SPOT, zone_id="use1-az2")
@@ -148,3 +149,9 @@ def three_nodes() -> tuple[list[Node], list[Pod]]:
     nodes = [make_node(f"old-{n}") for n in range(3)]
     pods = [make_pod(f"web-{n}-{k}", cpu=1000, node=f"old-{n}") for n in range(3) for k in range(3)]
     return nodes, pods
+
+
+def a_world() -> World:
+    """Those nodes in a world that begins now."""
+    nodes, pods = three_nodes()
+    return World(FakeClock(), nodes, pods)

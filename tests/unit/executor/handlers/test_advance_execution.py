@@ -27,21 +27,16 @@ from tests.unit.executor.scenes import (
     ON_DEMAND,
     SPOT_A,
     SPOT_B,
+    a_world,
     begin,
     delete_move,
     finish,
     make_plan,
     replace_move,
-    three_nodes,
     turn,
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def a_world() -> World:
-    nodes, pods = three_nodes()
-    return World(FakeClock(), nodes, pods)
 
 
 async def test_a_replacement_is_ready_before_its_node_is_drained_and_terminated() -> None:

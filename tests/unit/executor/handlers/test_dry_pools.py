@@ -8,27 +8,20 @@ from shared.contracts.v1.executor import (
     InstanceLaunched,
 )
 from shared.contracts.v1.plan import MoveReason
-from tests.fakes.clock import FakeClock
 from tests.fakes.executor import InMemoryExecutor, tools_for
-from tests.fakes.executor_world import World
 from tests.unit.executor.scenes import (
     ON_DEMAND,
     SPOT_A,
     SPOT_B,
+    a_world,
     begin,
     finish,
     make_plan,
     offering,
     replace_move,
-    three_nodes,
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def a_world() -> World:
-    nodes, pods = three_nodes()
-    return World(FakeClock(), nodes, pods)
 
 
 async def test_a_dry_pool_is_flagged_and_the_next_offering_is_tried() -> None:

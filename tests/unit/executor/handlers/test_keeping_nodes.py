@@ -11,25 +11,18 @@ from services.executor.ports import Switch
 from shared.contracts.v1.policy import Policy
 from shared.kernel.workload import Owner, PodPhase
 from tests.builders import make_node, make_pod
-from tests.fakes.clock import FakeClock
 from tests.fakes.executor import InMemoryExecutor, tools_for
-from tests.fakes.executor_world import World
 from tests.unit.executor.scenes import (
+    a_world,
     begin,
     delete_move,
     finish,
     make_plan,
     replace_move,
-    three_nodes,
     turn,
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def a_world() -> World:
-    nodes, pods = three_nodes()
-    return World(FakeClock(), nodes, pods)
 
 
 async def drained(store: InMemoryExecutor, tools: Tools) -> None:

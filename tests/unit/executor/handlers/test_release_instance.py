@@ -7,17 +7,10 @@ import pytest
 
 from services.executor.domain.steps import Errand, StepKind
 from shared.contracts.v1.executor import InstanceTerminated
-from tests.fakes.clock import FakeClock
 from tests.fakes.executor import InMemoryExecutor, tools_for
-from tests.fakes.executor_world import World
-from tests.unit.executor.scenes import begin, finish, make_plan, replace_move, three_nodes, turn
+from tests.unit.executor.scenes import a_world, begin, finish, make_plan, replace_move, turn
 
 pytestmark = pytest.mark.looptime
-
-
-def a_world() -> World:
-    nodes, pods = three_nodes()
-    return World(FakeClock(), nodes, pods)
 
 
 async def test_a_replacement_that_came_to_no_use_is_given_back() -> None:
