@@ -33,17 +33,13 @@ from shared.contracts.v1.policy import NodeTemplate, Policy, SubnetRef
 from shared.contracts.v1.pricing import InstanceNoticeReceived
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType
-from shared.runtime.clock import SystemClock
-from shared.runtime.health import Health
-from shared.runtime.ids import UuidSeven
-from shared.runtime.leases import Leases
 from shared.runtime.messaging import Bus
 from shared.runtime.outbox import relay
 from shared.runtime.postgres import Database
-from shared.runtime.safe_mode import SafeMode
 from shared.runtime.service import Runtime
 from tests.builders import make_node, make_pod, make_pool
 from tests.integration.executor.customer import Customer, publish
+from tests.runtimes import make_runtime
 from tests.unit.executor.scenes import approval, make_plan, replace_move
 from tests.waiting import until
 
@@ -65,16 +61,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def runtime(make_database: MakeDatabase, bus_for: BusFor) -> Runtime:
     database = await make_database("executor")
     bus = await bus_for("executor", database)
-    return Runtime(
-        name="executor",
-        clock=SystemClock(),
-        ids=UuidSeven(),
-        health=Health(),
-        database=database,
-        bus=bus,
-        leases=Leases(database, holder="test"),
-        safe_mode=SafeMode(bus),
-    )
+    return make_runtime("executor", database, bus)
 
 
 @asynccontextmanager

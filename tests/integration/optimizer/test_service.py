@@ -30,14 +30,12 @@ from shared.kernel.workload import ClusterObjects
 from shared.runtime import outbox
 from shared.runtime.clock import SystemClock
 from shared.runtime.cluster_store import encode_chunk
-from shared.runtime.health import Health
 from shared.runtime.ids import UuidSeven
-from shared.runtime.leases import Leases
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
-from shared.runtime.safe_mode import SafeMode
 from shared.runtime.service import Runtime
 from tests.builders import make_pod, make_pool
+from tests.runtimes import make_runtime
 from tests.unit.optimizer.domain.market import PRICES, TYPES, ZONES, make_cluster, make_workload
 from tests.waiting import until
 
@@ -66,16 +64,7 @@ async def publish(bus: Bus, message: Message) -> None:
 
 async def replica(name: str, database: Database, bus: Bus) -> Runtime:
     """A process of the optimizer; its loops are not running yet."""
-    runtime = Runtime(
-        name="optimizer",
-        clock=CLOCK,
-        ids=IDS,
-        health=Health(),
-        database=database,
-        bus=bus,
-        leases=Leases(database, holder=name),
-        safe_mode=SafeMode(bus),
-    )
+    runtime = make_runtime("optimizer", database, bus, holder=name)
     await app.wiring(SETTINGS)(runtime)
     await bus.broker.start()
     return runtime

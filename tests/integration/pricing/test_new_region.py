@@ -12,15 +12,12 @@ from shared.contracts.v1.gateway import CloudAccountRef, ClusterRegistered
 from shared.contracts.v1.pricing import OfferingQuotes, QuoteOfferings
 from shared.kernel.pools import CapacityType
 from shared.runtime.clock import SystemClock
-from shared.runtime.health import Health
 from shared.runtime.ids import UuidSeven
-from shared.runtime.leases import Leases
 from shared.runtime.messaging import Bus
 from shared.runtime.outbox import relay_once
 from shared.runtime.postgres import Database
-from shared.runtime.safe_mode import SafeMode
-from shared.runtime.service import Runtime
 from tests.integration.pricing.aws import World, running
+from tests.runtimes import make_runtime
 from tests.waiting import until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.postgres, pytest.mark.nats, pytest.mark.slow]
@@ -53,17 +50,7 @@ async def test_a_cluster_in_a_new_region_gets_its_quotes_without_a_restart(
         monkeypatch.setenv(name, value)
     database, gateway_database = await make_database("pricing"), await make_database("gateway")
     bus, clock, ids = await bus_for("pricing", database), SystemClock(), UuidSeven()
-    health = Health()
-    runtime = Runtime(
-        name="pricing",
-        clock=clock,
-        ids=ids,
-        health=health,
-        database=database,
-        bus=bus,
-        leases=Leases(database, holder="test"),
-        safe_mode=SafeMode(bus),
-    )
+    runtime = make_runtime("pricing", database, bus)
     settings = PricingSettings(
         regions=frozenset(), spot_advisor_url=aws.world.seed.advisor_url, price_list_bulk_url=None
     )
@@ -78,7 +65,7 @@ async def test_a_cluster_in_a_new_region_gets_its_quotes_without_a_restart(
         return {(quote.pool.instance_type, quote.pool.capacity_type) for quote in answer.quotes}
 
     try:
-        await until(health.reasons, is_={})
+        await until(runtime.health.reasons, is_={})
         assert await quoted() == set()
         account = CloudAccountRef(id="a1", account_number="123456789012", region=REGION)
         async with gateway_database.transaction() as transaction:
@@ -107,7 +94,7 @@ async def test_a_cluster_in_a_new_region_gets_its_quotes_without_a_restart(
             )
         assert [row["region"] for row in rows] == [REGION]
         assert {row["name"] for row in columns} == {"region", "first_used_at", "last_used_at"}, "not whose"
-        assert await health.reasons() == {}
+        assert await runtime.health.reasons() == {}
     finally:
         for loop in loops:
             loop.cancel()

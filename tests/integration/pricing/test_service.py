@@ -24,14 +24,11 @@ from shared.contracts.v1.pricing import OfferingQuotes, QuoteOfferings
 from shared.kernel.pools import CapacityType
 from shared.runtime import outbox
 from shared.runtime.clock import SystemClock
-from shared.runtime.health import Health
 from shared.runtime.ids import UuidSeven
-from shared.runtime.leases import Leases
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
-from shared.runtime.safe_mode import SafeMode
-from shared.runtime.service import Runtime
 from tests.integration.pricing.aws import World, running
+from tests.runtimes import make_runtime
 from tests.waiting import until
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.postgres, pytest.mark.slow]
@@ -125,24 +122,14 @@ async def test_what_it_quotes_is_what_the_market_asks(
 ) -> None:
     database = await make_database("pricing")
     bus = await bus_for("pricing", database)
-    health = Health()
-    runtime = Runtime(
-        name="pricing",
-        clock=SystemClock(),
-        ids=UuidSeven(),
-        health=health,
-        database=database,
-        bus=bus,
-        leases=Leases(database, holder="test"),
-        safe_mode=SafeMode(bus),
-    )
+    runtime = make_runtime("pricing", database, bus)
     await app.wiring(settings)(runtime)
     await bus.broker.start()
     asker = await bus_for("optimizer", None)
     loops = [asyncio.create_task(body(), name=name) for name, body in runtime._loops]
     try:
         await until(lambda: count(database, "source_states"), is_=5)
-        await until(health.reasons, is_={})
+        await until(runtime.health.reasons, is_={})
         request = QuoteOfferings.make(scope=REGION, clock=runtime.clock, ids=runtime.ids)
         answer = await asker.ask(request, OfferingQuotes)
         zones = {zone_id: zone for _, zone, zone_id in aws.world.seed.subnets}

@@ -21,16 +21,12 @@ from shared.contracts.v1.pricing import OfferingPrice, OfferingPricesChanged
 from shared.contracts.v1.reporting import Activity, Audit, GetActivity, GetAudit, GetSavings, Savings
 from shared.kernel.pools import CapacityType
 from shared.kernel.workload import ClusterObjects
-from shared.runtime.clock import SystemClock
 from shared.runtime.cluster_store import encode_chunk
-from shared.runtime.health import Health
-from shared.runtime.ids import UuidSeven
-from shared.runtime.leases import Leases
 from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
-from shared.runtime.safe_mode import SafeMode
 from shared.runtime.service import Runtime
 from tests.builders import make_node, make_pod, make_pool
+from tests.runtimes import make_runtime
 from tests.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.nats, pytest.mark.slow]
@@ -43,16 +39,7 @@ BusFor = Callable[[str, Database | None], Awaitable[Bus]]
 async def runtime(make_database: MakeDatabase, bus_for: BusFor) -> Runtime:
     database = await make_database("reporting")
     bus = await bus_for("reporting", database)
-    return Runtime(
-        name="reporting",
-        clock=SystemClock(),
-        ids=UuidSeven(),
-        health=Health(),
-        database=database,
-        bus=bus,
-        leases=Leases(database, holder="test"),
-        safe_mode=SafeMode(bus),
-    )
+    return make_runtime("reporting", database, bus)
 
 
 async def publish(bus: Bus, message: Message) -> None:
