@@ -7,6 +7,7 @@ import pytest
 from nats.js.errors import NoStreamResponseError
 
 from shared.contracts.v1.executor import NodeInterrupted
+from shared.contracts.v1.pricing import ListFlags
 from shared.runtime import outbox, payloads
 from shared.runtime.clock import SystemClock
 from shared.runtime.ids import UuidSeven
@@ -60,6 +61,24 @@ async def listener(make_database: MakeDatabase, bus_for: BusFor) -> tuple[Bus, l
 async def settled(bus: Bus) -> bool:
     info = await bus.js.consumer_info("EXECUTOR_EVT", "pricing-node_interrupted")
     return not (info.num_pending or info.num_ack_pending)
+
+
+async def test_messages_added_together_leave_in_their_order(
+    make_database: MakeDatabase, bus_for: BusFor
+) -> None:
+    executor = await make_database("executor")
+    names = [f"n{number}" for number in range(30)]
+    async with executor.transaction() as transaction:
+        messages = [interrupted(name) for name in names]
+        await transaction.add_all(messages)
+        await transaction.add_all([])
+        await transaction.add(messages[0])
+        question = ListFlags.make(scope="us-east-1", clock=SystemClock(), ids=UuidSeven())
+        with pytest.raises(ValueError, match="not stored in a stream"):
+            await transaction.add_all([interrupted("none"), question])
+    _bus, heard = await listener(make_database, bus_for)
+    assert await outbox.relay_once(executor, await bus_for("executor", executor)) == len(names)
+    await until(lambda: heard == names)
 
 
 async def test_a_crash_after_publishing_publishes_again_and_is_handled_once(

@@ -130,6 +130,26 @@ async def test_an_interruption_in_a_known_pool_flags_it(
     assert stage.told == told
 
 
+async def test_notices_of_one_poll_are_kept_together_each_once_and_a_pool_is_flagged_once(
+    stage: Stage,
+) -> None:
+    for name in ("i-1", "i-2"):
+        await stage.store.risk.put_instance_pool(name, SPOT)
+    one, two = body("i-1", number=1), body("i-2", number=2)
+    unknown = body("i-3", number=3, detail_type=REBALANCE)
+    assert await stage.watch([one, two, one, unknown]) == [one, two, one, unknown]
+    assert stage.told == [*["InstanceNoticeReceived"] * 3, "PoolFlagged"]
+    notices_of = [m.instance_id for m in stage.store.sent if isinstance(m, InstanceNoticeReceived)]
+    assert notices_of == ["i-1", "i-2", "i-3"]
+    [flagged] = [m for m in stage.store.sent if isinstance(m, PoolFlagged)]
+    assert flagged.causation_id == stage.store.sent[0].id
+    seen = await stage.store.observations.since(SPOT.region, since=stage.clock.now() - LOOK_BACK)
+    assert [(o.kind, o.subject) for o in seen] == [
+        (ObservationKind.INTERRUPTED, "i-1"),
+        (ObservationKind.INTERRUPTED, "i-2"),
+    ]
+
+
 @pytest.mark.parametrize(("minutes", "left"), [(0, 30), (20, 10), (31, None)])
 async def test_a_notice_that_waited_in_the_queue_is_no_fresh_news(
     stage: Stage, minutes: int, left: int | None
