@@ -10,6 +10,7 @@ import typer
 
 from deploy.cli import plan_output
 from deploy.cli.output import Form, fail
+from shared.kernel.capacity import AmiFamily
 
 BAD_INPUT = 2
 SOME_UNPLACED = 3
@@ -76,6 +77,17 @@ def plan(
         float | None,
         typer.Option(help="Seconds after which the best plan found until then is taken.", min=0),
     ] = None,
+    ami_family: Annotated[
+        AmiFamily, typer.Option(help="What new nodes run: it decides how much memory their kubelets keep.")
+    ] = AmiFamily.AL2023,
+    prefix_delegation: Annotated[
+        bool,
+        typer.Option("--prefix-delegation", help="The VPC CNI gives interfaces prefixes: more pods a node."),
+    ] = False,
+    max_pods: Annotated[
+        int | None,
+        typer.Option(help="What kubelets are told to take; default: what the interfaces allow.", min=1),
+    ] = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="How to print the plan.")] = Form.TABLE,
 ) -> None:
     """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
@@ -84,7 +96,16 @@ def plan(
     from shared.kernel.errors import PermanentError
 
     names = tuple(name.strip() for given in zones or () for name in given.split(",") if name.strip())
-    files = MarketFiles(region, names, instance_types, on_demand_prices, spot_prices)
+    files = MarketFiles(
+        region,
+        names,
+        instance_types,
+        on_demand_prices,
+        spot_prices,
+        ami_family=ami_family,
+        prefix_delegation=prefix_delegation,
+        max_pods=max_pods,
+    )
     try:
         result = _solve(
             cluster,

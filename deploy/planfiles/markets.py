@@ -11,20 +11,23 @@ from deploy.planfiles.prices import SpotPrice
 from services.optimizer.domain.observed_memory import memory_corrections
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import Template, Zone
-from shared.kernel.capacity import InstanceType
+from shared.kernel.capacity import AmiFamily, InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.kernel.workload import Node
 
 
 @dataclass(frozen=True, slots=True)
 class MarketFiles:
-    """What was given on the command line; None: the bundled catalogue."""
+    """What was given on the command line; a file that is None: the bundled catalogue."""
 
     region: str
     zones: tuple[str, ...] = ()
     instance_types: Path | None = None
     on_demand_prices: Path | None = None
     spot_prices: Path | None = None
+    ami_family: AmiFamily = AmiFamily.AL2023
+    prefix_delegation: bool = False
+    max_pods: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,12 @@ def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
     known = catalogue.bundled_offerings(files.region)
     on_demand = _on_demand(files, known)
     zones = _zone_ids(files.region, known, nodes)
-    template = Template(tuple(Zone(name, zones[name]) for name in _chosen(files, zones)))
+    template = Template(
+        tuple(Zone(name, zones[name]) for name in _chosen(files, zones)),
+        ami_family=files.ami_family,
+        prefix_delegation=files.prefix_delegation,
+        max_pods=files.max_pods,
+    )
     types = (
         catalogue.described_types(files.instance_types)
         if files.instance_types is not None
@@ -76,7 +84,8 @@ def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
         )
     if not offers:
         raise PlanFileError(f"Nothing is on offer in {files.region}: no priced type is described.")
-    market = Market(types, tuple(offers), memory_corrections=memory_corrections(nodes, types))
+    corrections = memory_corrections(nodes, types, ami_family=files.ami_family)
+    market = Market(types, tuple(offers), memory_corrections=corrections)
     return ReadMarket(market, template, tuple(notes))
 
 

@@ -332,3 +332,22 @@ def test_memory_is_what_the_given_nodes_of_a_type_have(tmp_path: Path) -> None:
     assert placed.exit_code == 0, placed.stdout
     unseen = [item if item is not real else node("a", "m5.2xlarge") for item in items]
     assert run("--cluster", cluster(tmp_path, unseen), *given).exit_code == 3
+
+
+def test_how_new_nodes_are_set_up_decides_what_they_hold(tmp_path: Path) -> None:
+    priced = ("--region", "us-east-1", "--on-demand-prices", prices(tmp_path), "--greenfield", "-o", "json")
+    small = cluster(tmp_path, [pod(f"web-{n}", cpu="10m", memory="32Mi") for n in range(120)], "small.json")
+    large = cluster(tmp_path, [pod("db-0", memory="7000Mi")], "large.json")
+
+    def planned(file: Path, *more: str) -> dict[str, Any]:
+        return dict(json.loads(run("--cluster", file, *priced, *more).stdout))
+
+    # An m5.xlarge has addresses for 58 pods; with prefixes EKS recommends 110.
+    assert len(planned(small)["nodes"]) > len(planned(small, "--prefix-delegation")["nodes"])
+    assert len(planned(small, "--max-pods", "20")["nodes"]) == 6
+    # Bottlerocket keeps memory for the pods that it is told to take, Amazon Linux for those of the interfaces.
+    costs = [
+        planned(large, "--max-pods", "10", "--ami-family", family)["cost_usd_per_hour"]
+        for family in ("al2023", "bottlerocket")
+    ]
+    assert costs == [0.192, 0.096]
