@@ -18,11 +18,11 @@ from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
 from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
-from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble, prepared
+from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.sequence import Cut, First
 from services.optimizer.domain.spot_tolerance import SpotJudge
-from shared.kernel.scheduling import ClusterView
+from services.optimizer.domain.staging import Stage
 from shared.kernel.workload import ClusterObjects, Pod
 
 SAME_SIZE_RATIO = 0.9
@@ -57,7 +57,7 @@ class Mover:
 
     packer: Packer
     rules: PlanRules
-    _views: dict[int, tuple[FleetState, ClusterView]] = field(default_factory=dict, compare=False, repr=False)
+    _stages: dict[int, tuple[FleetState, Stage]] = field(default_factory=dict, compare=False, repr=False)
     """By id of the fleet, which is kept so that its id stays its own."""
 
     def way(self, before: FleetState, after: FleetState, *, limit: int | None = None) -> Way:
@@ -194,12 +194,12 @@ class Mover:
             return []
         closed = [n.node.name for n in before.nodes if n.node.is_unschedulable or not n.node.is_ready]
         objects, new = before.without(()), sequence.standing(after)
-        if id(before) not in self._views:
-            self._views[id(before)] = before, prepared(objects)
-        view = self._views[id(before)][1]
+        if id(before) not in self._stages:
+            self._stages[id(before)] = before, Stage(objects, self.packer.grouper.meant)
+        stage = self._stages[id(before)][1]
         is_large = len(objects.pods) > consolidation.LARGE_CLUSTER_PODS
         for run in RUNS_WHEN_LARGE if is_large else RUNS:
-            troubles = Rehearsal(objects, closed, run, view=view).play(cuts, new, before.pending)
+            troubles = Rehearsal(stage, closed, run).play(cuts, new, before.pending)
             if troubles:
                 return troubles
         return []

@@ -13,6 +13,7 @@ from services.optimizer.domain.packing.grouping import needs_devices
 from services.optimizer.domain.rehearsal import SETTLED, Rehearsal
 from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
+from services.optimizer.domain.staging import Stage
 from shared.kernel.pools import CapacityType
 from shared.kernel.shares import share_of
 from shared.kernel.workload import Node, Pod
@@ -51,7 +52,8 @@ class Placer:
             if n.node.name not in drained:
                 for pod in n.movable:
                     wants.count(pod, n.node)
-        scene = Rehearsal(state.without(drained), closed, SETTLED, wants=wants)
+        stage = Stage(state.without(drained), self.packer.grouper.meant)
+        scene = Rehearsal(stage, closed, SETTLED, wants=wants)
         scene.launch(
             StandingNode(n, shelf.offers[row], tuple(shelf.daemons_on(row, n)), None) for row, n in new
         )

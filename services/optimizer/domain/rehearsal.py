@@ -18,8 +18,10 @@ from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.columns.compiled import compiled
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.sequence import Cut
-from shared.kernel.scheduling import ClusterView, pods_all_fit
-from shared.kernel.workload import ClusterObjects, Node, Pod
+from services.optimizer.domain.staging import RULED, Stage, amounts
+from shared.kernel.scheduling import ClusterView
+from shared.kernel.scheduling.placement import size
+from shared.kernel.workload import Node, Pod
 
 Order = Callable[[Pod], tuple[object, ...]]
 
@@ -72,7 +74,14 @@ class Wants(Protocol):
 
 @compiled
 def least_allocated(
-    free: Ints, slots: Ints, room: Ints, cpu: int, memory: int, pools: Ints, is_open: Bools
+    free: Ints,
+    slots: Ints,
+    room: Ints,
+    cpu: int,
+    memory: int,
+    pools: Ints,
+    is_open: Bools,
+    permitted: Bools,
 ) -> int:
     """Give the node with the largest share left once a pod of that size is there, of equals the first; -1: none.
 
@@ -84,10 +93,13 @@ def least_allocated(
         memory: the same in bytes.
         pools: per node: the number of its pool.
         is_open: per pool: whether the pod may go there.
+        permitted: per node: whether it may be there.
     """
     best, best_score = -1, -1
     for n in range(len(slots)):
-        if slots[n] <= 0 or free[n, 0] < cpu or free[n, 1] < memory or not is_open[pools[n]]:
+        if slots[n] <= 0 or free[n, 0] < cpu or free[n, 1] < memory:
+            continue
+        if not (is_open[pools[n]] and permitted[n]):
             continue
         score = (free[n, 0] - cpu) * 100 // max(room[n, 0], 1)
         score += (free[n, 1] - memory) * 100 // max(room[n, 1], 1)
@@ -98,12 +110,51 @@ def least_allocated(
 
 
 @compiled
-def first_that_fits(free: Ints, slots: Ints, cpu: int, memory: int, start: int) -> int:
-    """Give the first node from `start` on that has room for a pod of that size; -1: none."""
+def first_that_fits(free: Ints, slots: Ints, cpu: int, memory: int, permitted: Bools, start: int) -> int:
+    """Give the first permitted node from `start` on that has room for a pod of that size; -1: none."""
     for n in range(start, len(slots)):
-        if slots[n] > 0 and free[n, 0] >= cpu and free[n, 1] >= memory:
+        if slots[n] > 0 and free[n, 0] >= cpu and free[n, 1] >= memory and permitted[n]:
             return n
     return -1
+
+
+@compiled
+def settle(asked: Ints, kinds: Ints, free: Ints, slots: Ints, room: Ints, permitted: Bools) -> Ints:
+    """Place pods one after the other on the least allocated node; give the node of each, -1: none.
+
+    Args:
+        asked: pod x (millicores, bytes).
+        kinds: per pod: its row of `permitted`.
+        free: as for least_allocated; what the pods take is taken off, as of the slots.
+        slots: likewise.
+        room: likewise.
+        permitted: kind x node.
+    """
+    found = np.full(len(kinds), -1, dtype=np.int64)
+    pools, is_open = np.zeros(len(slots), dtype=np.int64), np.ones(1, dtype=np.bool_)
+    for i in range(len(kinds)):
+        cpu, memory, row = asked[i, 0], asked[i, 1], permitted[kinds[i]]
+        at = least_allocated(free, slots, room, cpu, memory, pools, is_open, row)
+        if at >= 0:
+            free[at, 0] -= cpu
+            free[at, 1] -= memory
+            slots[at] -= 1
+            found[i] = at
+    return found
+
+
+@compiled
+def fill(asked: Ints, kinds: Ints, free: Ints, slots: Ints, permitted: Bools) -> Ints:
+    """Do as settle does, each pod on the first node that it fits."""
+    found = np.full(len(kinds), -1, dtype=np.int64)
+    for i in range(len(kinds)):
+        at = first_that_fits(free, slots, asked[i, 0], asked[i, 1], permitted[kinds[i]], 0)
+        if at >= 0:
+            free[at, 0] -= asked[i, 0]
+            free[at, 1] -= asked[i, 1]
+            slots[at] -= 1
+            found[i] = at
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,32 +169,27 @@ class Trouble:
 class Rehearsal:
     """A cluster in which moves are carried out, one run."""
 
-    def __init__(
-        self,
-        objects: ClusterObjects,
-        closed: Iterable[str],
-        run: Run,
-        *,
-        wants: Wants | None = None,
-        view: ClusterView | None = None,
-    ) -> None:
+    def __init__(self, stage: Stage, closed: Iterable[str], run: Run, *, wants: Wants | None = None) -> None:
         self._wants = wants
         """Given where pods are placed as policy wants it; kube-scheduler knows nothing of that."""
-        self._view = ClusterView.of(objects) if view is None else view.copy()
+        self._stage = stage
+        self._view = stage.view.copy()
+        """Of the pods that rules between pods are about."""
+        self._plain = {name: list(pods) for name, pods in stage.plain.items()}
+        """All other pods, by node."""
+        self._found: dict[str, str] = {}
+        """Node by key of those that were placed since."""
         self._closed = set(closed)
         """Nodes that take no pods: cordoned or not ready."""
         self._run = run
-        self._names = list(self._view.node_names)
+        self._names = [n.name for n in stage.nodes]
         self._at = {name: i for i, name in enumerate(self._names)}
         # Rows of CPU and memory; growing in steps would copy them, so that all nodes are entered at once.
-        nodes = [self._view.node(name) for name in self._names]
-        self._room = np.array([_amounts(n) for n in nodes], dtype=np.int64).reshape(-1, 2)
-        self._pools = np.array([self._pool(n) for n in nodes], dtype=np.int64)
-        free = [self._view.free(name) for name in self._names]
-        self._free = np.array([(f.cpu_millicores, f.memory_bytes) for f in free], dtype=np.int64).reshape(
-            -1, 2
-        )
-        self._slots = np.array([self._view.free_pods(name) for name in self._names], dtype=np.int64)
+        self._room, self._free, self._slots = stage.room, stage.free.copy(), stage.slots.copy()
+        self._pools = np.array([self._pool(n) for n in stage.nodes], dtype=np.int64)
+        self._permitted = np.zeros((0, len(self._names)), dtype=np.bool_)
+        """Kind x node."""
+        self._new: list[Node] = []
         for name in self._closed:
             if name in self._at:
                 self._slots[self._at[name]] = 0
@@ -172,24 +218,37 @@ class Rehearsal:
     def launch(self, nodes: Iterable[StandingNode]) -> None:
         """Add nodes that turned Ready, with their daemons."""
         new = list(nodes)
-        amounts = np.array([_amounts(n.node) for n in new], dtype=np.int64).reshape(-1, 2)
-        self._room = np.concatenate([self._room, amounts])
-        self._free = np.concatenate([self._free, amounts])
+        whole = np.array([amounts(n.node) for n in new], dtype=np.int64).reshape(-1, 2)
+        self._room = np.concatenate([self._room, whole])
+        self._free = np.concatenate([self._free, whole])
         self._slots = np.append(self._slots, np.array([n.node.max_pods for n in new], dtype=np.int64))
         pools = np.array([self._pool(n.node) for n in new], dtype=np.int64)
         self._pools = np.concatenate([self._pools, pools])
+        more = [self._stage.permits(kind, [n.node for n in new]) for kind in range(len(self._permitted))]
+        self._permitted = np.hstack(
+            [self._permitted, np.array(more, dtype=np.bool_).reshape(len(more), len(new))]
+        )
         for standing in new:
             node = standing.node
+            self._new.append(node)
             self._view.add_node(node)
+            self._plain[node.name] = []
             self._at[node.name] = len(self._names)
             self._names.append(node.name)
             for pod in standing.pods:
                 if pod.is_daemon:
-                    self._place(pod, node.name)
+                    self._place(pod, len(self._names) - 1)
 
     def schedule(self, pods: Iterable[Pod]) -> list[Pod]:
         """Place pods that wait; give those that fit nowhere."""
         waiting, progress = sorted(pods, key=self._run.order), True
+        if self._wants is None and all(self._stage.kind_of(p) != RULED for p in waiting):
+            asked, kinds, permitted = self._as_numbers(waiting)
+            places = settle(asked, kinds, self._free, self._slots, self._room, permitted).tolist()
+            for pod, at in zip(waiting, places, strict=True):
+                if at >= 0:
+                    self._note(pod, at)
+            return [pod for pod, at in zip(waiting, places, strict=True) if at < 0]
         while waiting and progress:
             left = [pod for pod in waiting if not self._schedule(pod)]
             progress, waiting = len(left) < len(waiting), left
@@ -202,8 +261,10 @@ class Rehearsal:
             self._slots[self._at[name]] = 0
         homeless: list[Pod] = []
         for name in names:
-            evicted = [p for p in self._view.remove_node(name) if not (p.is_daemon or p.is_mirror)]
-            homeless += self.schedule(p for p in evicted if not p.is_terminating)
+            evicted = [*self._view.remove_node(name), *self._plain.pop(name)]
+            homeless += self.schedule(
+                p for p in evicted if not (p.is_daemon or p.is_mirror or p.is_terminating)
+            )
         return homeless
 
     def tight(self, names: Sequence[str]) -> list[Pod]:
@@ -214,39 +275,62 @@ class Rehearsal:
         moving = [
             p
             for name in names
-            for p in self._view.pods_on(name)
+            for p in (*self._view.pods_on(name), *self._plain[name])
             if not (p.is_daemon or p.is_mirror or p.is_terminating)
         ]
-        if all(_is_plain(p) for p in moving):
-            return self._first_fit(moving, names)
-        return [u.pod for u in pods_all_fit(moving, self._view, exclude=(*names, *sorted(self._closed)))]
-
-    def _first_fit(self, moving: Sequence[Pod], leaving: Sequence[str]) -> list[Pod]:
-        """Do what pods_all_fit does, for pods that stand in nobody's way but by what they request."""
         free, slots = self._free.copy(), self._slots.copy()
-        slots[[self._at[name] for name in leaving]] = 0
-        left = []
-        for pod in sorted(moving, key=_largest_first):
-            cpu, memory = pod.requests.cpu_millicores, pod.requests.memory_bytes
-            at = first_that_fits(free, slots, cpu, memory, 0)
-            while at >= 0 and not self._view.fits(pod, self._names[at]):
-                at = first_that_fits(free, slots, cpu, memory, at + 1)
-            if at < 0:
-                left.append(pod)
-            else:
-                free[at, 0] -= cpu
-                free[at, 1] -= memory
-                slots[at] -= 1
-        return left
+        slots[[self._at[name] for name in names]] = 0
+        # As pods_all_fit does it, which the executor asks.
+        waiting, progress = sorted(moving, key=size, reverse=True), True
+        if all(self._stage.kind_of(p) != RULED for p in moving):
+            asked, kinds, permitted = self._as_numbers(waiting)
+            places = fill(asked, kinds, free, slots, permitted).tolist()
+            return [pod for pod, at in zip(waiting, places, strict=True) if at < 0]
+        trial = self._view.copy()
+        for name in {*names, *self._closed}.intersection(trial.node_names):
+            trial.remove_node(name)
+        while waiting and progress:
+            left = [pod for pod in waiting if not self._takes(pod, trial, free, slots)]
+            progress, waiting = len(left) < len(waiting), left
+        return waiting
+
+    def _as_numbers(self, pods: Sequence[Pod]) -> tuple[Ints, Ints, Bools]:
+        """Give what pods ask for that no rule is about, their kinds, and where these may be."""
+        asked = [(p.requests.cpu_millicores, p.requests.memory_bytes) for p in pods]
+        kinds = [self._stage.kind_of(p) for p in pods]
+        permitted = self._permitted_up_to(max(kinds, default=-1))
+        return (
+            np.array(asked, dtype=np.int64).reshape(-1, 2),
+            np.array(kinds, dtype=np.int64),
+            permitted,
+        )
+
+    def _takes(self, pod: Pod, trial: ClusterView, free: Ints, slots: Ints) -> bool:
+        """Place a pod on the first node that it fits, if there is one."""
+        cpu, memory = pod.requests.cpu_millicores, pod.requests.memory_bytes
+        kind, permitted = self._stage.kind_of(pod), self._where_permitted(pod)
+        at = first_that_fits(free, slots, cpu, memory, permitted, 0)
+        while kind == RULED and at >= 0 and not trial.fits(pod, self._names[at]):
+            at = first_that_fits(free, slots, cpu, memory, permitted, at + 1)
+        if at < 0:
+            return False
+        if kind == RULED:
+            trial.place(pod, self._names[at])
+        free[at] -= (cpu, memory)
+        slots[at] -= 1
+        return True
 
     def _schedule(self, pod: Pod) -> bool:
         cpu, memory = pod.requests.cpu_millicores, pod.requests.memory_bytes
         is_open = ANY_POOL if self._wants is None else self._wants.open_pools(pod)
-        best = least_allocated(self._free, self._slots, self._room, cpu, memory, self._pools, is_open)
+        permitted = self._where_permitted(pod)
+        best = least_allocated(
+            self._free, self._slots, self._room, cpu, memory, self._pools, is_open, permitted
+        )
         if best < 0:
             return False
-        if self._view.fits(pod, self._names[best]):
-            self._place(pod, self._names[best])
+        if self._stage.kind_of(pod) != RULED or self._view.fits(pod, self._names[best]):
+            self._place(pod, best)
             return True
         asked = np.array([cpu, memory], dtype=np.int64)
         able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0) & is_open[self._pools])
@@ -254,45 +338,44 @@ class Rehearsal:
         score = ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
         for at in able[np.lexsort((able, -score))].tolist():
             if at != best and self._view.fits(pod, self._names[at]):
-                self._place(pod, self._names[at])
+                self._place(pod, at)
                 return True
         return False
+
+    def _where_permitted(self, pod: Pod) -> Bools:
+        """Say of each node whether labels and taints permit the pod there; of a ruled one the view says it."""
+        kind = self._stage.kind_of(pod)
+        return (
+            np.ones(len(self._names), dtype=np.bool_) if kind == RULED else self._permitted_up_to(kind)[kind]
+        )
+
+    def _permitted_up_to(self, kind: int) -> Bools:
+        """Say it for kinds up to this, a row each."""
+        known = len(self._permitted)
+        if kind >= known:
+            rows = [
+                np.concatenate([self._stage.permitted(k), self._stage.permits(k, self._new)])
+                for k in range(known, kind + 1)
+            ]
+            self._permitted = np.vstack([self._permitted, *rows])
+        return self._permitted
 
     def _pool(self, node: Node) -> int:
         return 0 if self._wants is None else self._wants.pool_of(node)
 
     def node_of(self, pod: Pod) -> str | None:
         """Name the node that a pod has found."""
-        return self._view.node_of(pod.key)
+        return self._found.get(pod.key)
 
-    def _place(self, pod: Pod, name: str) -> None:
-        self._view.place(pod, name)
-        at = self._at[name]
-        self._free[at, 0] -= pod.requests.cpu_millicores
-        self._free[at, 1] -= pod.requests.memory_bytes
+    def _place(self, pod: Pod, at: int) -> None:
+        self._note(pod, at)
+        self._free[at] -= (pod.requests.cpu_millicores, pod.requests.memory_bytes)
         self._slots[at] -= 1
 
-
-def prepared(objects: ClusterObjects) -> ClusterView:
-    """Give a view in which all that the pods' rules ask for is counted already: its copies need not do so again."""
-    view = ClusterView.of(objects)
-    for pod in objects.pods:
-        view.first_fit(pod, ())
-    return view
-
-
-def _is_plain(pod: Pod) -> bool:
-    r = pod.requests
-    return not (
-        pod.pod_affinity
-        or pod.pod_anti_affinity
-        or pod.topology_spread
-        or pod.host_ports
-        or pod.claims
-        or r.ephemeral_storage_bytes
-        or any(r.extended.values())
-    )
-
-
-def _amounts(node: Node) -> tuple[int, int]:
-    return node.allocatable.cpu_millicores, node.allocatable.memory_bytes
+    def _note(self, pod: Pod, at: int) -> None:
+        name = self._names[at]
+        self._found[pod.key] = name
+        if self._stage.kind_of(pod) == RULED:
+            self._view.place(pod, name)
+        else:
+            self._plain[name].append(pod)

@@ -34,7 +34,7 @@ def pods_all_fit(
     another order.
     """
     trial = view.copy()
-    waiting = sorted(pods, key=_size, reverse=True)
+    waiting = sorted(pods, key=size, reverse=True)
     for name in exclude:
         if name in trial.node_names:
             trial.remove_node(name)
@@ -51,7 +51,8 @@ def pods_all_fit(
     return tuple(Unplaced(pod, partial(_summary, trial, pod)) for pod in waiting)
 
 
-def _size(pod: Pod) -> tuple[int, int, int, int, str]:
+def size(pod: Pod) -> tuple[int, int, int, int, str]:
+    """Give what pods are ordered by; the largest come first."""
     asked = pod.requests
     return (
         pod.priority,
