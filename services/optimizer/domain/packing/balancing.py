@@ -144,15 +144,17 @@ def forced(found: Sequence[Spread], counts: Ints, zones: int) -> tuple[Level, ..
 def aimed(found: Sequence[Spread], counts: Ints, liked: Ints) -> tuple[Level, ...]:
     """Give what a fleet should keep to, so that no zone with pods to be spread is ahead of any.
 
-    Where enough others are counted they go to the one zone that suits them best, without any pods to be spread, and
-    to zones where those would cost too much; all zones between which pods are spread are level.
+    Where enough others are counted they go to one zone, without any pods to be spread, and to zones where those would
+    cost too much; all zones between which pods are spread are level. That zone is the same for several spreads: the solver
+    holds them together.
 
     Args:
         found: as `spreads` gives them.
         counts: per class.
-        liked: class x zone, how many pods would be there if they were not to be spread.
+        liked: class x zone; in thousandths, how many pods would be there if they were not to be spread.
     """
     levels = []
+    rest = liked[[c for spread in found for c in spread.others]].sum(axis=0)
     for spread in found:
         own, total = _sizes(spread, counts)
         here = np.array(spread.zones, dtype=np.int64)
@@ -161,7 +163,7 @@ def aimed(found: Sequence[Spread], counts: Ints, liked: Ints) -> tuple[Level, ..
         level = min(-(-2 * own // max(2 * number - 3, 1)), (total + spread.max_skew) // number)
         if spread.others and number > 1 and level * (number - 1) >= own:
             most_own[here] = most[here] = level
-            pile = int(here[np.argmax(liked[list(spread.others)].sum(axis=0)[here])])
+            pile = int(here[np.argmax(rest[here])])
             most_own[pile], most[pile] = 0, total
         else:
             level = -(-total // number) + (spread.max_skew - 1) // 2

@@ -7,9 +7,9 @@ import numpy as np
 
 from services.optimizer.domain.columns.problem import Effort, Ending
 from services.optimizer.domain.columns.proofs import Proofs
-from services.optimizer.domain.packing import by_columns, grouping, zoning
+from services.optimizer.domain.packing import balancing, by_columns, grouping, relaxing, zoning
 from services.optimizer.domain.packing.classes import CPU, Bools, Floats, Ints, PodClass, holding, rows
-from services.optimizer.domain.packing.demand import Demand, Load, Supply
+from services.optimizer.domain.packing.demand import Demand, Level, Load, Spread, Supply
 from services.optimizer.domain.packing.filling import Filler
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.scene import Scene
@@ -18,6 +18,7 @@ from shared.kernel.workload import Pod
 
 ROUNDS = 2
 """Of choosing by numbers: the second is for what the rules refused in the first."""
+OUTLOOK_ROUNDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Launcher:
         self._effort = effort
         self._should_stop = should_stop
         self._proofs = proofs
+        self._levels: tuple[Level, ...] = ()
+        """Of the classes that wait: how they are to be spread over zones."""
         self.endings: list[Ending] = []
         """How each search for nodes ended."""
 
@@ -76,6 +79,7 @@ class Launcher:
         unzoned = [replace(c, zone_id=None) for c in live]
         if not any(zoning.matters(c.sample) for c in unzoned):
             scene.classes, scene.left = live, [list(c.pods) for c in live]
+            self._levels = ()
             return
         supply = scene.shelf.supply(scene.columns, self._grouper.rules)
         requests = rows(scene.columns, unzoned)
@@ -97,8 +101,46 @@ class Launcher:
         nodes = [*kept.nodes, *(node for node, _ in scene.new.values())]
         places = zoning.places(nodes, standing, self._grouper.template)
         namespaces = {n.name: n.labels for n in kept.namespaces}
-        scene.classes = zoning.settled(unzoned, zones, possible, costs, places, namespaces)
+        liked: Ints | None = None
+        held: set[int] = set()
+        aimed: tuple[Level, ...] = ()
+        if not places and len(zones) > 1:
+            spreads = balancing.spreads(unzoned, possible)
+            liked = self._outlook(unzoned, requests, spreads)
+            counts = np.array([len(c.pods) for c in unzoned], dtype=np.int64)
+            aimed = balancing.aimed(spreads, counts, liked)
+            held = {c for s in spreads for c in (*s.own, *s.others)}
+            for level in aimed:
+                # Who keeps others that are counted off his node is better off where there are most of them.
+                if level.pile is not None:
+                    for c in level.others:
+                        if unzoned[c].node_limits:
+                            unzoned[c] = replace(unzoned[c], zone_id=zones[level.pile])
+        scene.classes = zoning.settled(unzoned, zones, possible, costs, places, namespaces, held, liked)
         scene.left = [list(c.pods) for c in scene.classes]
+        at = {id(kind): c for c, kind in enumerate(scene.classes)}
+        number = {c: at[id(unzoned[c])] for c in held}
+        self._levels = tuple(level.renumbered(number) for level in aimed)
+
+    def _outlook(self, classes: Sequence[PodClass], requests: Ints, spreads: Sequence[Spread]) -> Ints:
+        """Give class x zone, in thousandths, how many pods would go there by the relaxation that a bound asks for."""
+        shelf = self._scene.shelf
+        supply = shelf.supply(self._scene.columns, self._grouper.rules)
+        allowed = grouping.allowed_rows(classes, shelf, supply.is_spot, None)
+        limits = [c.node_limits for c in classes]
+        demand = relaxing.relaxed(classes, requests, allowed, limits, self._grouper.judge)
+        if relaxing.few_pools(classes):
+            demand = relaxing.capped(demand, classes)
+        zone, zones = shelf.zones
+        levels = balancing.forced(spreads, demand.counts, len(zones))
+        return by_columns.outlook(
+            supply,
+            replace(demand, zone=zone, levels=levels),
+            len(zones),
+            effort=replace(self._effort, rounds=min(self._effort.rounds, OUTLOOK_ROUNDS), proves=True),
+            should_stop=self._should_stop,
+            proofs=self._proofs,
+        )
 
     def _allowed(self, classes: Sequence[PodClass], requests: Ints, supply: Supply) -> Bools:
         allowed = grouping.allowed_rows(classes, self._scene.shelf, supply.is_spot, self._scene.claims)
@@ -125,6 +167,8 @@ class Launcher:
             node_limits=tuple(c.node_limits for c in classes),
             counted=grouping.counted_by(classes),
             used=self._used(names),
+            zone=scene.shelf.zones[0],
+            levels=self._levels,
             shares=scene.shares.limits(scene.shelf.nodes, requests[:, CPU]),
             interruption_micro_usd=grouping.interruption_costs(classes, self._grouper.judge),
         )

@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.optimizer.domain.columns.problem import UNBOUNDED, FleetProblem, Limit
-from services.optimizer.domain.packing.classes import PODS, UNLIMITED, Ints, NodeLimit
-from services.optimizer.domain.packing.demand import Demand, Supply
+from services.optimizer.domain.packing.classes import PODS, UNLIMITED, Ints, NodeLimit, holding
+from services.optimizer.domain.packing.demand import Demand, Level, Supply
 
 OWN_SHAPES = 150
 """Limits per node about one shape that get a shape of their own, those that are most likely to bind first."""
 OWN_RESOURCES = 4
 """Limits per node about several shapes that are counted like a resource."""
+ROOM_FOR_COUNTED = 2
+"""Half of the limits that are counted together are held on one node, where others hold none but are counted too."""
+TIMES_AS_MANY_PODS = 3
+"""And none on a node for about so many times as many pods as there are limits: they would keep all others off it."""
 NEAR_THE_LARGEST = 2
 """Such a limit is counted if it needs at least half as many nodes as the one that needs most."""
 
@@ -51,10 +55,11 @@ def merged(supply: Supply, demand: Demand) -> Merged:
     base = _base_keys(demand)
     families, room_of_tokens = _families(demand, base, int(supply.room[:, PODS].max(initial=0)))
     own = _of_many_shapes(demand, base)
+    roles = _roles(demand)
     by_key: dict[Hashable, list[int]] = {}
     for c in range(len(demand.counts)):
         cap = (_is_capped(supply, demand, c), own.get(int(demand.workload[c])))
-        key = (base[c], families[c].marker, cap, _scale(demand, c))
+        key = (base[c], families[c].marker, cap, _scale(demand, c), roles.get(c))
         by_key.setdefault(key, []).append(c)
     members = list(by_key.values())
     firsts = [m[0] for m in members]
@@ -64,19 +69,24 @@ def merged(supply: Supply, demand: Demand) -> Merged:
         if token is not None:
             tokens[s, token] = 1
     limits = [_together(demand, m) for m in members]
-    risk = _risk(supply, demand, members)
-    offers = len(supply.micro_usd)
+    costs = _risk(supply, demand, members)
+    if demand.preference_micro_usd.size:
+        wishes = demand.preference_micro_usd[:, firsts]
+        costs = costs + wishes if costs.size else wishes
     problem = FleetProblem(
         requests=np.hstack([demand.requests[firsts], tokens]),
         counts=np.array([int(demand.counts[m].sum()) for m in members], dtype=np.int64),
-        room=np.hstack([np.maximum(supply.room, 0), np.tile(room_of_tokens, (offers, 1))]),
+        room=np.hstack(
+            [np.maximum(supply.room, 0), _room_of_tokens(supply, demand, families, room_of_tokens)]
+        ),
         micro_usd=supply.micro_usd,
         allowed=np.ascontiguousarray(demand.allowed[:, firsts]),
         per_node=np.minimum(np.array(limits, dtype=np.int64), UNBOUNDED),
-        pod_micro_usd=risk if risk.any() else _none(),
+        pod_micro_usd=costs if costs.any() else _none(),
         copies=supply.copies,
         limits=(
             *_pool_limits(supply, demand, members),
+            *_zone_limits(demand, members),
             # Weights are requests, which are the same for all classes of a shape.
             *(replace(x, weights=x.weights[firsts]) for x in demand.shares),
         ),
@@ -91,6 +101,45 @@ def _of_many_shapes(demand: Demand, base: list[Hashable]) -> dict[int, int]:
         if demand.workload[c] >= 0 and demand.per_spot_pool[c] < UNLIMITED:
             shapes.setdefault(int(demand.workload[c]), set()).add(key)
     return {w: w for w, keys in shapes.items() if len(keys) > MOST_SHAPES}
+
+
+def _roles(demand: Demand) -> dict[int, Hashable]:
+    """Give by class which levels it counts in, and whether as one that is to be spread."""
+    return {
+        c: (level.family, is_own)
+        for level in demand.levels
+        for is_own, classes in ((True, level.own), (False, level.others))
+        for c in classes
+    }
+
+
+def _zone_limits(demand: Demand, members: list[list[int]]) -> list[Limit]:
+    """Put levels as limits, a family's together: at least so many in a zone is at most so many in all others."""
+    shape_of = {c: s for s, classes in enumerate(members) for c in classes}
+    elsewhere = [np.where(demand.zone == z, -1, 0) for z in range(int(demand.zone.max(initial=-1)) + 1)]
+    families: dict[Hashable, list[Level]] = {}
+    for level in demand.levels:
+        families.setdefault(level.family, []).append(level)
+    found = []
+    for levels in families.values():
+        mine = [c for x in levels for c in x.own]
+        all_counted = [*mine, *(c for x in levels for c in x.others)]
+        own, counted = (np.zeros(len(members), dtype=np.int64) for _ in range(2))
+        own[[shape_of[c] for c in mine]] = 1
+        counted[[shape_of[c] for c in all_counted]] = 1
+        total = int(demand.counts[all_counted].sum())
+        most_own, most, least = (
+            np.sum([getattr(x, name) for x in levels], axis=0) for name in ("most_own", "most", "least")
+        )
+        if (most_own < most).any():
+            found.append(Limit(weights=own, group=demand.zone, at_most=most_own))
+        found.append(Limit(weights=counted, group=demand.zone, at_most=most))
+        found += [
+            Limit(weights=counted, group=elsewhere[z], at_most=np.array([total - n], dtype=np.int64))
+            for z, n in enumerate(least.tolist())
+            if n
+        ]
+    return found
 
 
 def _scale(demand: Demand, c: int) -> int:
@@ -115,7 +164,15 @@ def _none() -> Ints:
 
 def _base_keys(demand: Demand) -> list[Hashable]:
     packed = np.packbits(demand.allowed, axis=0)
-    return [(tuple(demand.requests[c].tolist()), packed[:, c].tobytes()) for c in range(len(demand.counts))]
+    wishes = demand.preference_micro_usd
+    return [
+        (
+            tuple(demand.requests[c].tolist()),
+            packed[:, c].tobytes(),
+            wishes[:, c].tobytes() if wishes.size else b"",
+        )
+        for c in range(len(demand.counts))
+    ]
 
 
 def _is_capped(supply: Supply, demand: Demand, c: int) -> bool:
@@ -161,6 +218,26 @@ def _families(demand: Demand, base: list[Hashable], most_pods: int) -> tuple[lis
         for c in classes[limit]:
             families[c] = _Family("rest", token, limit.at_most)
     return families, np.array(tokens, dtype=np.int64)
+
+
+def _room_of_tokens(supply: Supply, demand: Demand, families: list[_Family], room: Ints) -> Ints:
+    """Give offer x token; less where pods are about that limits count which they do not hold."""
+    found = np.tile(room, (len(supply.micro_usd), 1))
+    counted = {x for mine in demand.counted for x in mine}
+    mean = (demand.requests * demand.counts[:, None]).sum(axis=0) / max(int(demand.counts.sum()), 1)
+    asked = np.flatnonzero(mean > 0)
+    pods = (supply.room[:, asked] / mean[asked]).min(axis=1, initial=float(UNLIMITED))
+    for token, most in enumerate(room.tolist()):
+        holders = [c for c, family in enumerate(families) if family.token == token]
+        limits = {x for c in holders for x in demand.node_limits[c]}
+        if not limits & counted:
+            continue
+        small = pods < TIMES_AS_MANY_PODS * len(limits)
+        can = demand.allowed[small][:, holders] & holding(supply.room[small], demand.requests[holders])
+        found[:, token] = -(-most // ROOM_FOR_COUNTED)
+        if can.any(axis=0).all():
+            found[~small, token] = 0
+    return found
 
 
 def _together(demand: Demand, classes: list[int]) -> int:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.optimizer.domain.packing.classes import Bools, Floats, PodClass
+from services.optimizer.domain.packing.classes import Bools, Floats, Ints, PodClass
 from services.optimizer.domain.packing.grouping import ZONE_KEYS
 from services.optimizer.domain.rules import Template
 from shared.kernel.scheduling import affinity, selectors
 from shared.kernel.workload import LabelSelector, Node, Operator, Pod
+
+THOUSANDTHS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def settled(
     standing: Sequence[Place],
     labels: Mapping[str, Mapping[str, str]],
     held: Collection[int] = (),
+    liked: Ints | None = None,
 ) -> list[PodClass]:
     """Split classes whose zone matters by zone.
 
@@ -79,9 +82,11 @@ def settled(
         standing: pods that are somewhere already.
         labels: of namespaces, by name.
         held: classes that are left as they are, with the rules that they hold.
+        liked: class x zone; in thousandths, how many pods would be there if they could be apart. Tells more than
+            costs, where it is known.
     """
     dealt = _dealt(classes, zones, possible, standing, held)
-    homes = _homes(classes, zones, possible, costs, standing, labels, dealt)
+    homes = _homes(classes, zones, possible, costs, standing, labels, dealt, liked)
     found: list[PodClass] = []
     for c, kind in enumerate(classes):
         if c in held:
@@ -167,6 +172,7 @@ def _homes(
     standing: Sequence[Place],
     labels: Mapping[str, Mapping[str, str]],
     dealt: Mapping[int, object],
+    liked: Ints | None,
 ) -> dict[int, tuple[str, bool]]:
     """Give, by class that must be with others or that others must be with, its zone; True: one pod is enough."""
     wanted: dict[int, list[affinity.PodMatcher]] = {}
@@ -193,6 +199,8 @@ def _homes(
             ]
         for o in meant_by[key]:
             joined.join(c, o)
+    # Groups go to the zones in the shares in which their pods would.
+    rest = liked[[c for c in wanted if c not in found]].sum(axis=0) if liked is not None else None
     for members in joined.groups():
         followers = [c for c in members if c in wanted and c not in found]
         if not followers:
@@ -203,8 +211,12 @@ def _homes(
             continue
         if anchors and (open_to & possible[anchors].all(axis=0)).any():
             open_to = open_to & possible[anchors].all(axis=0)
-        total = np.where(open_to, costs[followers].sum(axis=0), np.inf)
-        home = zones[int(np.argmin(total))]
+        if rest is not None and rest.any():
+            at = int(np.argmax(np.where(open_to, rest, np.iinfo(np.int64).min)))
+            rest[at] -= THOUSANDTHS * sum(len(classes[c].pods) for c in followers)
+        else:
+            at = int(np.argmin(np.where(open_to, costs[followers].sum(axis=0), np.inf)))
+        home = zones[at]
         for c in members:
             if c not in dealt and c not in found:
                 found[c] = (home, c in anchors)
