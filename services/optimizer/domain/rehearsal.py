@@ -178,7 +178,7 @@ class Rehearsal:
         self._plain = {name: list(pods) for name, pods in stage.plain.items()}
         """All other pods, by node."""
         self._found: dict[str, str] = {}
-        """Node by key of those that were placed since."""
+        """Node by key of the pods that were placed one by one."""
         self._closed = set(closed)
         """Nodes that take no pods: cordoned or not ready."""
         self._run = run
@@ -242,12 +242,13 @@ class Rehearsal:
     def schedule(self, pods: Iterable[Pod]) -> list[Pod]:
         """Place pods that wait; give those that fit nowhere."""
         waiting, progress = sorted(pods, key=self._run.order), True
-        if self._wants is None and all(self._stage.kind_of(p) != RULED for p in waiting):
-            asked, kinds, permitted = self._as_numbers(waiting)
-            places = settle(asked, kinds, self._free, self._slots, self._room, permitted).tolist()
+        kinds = [self._stage.kind_of(p) for p in waiting]
+        if self._wants is None and RULED not in kinds:
+            asked, rows, permitted = self._as_numbers(waiting, kinds)
+            places = settle(asked, rows, self._free, self._slots, self._room, permitted).tolist()
             for pod, at in zip(waiting, places, strict=True):
                 if at >= 0:
-                    self._note(pod, at)
+                    self._plain[self._names[at]].append(pod)
             return [pod for pod, at in zip(waiting, places, strict=True) if at < 0]
         while waiting and progress:
             left = [pod for pod in waiting if not self._schedule(pod)]
@@ -282,9 +283,10 @@ class Rehearsal:
         slots[[self._at[name] for name in names]] = 0
         # As pods_all_fit does it, which the executor asks.
         waiting, progress = sorted(moving, key=size, reverse=True), True
-        if all(self._stage.kind_of(p) != RULED for p in moving):
-            asked, kinds, permitted = self._as_numbers(waiting)
-            places = fill(asked, kinds, free, slots, permitted).tolist()
+        kinds = [self._stage.kind_of(p) for p in waiting]
+        if RULED not in kinds:
+            asked, rows, permitted = self._as_numbers(waiting, kinds)
+            places = fill(asked, rows, free, slots, permitted).tolist()
             return [pod for pod, at in zip(waiting, places, strict=True) if at < 0]
         trial = self._view.copy()
         for name in {*names, *self._closed}.intersection(trial.node_names):
@@ -294,10 +296,9 @@ class Rehearsal:
             progress, waiting = len(left) < len(waiting), left
         return waiting
 
-    def _as_numbers(self, pods: Sequence[Pod]) -> tuple[Ints, Ints, Bools]:
+    def _as_numbers(self, pods: Sequence[Pod], kinds: Sequence[int]) -> tuple[Ints, Ints, Bools]:
         """Give what pods ask for that no rule is about, their kinds, and where these may be."""
         asked = [(p.requests.cpu_millicores, p.requests.memory_bytes) for p in pods]
-        kinds = [self._stage.kind_of(p) for p in pods]
         permitted = self._permitted_up_to(max(kinds, default=-1))
         return (
             np.array(asked, dtype=np.int64).reshape(-1, 2),
@@ -364,18 +365,15 @@ class Rehearsal:
         return 0 if self._wants is None else self._wants.pool_of(node)
 
     def node_of(self, pod: Pod) -> str | None:
-        """Name the node that a pod has found."""
+        """Name the node that a pod has found, where policy had a say in it."""
         return self._found.get(pod.key)
 
     def _place(self, pod: Pod, at: int) -> None:
-        self._note(pod, at)
-        self._free[at] -= (pod.requests.cpu_millicores, pod.requests.memory_bytes)
-        self._slots[at] -= 1
-
-    def _note(self, pod: Pod, at: int) -> None:
         name = self._names[at]
-        self._found[pod.key] = name
         if self._stage.kind_of(pod) == RULED:
             self._view.place(pod, name)
         else:
             self._plain[name].append(pod)
+        self._found[pod.key] = name
+        self._free[at] -= (pod.requests.cpu_millicores, pod.requests.memory_bytes)
+        self._slots[at] -= 1

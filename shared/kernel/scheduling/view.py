@@ -49,18 +49,26 @@ class ClusterView:
         # By company; worked out from what is above, and forgotten when a new kind of count or term comes up.
         self._against: dict[int, tuple[DomainCounts, ...]] = {}
         self._counted_by: dict[int, tuple[DomainCounts, ...]] = {}
+        self._enter(nodes, pods)
+
+    @classmethod
+    def of(cls, objects: ClusterObjects, *, like: "ClusterView | None" = None) -> "ClusterView":
+        """Give the view of a whole cluster; without any claim in it, claims are no constraint.
+
+        With another view of the same volumes and namespaces, pods that were looked at there are not looked at anew.
+        """
+        view = cls(volumes=objects.volumes or None, namespaces=objects.namespaces)
+        if like is not None:
+            view._facts = like._facts
+        view._enter(objects.nodes, objects.pods)
+        return view
+
+    def _enter(self, nodes: Iterable[Node], pods: Iterable[Pod]) -> None:
         for node in nodes:
             self.add_node(node)
         for pod in pods:
             if pod.node_name in self._states and not pod.is_finished:
                 self.place(pod, pod.node_name)
-
-    @classmethod
-    def of(cls, objects: ClusterObjects) -> "ClusterView":
-        """Give the view of a whole cluster; without any claim in it, claims are no constraint."""
-        return cls(
-            objects.nodes, objects.pods, volumes=objects.volumes or None, namespaces=objects.namespaces
-        )
 
     def copy(self) -> "ClusterView":
         """Give an independent copy."""

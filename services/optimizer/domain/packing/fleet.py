@@ -5,7 +5,7 @@ every single pod. What the numbers promised and the rules refuse is placed one b
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from services.optimizer.domain.columns.problem import Effort, Ending
@@ -18,6 +18,7 @@ from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.launching import TIGHT, Launcher, Style
 from services.optimizer.domain.packing.scene import Scene
 from services.optimizer.domain.packing.shelf import Shelf
+from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Node, Pod
 
 __all__ = ["LOOKING", "THOROUGH", "TIGHT", "PackedNode", "Packer", "Packing", "Style"]
@@ -69,6 +70,10 @@ class Packer:
     effort: Effort = LOOKING
     proofs: Proofs = field(default_factory=Proofs)
     """What was found out about the problems that came up."""
+    _bare: dict[tuple[int, int], tuple[ClusterObjects, ClusterView]] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
+    """By identity of volumes and namespaces, which are kept for that: a view that knows the pods of all packings."""
 
     def pack(
         self,
@@ -108,7 +113,15 @@ class Packer:
         classes = self.grouper.classes(pods)
         columns = columns_for(p for c in classes for p in c.pods)
         names = self.names(prefix, taken=(n.name for n in kept.nodes))
-        return Scene(self.shelf, kept, _by_size(classes, columns), columns, names, self.grouper.rules)
+        rules, like = self.grouper.rules, self._like(kept)
+        return Scene(self.shelf, kept, _by_size(classes, columns), columns, names, rules, like=like)
+
+    def _like(self, kept: ClusterObjects) -> ClusterView:
+        key = (id(kept.volumes), id(kept.namespaces))
+        if key not in self._bare:
+            bare = replace(kept, nodes=(), pods=())
+            self._bare[key] = bare, ClusterView.of(bare)
+        return self._bare[key][1]
 
 
 def _result(scene: Scene, endings: Sequence[Ending]) -> Packing:

@@ -24,11 +24,14 @@ class Scene:
         columns: Columns,
         names: Iterator[str],
         rules: PlanRules,
+        *,
+        like: ClusterView | None = None,
     ) -> None:
+        """Place nothing yet; `like` is a view of a cluster with the same volumes and namespaces."""
         self.shelf = shelf
         self.kept = kept
         self.columns = columns
-        self.view = ClusterView.of(kept)
+        self.view = ClusterView.of(kept, like=like)
         self.claims: dict[str, Volume] | None = {v.key: v for v in kept.volumes} or None
         self.classes = list(classes)
         self.left: list[list[Pod]] = [list(c.pods) for c in classes]
