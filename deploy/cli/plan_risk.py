@@ -32,9 +32,11 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
 def _objective(parts: dict[str, Any], *, is_whole: bool) -> str:
     of = "" if is_whole else " of the nodes whose price is known"
     price, risk = float(parts["price_usd_per_hour"]), float(parts["risk_usd_per_hour"])
+    wishes = float(parts["preferences_usd_per_hour"])
     return (
-        f"Objective ({parts['objective']}){of}: {price + risk:.4f} USD/h ="
+        f"Objective ({parts['objective']}){of}: {price + risk + wishes:.4f} USD/h ="
         f" price {price:.4f} + risk {risk:.4f} (weight {parts['risk_weight']})"
+        + (f" + preferences that are not met {wishes:.4f}" if wishes else "")
     )
 
 

@@ -13,6 +13,7 @@ from services.optimizer.domain.packing import grouping, zoning
 from services.optimizer.domain.packing.classes import Bools, Floats, Ints, columns_for, holding, rows
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.shelf import Shelf
+from services.optimizer.domain.packing.wishing import Wishes
 from services.optimizer.domain.rules import PlanRules, Strategy
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.workload import Pod, Volume
@@ -54,7 +55,7 @@ def offers_for(
         planned, pods = loads[name]
         load = crowding.load(planned, pods)
         able = able[crowding.has_room(load)[able]]
-        cost = traits.micro_usd + _risk(pods, traits.chance, grouper.judge)
+        cost = traits.micro_usd + _risk(pods, traits.chance, grouper.judge) + _wishes(pods, shelf, grouper)
         able = able[np.argsort(cost[able], kind="stable")]
         chosen = _varied(planned, able, traits, grouper.rules.strategy, cost)
         crowding.reserve(load, chosen)
@@ -181,6 +182,19 @@ def _risk(pods: Sequence[Pod], chance: Floats, judge: SpotJudge) -> Ints:
         return np.zeros(len(chance), dtype=np.int64)
     costs = np.array([interruption_cost.cost_micro_usd(p, judge) for p in pods], dtype=np.int64)
     return (chance * int(costs.sum())).astype(np.int64)
+
+
+def _wishes(pods: Sequence[Pod], shelf: Shelf, grouper: Grouper) -> Ints:
+    """Give what the pods cost an hour for their wishes, in micro-dollars, on each row of the shelf."""
+    wishing = [p for p in pods if p.preferred_nodes]
+    if not wishing:
+        return np.zeros(len(shelf.nodes), dtype=np.int64)
+    classes = grouper.classes(wishing)
+    costs = Wishes(classes, grouper.rules).on(shelf.nodes)
+    if not costs.size:
+        return np.zeros(len(shelf.nodes), dtype=np.int64)
+    found: Ints = costs @ np.array([len(c.pods) for c in classes], dtype=np.int64)
+    return found
 
 
 def _varied(planned: Offer, able: Ints, traits: _Traits, strategy: Strategy, cost: Ints) -> list[int]:

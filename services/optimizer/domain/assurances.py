@@ -7,7 +7,7 @@ from services.optimizer.domain import (
     commitments,
     diversification,
     headroom,
-    interruption_cost,
+    objectives,
     residual_risk,
 )
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
@@ -44,7 +44,7 @@ class CommitmentUse:
 class Assurance:
     """Of the fleet that a plan leads to."""
 
-    objective: interruption_cost.Breakdown
+    objective: objectives.Breakdown
     worst_pool_loss: residual_risk.PoolLoss | None
     at_risk: tuple[residual_risk.AtRisk, ...]
     breaches: tuple[str, ...]
@@ -59,7 +59,7 @@ def assure(after: FleetState, judge: SpotJudge, market: Market, template: Templa
     """Look at the fleet once more, from the side of what may go wrong."""
     real = [_without_placeholders(n) for n in after.nodes]
     return Assurance(
-        objective=interruption_cost.breakdown(real, judge),
+        objective=objectives.breakdown(real, judge),
         worst_pool_loss=residual_risk.worst_pool_loss(real, after.objects.budgets),
         at_risk=tuple(residual_risk.at_risk(real, judge)),
         breaches=tuple(b.sentence for b in diversification.breaches(real, judge)),

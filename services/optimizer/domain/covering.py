@@ -25,6 +25,7 @@ from services.optimizer.domain.packing.classes import UNLIMITED, Bools, Ints, Po
 from services.optimizer.domain.packing.demand import Demand, Load, Supply
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.shelf import Shelf
+from services.optimizer.domain.packing.wishing import Wishes
 from services.optimizer.domain.rules import SavingsPlan
 from shared.kernel.workload import Pod
 
@@ -67,8 +68,10 @@ def cover(
         grouper: tells pods apart.
         should_stop: asked often; once told to, what has been found until then is put on offer.
     """
+    if not plans or not pods:
+        return Cover(at_dollar_price=shelf)
     search = _Search(shelf, plans, grouper, pods, should_stop)
-    if not plans or not pods or not search.rates:
+    if not search.rates:
         return Cover(at_dollar_price=shelf)
     low, high = 1, max(-(-shelf.offers[i].micro_usd * PARTS // rate) for i, rate in search.rates.items())
     fleets = [search.launches(low)]
@@ -112,6 +115,7 @@ class _Search:
     _requests: Ints = field(init=False)
     _counts: Ints = field(init=False)
     _supply: Supply = field(init=False)
+    _wishes: Ints = field(init=False)
 
     def __post_init__(self) -> None:
         found = (
@@ -125,6 +129,7 @@ class _Search:
         self._supply = self.shelf.supply(columns, self.grouper.rules)
         self._allowed = grouping.allowed_rows(self.classes, self.shelf, self._supply.is_spot, None)
         self._requests = rows(columns, self.classes)
+        self._wishes = Wishes(self.classes, self.grouper.rules).on(self.shelf.nodes)
         self._counts = np.array([len(c.pods) for c in self.classes], dtype=np.int64)
 
     def at(self, parts: int) -> dict[int, int]:
@@ -171,6 +176,7 @@ class _Search:
             counted=grouping.counted_by(classes),
             used=np.zeros((offers, 1), dtype=np.int64),
             interruption_micro_usd=grouping.interruption_costs(classes, self.grouper.judge),
+            preference_micro_usd=self._wishes,
         )
 
     def _loads(self, supply: Supply, demand: Demand) -> by_columns.Loads:
@@ -214,9 +220,12 @@ class _Search:
             copies=np.append(copies, [x.copies for x in offers]).astype(np.int64),
         )
         demand = self._demand(self._counts, len(like))
-        found = self._loads(supply, replace(demand, allowed=self._allowed[like]))
-        risk = np.floor(supply.chance[:, None] * demand.interruption_micro_usd[None, :]).astype(np.int64)
-        total = sum(int(supply.micro_usd[x.offer] + risk[x.offer] @ x.counts) for x in found.nodes)
+        wishes = self._wishes[like] if self._wishes.size else self._wishes
+        found = self._loads(supply, replace(demand, allowed=self._allowed[like], preference_micro_usd=wishes))
+        costs = np.floor(supply.chance[:, None] * demand.interruption_micro_usd[None, :]).astype(np.int64)
+        if wishes.size:
+            costs += wishes
+        total = sum(int(supply.micro_usd[x.offer] + costs[x.offer] @ x.counts) for x in found.nodes)
         return int(found.left.sum()), total
 
     def _is_enough(self, row: int, dollars: Sequence[SavingsPlan]) -> bool:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from services.optimizer.domain import headroom, interruption_cost
+from services.optimizer.domain import headroom, objectives
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
+from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.resources import Resources
 from shared.kernel.workload import Pod
@@ -50,18 +51,20 @@ def sentence(
 
 
 def _risk(saved: int, earned: int) -> str:
-    """Tell what a move does to the risk, where that counts in the objective."""
+    """Tell what a move does to the objective beside price, where it does."""
     if earned == saved:
         return ""
     price = f"saves {usd(saved):.4g}" if saved >= 0 else f"costs {usd(-saved):.4g}"
     change = "lowers" if earned > saved else "raises"
     return (
-        f" It {price} USD/h in price and {change} the expected cost of interruptions by"
-        f" {usd(abs(earned - saved)):.4g} USD/h as the policy weighs it: worth {usd(earned):.4g} USD/h."
+        f" It {price} USD/h in price and {change} the expected cost of interruptions, and of preferences that are not"
+        f" met, by {usd(abs(earned - saved)):.4g} USD/h as the policy weighs them: worth {usd(earned):.4g} USD/h."
     )
 
 
-def next_offer(offers: Sequence[Offer], pods: Sequence[Pod], judge: SpotJudge) -> tuple[str, float] | None:
+def next_offer(
+    offers: Sequence[Offer], pods: Sequence[Pod], judge: SpotJudge, shelf: Shelf
+) -> tuple[str, float] | None:
     """Name the next best offer for a launch's pods, with how much dearer it is in USD an hour; None without one.
 
     `offers` has the planned one first. What is compared is the objective; below zero, the other would be cheaper for
@@ -71,9 +74,9 @@ def next_offer(offers: Sequence[Offer], pods: Sequence[Pod], judge: SpotJudge) -
         return None
     planned, other = offers[0], offers[1]
     dearer = other.micro_usd - planned.micro_usd
-    risk = [interruption_cost.node_micro_usd(o, pods, judge) for o in (other, planned)]
-    extra = dearer + risk[0] - risk[1]
-    with_risk = f", {usd(extra):+.4g} USD/h with its risk" if extra != dearer else ""
+    beside = [objectives.beside_price(shelf.node_like(o), o, pods, judge) for o in (other, planned)]
+    extra = dearer + beside[0] - beside[1]
+    with_risk = f", {usd(extra):+.4g} USD/h with risk and preferences" if extra != dearer else ""
     text = (
         f"{other.pool} at {usd(other.micro_usd):.4g} USD/h, {usd(dearer):+.4g} USD/h against {planned.pool}"
     )

@@ -4,7 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from services.optimizer.domain import alternatives, consolidation, describing, interruption_cost, selection
+from services.optimizer.domain import (
+    alternatives,
+    consolidation,
+    describing,
+    objectives,
+    preferences,
+    selection,
+)
 from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
@@ -178,7 +185,11 @@ def _pod(study: Study, pod: Pod) -> Explanation:
     if pod.is_daemon or pod.is_mirror:
         return Explanation("pod", pod.key, placement, ("It belongs to its node.",), ())
     return Explanation(
-        "pod", pod.key, placement, _narrowed(study, pod), _pod_not_cheaper(study, pod, now, then)
+        "pod",
+        pod.key,
+        placement,
+        (*_narrowed(study, pod), *_wishes(study, pod, then)),
+        _pod_not_cheaper(study, pod, now, then),
     )
 
 
@@ -219,6 +230,18 @@ def _narrowed(study: Study, pod: Pod) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _wishes(study: Study, pod: Pod, then: StandingNode) -> list[str]:
+    """Say whether the node is what the pod prefers, and what counts where it is not."""
+    micro = preferences.pod_micro_usd(pod, then.node, study.packer.grouper.rules)
+    name = then.node.name
+    if micro:
+        what = "preferred node affinity, PreferNoSchedule taints"
+        return [
+            f"{name} is not all that it prefers ({what}): that counts {usd(micro):.4g} USD/h in the objective."
+        ]
+    return [f"{name} meets what it prefers."] if pod.preferred_nodes else []
+
+
 def _pod_not_cheaper(study: Study, pod: Pod, now: StandingNode | None, then: StandingNode) -> tuple[str, ...]:
     found: list[str] = []
     if then.offer is not None:
@@ -248,12 +271,14 @@ def _against_cheaper(study: Study, planned: Offer, pods: tuple[Pod, ...], name: 
     found: list[str] = []
     judge = study.packer.grouper.judge
     for offer in (o for o in able if o.micro_usd < planned.micro_usd):
-        risk = interruption_cost.node_micro_usd(offer, pods, judge)
-        own = interruption_cost.node_micro_usd(planned, pods, judge)
+        risk, own = (
+            objectives.beside_price(study.packer.shelf.node_like(o), o, pods, judge) for o in (offer, planned)
+        )
         less = usd(planned.micro_usd - offer.micro_usd)
         if offer.micro_usd + risk >= planned.micro_usd + own:
             found.append(
-                f"{_named(offer)} costs {less:.4g} USD/h less, and its risk {usd(risk - own):.4g} USD/h more."
+                f"{_named(offer)} costs {less:.4g} USD/h less, and its risk, with what its pods would rather have,"
+                f" {usd(risk - own):.4g} USD/h more."
             )
         else:
             found.append(

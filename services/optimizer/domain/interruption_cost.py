@@ -1,7 +1,6 @@
-"""What interruptions are expected to cost: the part of the objective that is not price.
+"""What interruptions are expected to cost.
 
-    objective [USD/h] = sum over nodes of  price [USD/h]
-                      + weight x sum over pods on spot nodes of  P(node interrupted within the hour) [1/h] x cost [USD]
+    risk [USD/h] = weight x sum over pods on spot nodes of  P(node interrupted within the hour) [1/h] x cost [USD]
     cost of one interruption of one pod [USD]
                       = what its annotation states, else what its workload's annotation states, else
                         usd_per_restart + usd_per_downtime_hour x restart_seconds / 3600 / replicas
@@ -13,43 +12,13 @@ do not depend on their order and a bound on the objective stays one.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
 
 from services.optimizer.domain.offers import MICRO, Offer
-from services.optimizer.domain.rules import Objective, PlanRules
+from services.optimizer.domain.rules import PlanRules
 from services.optimizer.domain.spot_tolerance import SpotJudge
 from shared.kernel.workload import Pod
 
 SECONDS_PER_HOUR = 3600
-
-
-class Standing(Protocol):
-    """A node of a fleet, as far as the objective looks at it."""
-
-    @property
-    def offer(self) -> Offer | None: ...
-
-    @property
-    def movable(self) -> tuple[Pod, ...]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breakdown:
-    """The objective of a fleet and its parts, in micro-dollars an hour; nodes without a known price left out."""
-
-    objective: Objective
-    risk_weight: int
-    price: int
-    risk: int
-    """Weighted: the objective is price + risk."""
-    assumed_pools: tuple[str, ...]
-    """Spot pools whose chance was assumed, since nobody has an estimate."""
-
-    @property
-    def total(self) -> int:
-        """Give the objective."""
-        return self.price + self.risk
 
 
 def cost_micro_usd(pod: Pod, judge: SpotJudge) -> int:
@@ -91,24 +60,3 @@ def node_micro_usd(offer: Offer | None, pods: Iterable[Pod], judge: SpotJudge) -
         return 0
     weighted = weighted_chance(offer, judge.rules)
     return sum(int(weighted * cost_micro_usd(p, judge)) for p in pods)
-
-
-def breakdown(nodes: Iterable[Standing], judge: SpotJudge) -> Breakdown:
-    """Give the objective of a fleet with all its parts: nothing of it is hidden."""
-    price = risk = 0
-    assumed: set[str] = set()
-    for node in nodes:
-        if node.offer is None:
-            continue
-        price += node.offer.micro_usd
-        risk += node_micro_usd(node.offer, node.movable, judge)
-        if node.offer.is_spot and node.offer.interruption_probability is None:
-            assumed.add(str(node.offer.pool))
-    rules = judge.rules
-    return Breakdown(
-        objective=rules.objective,
-        risk_weight=rules.risk_weight,
-        price=price,
-        risk=risk,
-        assumed_pools=tuple(sorted(assumed)),
-    )

@@ -32,9 +32,11 @@ from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.launching import TIGHT, Style
 from services.optimizer.domain.packing.merging import Merged, merged
 from services.optimizer.domain.packing.shelf import Shelf, room_of
+from services.optimizer.domain.packing.wishing import Wishes
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from shared.kernel.pools import CapacityType, PoolKey
 from shared.kernel.scheduling.static import OS_LABEL, static_reasons
+from shared.kernel.workload import Node
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class _Row:
     allowed: Bools
     pool: PoolKey | None
     """Of a spot node."""
+    node: Node
+    """One of them."""
     names: list[str] = field(default_factory=list)
 
 
@@ -141,6 +145,7 @@ class _Existing:
         selected |= {r.key for p in samples for t in p.node_affinity for r in t.labels}
         self._label_keys = sorted(selected | {OS_LABEL})
         self._reads_names = any(t.fields for p in samples for t in p.node_affinity)
+        self._wishes = Wishes(classes, rules)
 
     def rows(self, nodes: Iterable[StandingNode], going: set[str]) -> list[_Row]:
         """Give nodes that may go at what keeping them costs, with their pods; free room of the others for nothing."""
@@ -163,8 +168,13 @@ class _Existing:
                 chance=interruption_cost.weighted_chance(node.offer, self._rules) if node.offer else 0.0,
                 allowed=allowed,
                 pool=node.offer.pool if node.offer and is_spot else None,
+                node=node.node,
             )
-            key = (room.tobytes(), own.tobytes(), row.price, row.chance, allowed.tobytes(), row.pool, may_go)
+            wishes = self._wishes.on([node.node]).tobytes()
+            key = (
+                *(room.tobytes(), own.tobytes(), row.price, row.chance, allowed.tobytes(), row.pool, may_go),
+                wishes,
+            )
             found.setdefault(key, row).names.append(node.node.name)
         return list(found.values())
 
@@ -224,6 +234,9 @@ class _Model:
             counted=grouping.counted_by(self.classes),
             used=np.zeros((len(supply.micro_usd), max(len(names), 1)), dtype=np.int64),
             interruption_micro_usd=grouping.interruption_costs(self.classes, self.grouper.judge),
+            preference_micro_usd=Wishes(self.classes, self.grouper.rules).on(
+                [*self.shelf.nodes, *(r.node for r in existing)]
+            ),
         )
         asked = merged(supply, demand)
         own = np.zeros((len(supply.micro_usd), len(asked.members)), dtype=np.int64)

@@ -21,7 +21,6 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.sequence import Cut, First
-from services.optimizer.domain.spot_tolerance import SpotJudge
 from services.optimizer.domain.staging import Stage
 from shared.kernel.workload import ClusterObjects, Pod
 
@@ -158,7 +157,7 @@ class Mover:
                 loads, self.packer.shelf, self.packer.grouper, claims, fleet=way.after.nodes
             )
         return tuple(
-            _draft(number, move, old, new, offers, amounts, self.packer.grouper.judge)
+            _draft(number, move, old, new, offers, amounts, self.packer)
             for number, move in enumerate(cuts, start=1)
         )
 
@@ -301,8 +300,9 @@ def _draft(
     new: Mapping[str, StandingNode],
     offers: Mapping[str, tuple[Offer, ...]],
     amounts: Mapping[str, int],
-    judge: SpotJudge,
+    packer: Packer,
 ) -> MoveDraft:
+    judge = packer.grouper.judge
     drained = [old[name] for name in move.drains]
     launched = [new[name] for name in move.launches]
     pods = sum(len(n.movable) for n in drained)
@@ -311,7 +311,7 @@ def _draft(
     earned = sequence.savings(move, amounts)
     once = disruption.charge(drained, launched, judge.rules) if drained else 0
     if launched:
-        other = describing.next_offer(offers[launched[0].node.name], launched[0].movable, judge)
+        other = describing.next_offer(offers[launched[0].node.name], launched[0].movable, judge, packer.shelf)
     else:
         other = describing.keeping(drained, earned)
     return MoveDraft(

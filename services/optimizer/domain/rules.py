@@ -149,6 +149,8 @@ class PlanRules:
     """What an hour without any replica of a workload is worth."""
     unknown_interruption_probability: float = 0.05
     """Per hour, of a spot pool that nobody has an estimate for."""
+    usd_per_unmet_preference_hour: float = 0.0005
+    """What an hour of one pod is worth less where a preferred term of full weight is not met; see preferences."""
     spot_workloads: tuple[str, ...] = ()
     """namespace/name, * for any text: may run on spot whatever they look like."""
     on_demand_workloads: tuple[str, ...] = ()
@@ -196,9 +198,9 @@ class Template:
     """The VPC CNI gives interfaces prefixes of 16 addresses, and kubelets take as many pods as EKS recommends then."""
     max_pods: int | None = None
     """What kubelets are told to take; None: what the interfaces have addresses for."""
+    ami_family: AmiFamily = AmiFamily.AL2023
 
     def zone_name(self, zone_id: str) -> str | None:
-    ami_family: AmiFamily = AmiFamily.AL2023
         """Give the account's name of a zone, None for one where nothing may be launched."""
         return next((z.name for z in self.zones if z.zone_id == zone_id), None)
 

@@ -58,6 +58,7 @@ def objective_parts(assurance: Assurance) -> ObjectiveParts:
         risk_weight=found.risk_weight,
         price_usd_per_hour=_usd(usd(found.price)),
         risk_usd_per_hour=_usd(usd(found.risk)),
+        preferences_usd_per_hour=_usd(usd(found.preferences)),
         assumed_pools=found.assumed_pools,
     )
 

@@ -99,6 +99,7 @@ def rules_from(policy: Policy) -> PlanRules:
         usd_per_restart=policy.usd_per_restart,
         restart_seconds=policy.restart_seconds,
         usd_per_downtime_hour=policy.usd_per_downtime_hour,
+        usd_per_unmet_preference_hour=policy.usd_per_unmet_preference_hour,
         unknown_interruption_probability=policy.unknown_interruption_probability,
         spot_workloads=policy.spot_workloads,
         on_demand_workloads=policy.on_demand_workloads,
@@ -142,8 +143,8 @@ def template_from(template: NodeTemplate) -> Template:
         labels=template.labels,
         prefix_delegation=template.prefix_delegation,
         max_pods=template.max_pods,
-    )
         ami_family=template.ami_family,
+    )
 
 
 def plan_from(

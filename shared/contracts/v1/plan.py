@@ -141,7 +141,10 @@ class ObjectiveParts(Value):
     """What the expected cost of interruptions is multiplied with."""
     price_usd_per_hour: Usd
     risk_usd_per_hour: Usd
-    """Weighted; price and risk are the objective of the nodes whose price is known."""
+    """Weighted."""
+    preferences_usd_per_hour: Usd = Decimal(0)
+    """For pods on nodes that they would rather not be on; with price and risk the objective of the nodes whose
+    price is known."""
     assumed_pools: tuple[str, ...] = ()
     """Spot pools whose chance of interruption was assumed, since nobody has an estimate."""
 

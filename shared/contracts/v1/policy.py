@@ -179,6 +179,10 @@ class Policy(Value):
     """What an hour without any replica of a workload is worth; one of n replicas counts an n-th of it."""
     unknown_interruption_probability: Ratio = 0.05
     """Per hour, assumed of spot pools that nobody has an estimate for."""
+    usd_per_unmet_preference_hour: Annotated[float, Field(ge=0)] = 0.0005
+    """What an hour of one pod is worth less on a node that does not meet a preferred term of full weight (100).
+
+    At its default a wish decides between offers that cost nearly the same, and is no reason to move a pod."""
     spot_workloads: tuple[WorkloadPattern, ...] = ()
     """May run on spot, whatever they look like."""
     on_demand_workloads: tuple[WorkloadPattern, ...] = ()

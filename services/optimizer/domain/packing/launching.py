@@ -13,6 +13,7 @@ from services.optimizer.domain.packing.demand import Demand, Level, Load, Spread
 from services.optimizer.domain.packing.filling import Filler
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.scene import Scene
+from services.optimizer.domain.packing.wishing import Wishes
 from services.optimizer.domain.pools import pool_of
 from shared.kernel.workload import Pod
 
@@ -171,6 +172,7 @@ class Launcher:
             levels=self._levels,
             shares=scene.shares.limits(scene.shelf.nodes, requests[:, CPU]),
             interruption_micro_usd=grouping.interruption_costs(classes, self._grouper.judge),
+            preference_micro_usd=Wishes(classes, self._grouper.rules).on(scene.shelf.nodes),
         )
         if supply.copies.size:
             left = [scene.copies_left(row) for row in range(len(supply.copies))]

@@ -38,7 +38,14 @@ def standing(
 
 def budget(allowed: int) -> DisruptionBudget:
     return DisruptionBudget(
-        "shop", "web", app_selector("web"), disruptions_allowed=allowed, current_healthy=9, desired_healthy=5
+        "shop",
+        "web",
+        app_selector("web"),
+        min_available="4",
+        disruptions_allowed=allowed,
+        current_healthy=8,
+        desired_healthy=4,
+        expected_pods=8,
     )
 
 

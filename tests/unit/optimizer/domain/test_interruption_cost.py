@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.optimizer.domain import interruption_cost
+from services.optimizer.domain import interruption_cost, objectives
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import MICRO, Offer
 from services.optimizer.domain.rules import Objective, PlanRules
@@ -46,7 +46,7 @@ def test_what_a_pod_states_wins_over_its_workload_and_that_over_the_policy() -> 
 def test_an_unknown_chance_is_assumed_and_named_and_never_zero() -> None:
     pods = make_workload("web", 2)
     unknown = replace(SPOT, interruption_probability=None)
-    found = interruption_cost.breakdown([standing(unknown, pods)], judge_of(pods))
+    found = objectives.breakdown([standing(unknown, pods)], judge_of(pods))
     assert found.risk > 0
     assert found.assumed_pools == ("spot:m5.xlarge:use1-az1",)
     assert interruption_cost.chance(unknown, RULES) == RULES.unknown_interruption_probability
@@ -60,7 +60,7 @@ def test_an_unknown_chance_is_assumed_and_named_and_never_zero() -> None:
 def test_strategies_are_weights_of_one_term(objective: Objective, weight: int) -> None:
     pods = make_workload("web", 4)
     rules = replace(RULES, objective=objective)
-    found = interruption_cost.breakdown([standing(SPOT, pods)], judge_of(pods, rules))
+    found = objectives.breakdown([standing(SPOT, pods)], judge_of(pods, rules))
     assert (found.objective, found.risk_weight) == (objective, weight)
     assert found.price == 40_000
     assert found.risk == weight * 4 * 700
@@ -70,7 +70,7 @@ def test_strategies_are_weights_of_one_term(objective: Objective, weight: int) -
 def test_on_demand_has_no_risk_and_an_unpriced_node_no_part() -> None:
     pods = make_workload("web", 4)
     on_demand = Offer(make_pool(), 0.192)
-    found = interruption_cost.breakdown([standing(on_demand, pods), standing(None, pods)], judge_of(pods))
+    found = objectives.breakdown([standing(on_demand, pods), standing(None, pods)], judge_of(pods))
     assert (found.price, found.risk, found.assumed_pools) == (round(0.192 * MICRO), 0, ())
 
 

@@ -10,6 +10,7 @@ from services.optimizer.domain.consolidation import objective
 from services.optimizer.domain.describing import next_offer
 from services.optimizer.domain.drafts import DraftKind, PlanDraft
 from services.optimizer.domain.offers import Market
+from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.planning import plan, study
 from services.optimizer.domain.rules import Objective, PlanRules
 from services.optimizer.domain.spot_tolerance import spot_judge
@@ -97,12 +98,13 @@ def test_a_runner_up_is_compared_with_its_risk() -> None:
     at = {str(o.pool): o for o in market.offers}
     planned, cheaper = at["spot:c5.xlarge:use1-az2"], at["spot:c5.xlarge:use1-az1"]
     assert cheaper.micro_usd < planned.micro_usd
-    found = next_offer((planned, cheaper), objects.pods[:6], judge)
+    shelf = build_shelf(market, SAFE, TEMPLATE, ())
+    found = next_offer((planned, cheaper), objects.pods[:6], judge, shelf)
     assert found is not None
     text, extra = found
     # 5 x (60 % - 1 %) x 6 pods x (0.05 USD and what a twelfth of the service is worth) is far more than the price.
     assert extra > 0.8
-    assert f"{extra:+.4g} USD/h with its risk" in text
+    assert f"{extra:+.4g} USD/h with risk and preferences" in text
 
 
 def test_fallbacks_are_in_the_order_of_price_and_risk() -> None:
