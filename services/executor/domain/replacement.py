@@ -19,7 +19,7 @@ ON_DEMAND_OFFERINGS = 4
 
 NOTHING_KNOWN: Mapping[str, InstanceType] = MappingProxyType({})
 
-GPU_FAMILY = re.compile(r"(g|gr|p)\d[a-z-]*")
+GPU_FAMILY = re.compile(r"(g|gr|p)\d[a-z]*(-.*)?")
 BURSTABLE_FAMILY = re.compile(r"t\d[a-z]*")
 BARE_METAL_SIZE = re.compile(r"metal(-.*)?")
 
@@ -163,4 +163,5 @@ def _passes(candidate: InstanceType, wanted: Wanted) -> bool:
 
 def _is_affordable(usd_per_hour: Decimal | None, wanted: Wanted) -> bool:
     most = wanted.max_usd_per_hour
-    return most is None or (usd_per_hour is not None and usd_per_hour <= most)
+    # As it is written: the float beside 0.3 is less than 0.3.
+    return most is None or (usd_per_hour is not None and usd_per_hour <= Decimal(str(most)))

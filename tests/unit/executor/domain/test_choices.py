@@ -224,6 +224,7 @@ GIB = 2**30
         ({}, {"instance_type": "t3.xlarge"}),
         ({}, {"instance_type": "m5.metal"}),
         ({"allow_gpu": False}, {"instance_type": "g5.xlarge"}),
+        ({"allow_gpu": False}, {"instance_type": "p6-b200.48xlarge"}),
         ({"gpu_families": ("p4d",)}, {"instance_type": "g5.xlarge"}),
         ({}, {"labels": {"kubernetes.io/arch": "arm64"}}),
         ({}, {"capacity": Resources()}),
@@ -263,9 +264,9 @@ def test_what_is_known_of_a_type_goes_before_what_its_node_reports() -> None:
 
 
 def test_under_a_price_limit_only_what_has_a_price_is_launched() -> None:
-    wanted = replace(WANTED, max_usd_per_hour=0.2)
+    wanted = replace(WANTED, max_usd_per_hour=0.3)
     assert unquoted(wanted, region="us-east-1") == ()
     here, there = make_pool(), make_pool(zone_id="use1-az2")
-    quotes = [Quoted(here, Decimal("0.21"), is_flagged=True), Quoted(there, Decimal("0.2"), is_flagged=True)]
+    quotes = [Quoted(here, Decimal("0.31"), is_flagged=True), Quoted(there, Decimal("0.3"), is_flagged=True)]
     found = unquoted(wanted, region="us-east-1", quotes=quotes)
-    assert found == (Offering(there, Decimal("0.2")),)
+    assert found == (Offering(there, Decimal("0.3")),)
