@@ -1,9 +1,9 @@
 """Say a move in a sentence."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from services.optimizer.domain import headroom, objectives
+from services.optimizer.domain import headroom, objectives, preferences
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
 from services.optimizer.domain.packing.shelf import Shelf
@@ -43,22 +43,26 @@ def sentence(
     if not launched:
         where = f"its {moving} fit" if len(drained) == 1 else f"their {moving} fit"
         rest = f"{where} on nodes that are there" if pods else "nothing that must move runs there"
-        return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}.{_risk(before, earned)}"
+        return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}.{_beside_price(drained, before, earned)}"
     return (
         f"Replace {kinds(drained)} ({usd(before):.4g} USD/h) by {kinds(launched)}"
-        f" ({usd(after):.4g} USD/h); {moving} move.{_risk(before - after, earned)}"
+        f" ({usd(after):.4g} USD/h); {moving} move.{_beside_price((*drained, *launched), before - after, earned)}"
     )
 
 
-def _risk(saved: int, earned: int) -> str:
+def _beside_price(nodes: Sequence[StandingNode], saved: int, earned: int) -> str:
     """Tell what a move does to the objective beside price, where it does."""
     if earned == saved:
         return ""
     price = f"saves {usd(saved):.4g}" if saved >= 0 else f"costs {usd(-saved):.4g}"
     change = "lowers" if earned > saved else "raises"
+    has_wishes = any(preferences.is_unwelcoming(n.node) for n in nodes) or any(
+        p.preferred_nodes for n in nodes for p in n.movable
+    )
+    wishes = ", and of preferences that are not met," if has_wishes else ""
     return (
-        f" It {price} USD/h in price and {change} the expected cost of interruptions, and of preferences that are not"
-        f" met, by {usd(abs(earned - saved)):.4g} USD/h as the policy weighs them: worth {usd(earned):.4g} USD/h."
+        f" It {price} USD/h in price and {change} the expected cost of interruptions{wishes} by"
+        f" {usd(abs(earned - saved)):.4g} USD/h as the policy weighs it: worth {usd(earned):.4g} USD/h."
     )
 
 
@@ -89,20 +93,44 @@ def keeping(drained: Sequence[StandingNode], earned: int) -> tuple[str, float]:
     return f"keeping {kinds(drained)} at {price:.4g} USD/h", usd(earned)
 
 
+def leaving_them(pods: int) -> str:
+    """Name what a launch beats where no other offer would do."""
+    if not pods:
+        return "no launch: the moves after it might leave pods without room"
+    return (
+        f"no launch: {pods} pod{'' if pods == 1 else 's'} would go on waiting, and no other offer holds them"
+    )
+
+
 def binding_constraint(launched: Sequence[StandingNode]) -> str | None:
     """Name the resource that the new nodes are fullest in."""
-    if not launched:
+    found = _fullest(launched)
+    return None if found is None else f"{found} of what the new nodes have is requested"
+
+
+def binding_for(drained: Sequence[StandingNode], after: Iterable[StandingNode]) -> str:
+    """Name the resource that the nodes are fullest in which the pods of nodes that go are meant for."""
+    moving = {p.key for n in drained for p in n.movable}
+    takers = [n for n in after if any(p.key in moving for p in n.movable)]
+    found = _fullest(takers)
+    if found is None:
+        return "none: nothing that must move runs there"
+    return f"{found} of what the nodes that take the pods have is requested then"
+
+
+def _fullest(nodes: Sequence[StandingNode]) -> str | None:
+    if not nodes:
         return None
     used: Counter[str] = Counter()
     room: Counter[str] = Counter()
-    for node in launched:
+    for node in nodes:
         free = node.node.allocatable
         room.update(_amounts(free, node.node.max_pods))
         for pod in node.pods:
             used.update(_amounts(pod.requests, 1))
     shares = {name: used[name] / room[name] for name in room if room[name] > 0}
     name, share = max(shares.items(), key=lambda i: (round(i[1], 6), i[0]))
-    return f"{name}: {share:.0%} of what the new nodes have is requested"
+    return f"{name}: {share:.0%}"
 
 
 def _amounts(resources: Resources, pods: int) -> dict[str, int]:

@@ -310,10 +310,16 @@ def _draft(
     saved = sum(n.micro_usd for n in drained) - sum(n.micro_usd for n in launched)
     earned = sequence.savings(move, amounts)
     once = disruption.charge(drained, launched, judge.rules) if drained else 0
+    other: tuple[str, float | None] | None = None
     if launched:
         other = describing.next_offer(offers[launched[0].node.name], launched[0].movable, judge, packer.shelf)
+        binding = describing.binding_constraint(launched)
     else:
+        binding = describing.binding_for(drained, new.values())
+    if drained and other is None:
         other = describing.keeping(drained, earned)
+    elif other is None:
+        other = describing.leaving_them(sum(len(n.movable) for n in launched)), None
     return MoveDraft(
         id=f"move-{number}",
         kind=kind,
@@ -331,9 +337,9 @@ def _draft(
         interruptions_per_day_before=accounting.interruptions_per_day(drained),
         interruptions_per_day_after=accounting.interruptions_per_day(launched),
         explanation=describing.sentence(drained, launched, pods, earned),
-        runner_up=None if other is None else other[0],
-        runner_up_extra_usd_per_hour=None if other is None else other[1],
-        binding_constraint=describing.binding_constraint(launched),
+        runner_up=other[0],
+        runner_up_extra_usd_per_hour=other[1],
+        binding_constraint=binding,
     )
 
 
