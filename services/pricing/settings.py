@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.runtime.settings import ServiceSettings
@@ -105,14 +105,14 @@ class PricingSettings(ServiceSettings):
     quarantined_rows: int = 1000
     """How many rows that were not believed are kept, of each region and source."""
 
-    aws_requests_per_second: float = 10.0
+    aws_requests_per_second: PositiveFloat = 10.0
     """What all callers together may ask EC2 for in one region of an account, while it does not complain.
 
     EC2 gives an account 20 a second for lists of this kind, and others of the account need some. When it
     throttles, the rate is halved, and comes back slowly.
     """
 
-    aws_request_burst: int = 50
+    aws_request_burst: PositiveInt = 50
     """How many requests may be made at once after a pause."""
 
     placement_period: timedelta = timedelta(hours=6)

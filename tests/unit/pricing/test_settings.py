@@ -18,6 +18,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "pricing.md"
     [
         ({"allowed_regions": "("}, "PRICING_ALLOWED_REGIONS: Value error, '(' is no regular expression"),
         ({"most_regions": 0}, "PRICING_MOST_REGIONS: Input should be greater than 0"),
+        ({"aws_requests_per_second": 0}, "PRICING_AWS_REQUESTS_PER_SECOND: Input should be greater than 0"),
+        ({"aws_request_burst": 0}, "PRICING_AWS_REQUEST_BURST: Input should be greater than 0"),
         (
             {"price_days_kept": 10 * DAY},
             "PRICING_PRICE_DAYS_KEPT: Value error, 10 days is shorter than price_events_kept (90 days)",
