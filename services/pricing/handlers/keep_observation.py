@@ -1,5 +1,7 @@
 """Remember what happens to our own instances in spot pools: what a pool's risk is told from."""
 
+from datetime import datetime
+
 from services.pricing.domain.pool_observations import Observation, ObservationKind
 from services.pricing.ports import UnitOfWork
 from shared.contracts.v1.executor import (
@@ -16,7 +18,10 @@ ENDS = frozenset({ObservationKind.ENDED, ObservationKind.INTERRUPTED})
 
 async def keep(*observations: Observation, uow: UnitOfWork) -> None:
     """Keep what happened in spot pools, for on-demand instances are not interrupted, and which instances ended."""
-    ends = {seen.subject: seen.at for seen in observations if seen.kind in ENDS}
+    ends: dict[str, datetime] = {}
+    for seen in observations:
+        if seen.kind in ENDS:  # a warning, and the end that it warned of, may come together in any order
+            ends[seen.subject] = min(seen.at, ends.get(seen.subject, seen.at))
     if ends:
         await uow.instances.note_ends(ends)
     of_spot = [seen for seen in observations if seen.pool.capacity_type is CapacityType.SPOT]

@@ -1,6 +1,7 @@
 """Notices from the queue, and flags on pools: told once, and never at another's cost."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -148,6 +149,23 @@ async def test_notices_of_one_poll_are_kept_together_each_once_and_a_pool_is_fla
         (ObservationKind.INTERRUPTED, "i-1"),
         (ObservationKind.INTERRUPTED, "i-2"),
     ]
+
+
+@pytest.mark.parametrize("is_warning_last", [False, True])
+async def test_an_instance_ended_with_its_first_notice_whatever_the_order_in_a_poll(
+    stage: Stage, is_warning_last: bool
+) -> None:
+    await stage.store.risk.put_instance_pool("i-1", SPOT)
+    [warning] = notices.parse(body(number=1))
+    [gone] = notices.parse(body(number=2, detail_type=STATE_CHANGE, state="terminated"))
+    poll = [warning, replace(gone, at=warning.at + timedelta(minutes=2))]
+    await receive_notices(
+        poll[::-1] if is_warning_last else poll,
+        unit_of_work=stage.store.unit_of_work,
+        clock=stage.clock,
+        ids=stage.ids,
+    )
+    assert stage.store.instances.ended_at == {"i-1": warning.at}
 
 
 @pytest.mark.parametrize(("minutes", "left"), [(0, 30), (20, 10), (31, None)])
