@@ -66,13 +66,14 @@ async def refresh_pool_risks(
         heard: Sequence[Heard] = [Heard(why_not=DRIFT)] * len(questions)
     else:
         heard = await ask(model, [past for _, _, past in questions])
+    model_name = model.name if model else ""
     risks = []
     for (pool, question, _), one in zip(questions, heard, strict=True):
         told = contract.predict(
             question,
             prediction_id="",
             opinion=one.opinion,
-            model_name=model.name if model else "",
+            model_name=model_name,
             why_not=one.why_not,
         )
         risks.append(ObservedRisk(pool, told.probability_by_horizon["1h"], told.source))
