@@ -40,8 +40,6 @@ NEW_REGIONS_TURN = timedelta(minutes=2)
 RISK_LEASE = timedelta(minutes=15)
 """Longer than a model takes for all pools in which anybody has instances."""
 
-PLACEMENT_LEASE = timedelta(minutes=15)
-
 HISTORY_LEASE = timedelta(minutes=15)
 """Longer than folding all months of a year of prices takes."""
 
@@ -134,18 +132,18 @@ def wiring(settings: PricingSettings) -> Callable[[Runtime], Awaitable[None]]:
             scores = Ec2PlacementScoreSource(session, requests)
 
             async def refresh_scores() -> None:
-                async with runtime.leases.held("placement_scores", lifetime=PLACEMENT_LEASE) as lease:
-                    for region in await refreshers.regions() if lease is not None else ():
-                        await refresh_placement_scores(
-                            region=region,
-                            source=scores,
-                            unit_of_work=unit_of_work,
-                            clock=runtime.clock,
-                            most_families=settings.placement_families,
-                            target_vcpus=settings.placement_vcpus,
-                        )
+                for region in await refreshers.regions():
+                    await refresh_placement_scores(
+                        region=region,
+                        source=scores,
+                        unit_of_work=unit_of_work,
+                        clock=runtime.clock,
+                        most_families=settings.placement_families,
+                        target_vcpus=settings.placement_vcpus,
+                    )
 
-            runtime.every("placement_scores", settings.placement_period, refresh_scores)
+            period = settings.placement_period
+            runtime.every("placement_scores", period, sole.poll("placement_scores", period, refresh_scores))
 
         async def keep_history() -> None:
             async with runtime.leases.held("price_history", lifetime=HISTORY_LEASE) as lease:
