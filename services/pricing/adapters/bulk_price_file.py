@@ -1,6 +1,7 @@
 """AWS's bulk offer file: where the Price List API may not be asked, or does not answer."""
 
 import asyncio
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from services.pricing.errors import PriceFileError, SourceUnavailableError
 
 LARGEST_FILE_BYTES = 4 * 1024**3
 """us-east-1's CSV has about 300 MB, its JSON 400 MB."""
-AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
+AWS_HOST = re.compile(r"pricing\.[a-z]{2}(-[a-z]+)+-[0-9]\.amazonaws\.com(\.cn)?")
+"""Of the price lists alone: anybody may keep a copy in a bucket, whose name ends in amazonaws.com as well."""
 CHUNK_BYTES = 256 * 1024
 TIMEOUT = aiohttp.ClientTimeout(total=1800, sock_connect=10, sock_read=60)
 
@@ -67,5 +69,4 @@ class BulkPriceFile:
 
 def is_awss_own(url: str) -> bool:
     """Say whether AWS itself answers there, which gives the prices in force."""
-    host = urlsplit(url).hostname or ""
-    return host.endswith(AWS_HOSTS)
+    return AWS_HOST.fullmatch(urlsplit(url).hostname or "") is not None

@@ -86,5 +86,13 @@ def test_only_awss_own_file_is_the_one_in_force() -> None:
     shipped = PricingSettings.model_fields["price_list_bulk_url"].default
     assert bulk_price_file.is_awss_own(shipped.format(region=REGION))
     assert bulk_price_file.is_awss_own("https://pricing.cn-northwest-1.amazonaws.com.cn/{region}")
-    for url in ("https://mirror.example/{region}", "https://amazonaws.com.example/{region}", "file:///x", ""):
-        assert not bulk_price_file.is_awss_own(url)
+    for url in (
+        "https://mirror.example/{region}",
+        "https://amazonaws.com.example/{region}",
+        "https://prices.s3.us-east-1.amazonaws.com/{region}.csv",
+        "https://pricing.s3.amazonaws.com/{region}.csv",
+        "https://pricing.s3-us-west-2.amazonaws.com/{region}.csv",
+        "file:///x",
+        "",
+    ):
+        assert not bulk_price_file.is_awss_own(url), url
