@@ -153,7 +153,7 @@ async def test_notices_of_one_poll_are_kept_together_each_once_and_a_pool_is_fla
 
 @pytest.mark.parametrize("is_warning_last", [False, True])
 async def test_an_instance_ended_with_its_first_notice_whatever_the_order_in_a_poll(
-    stage: Stage, is_warning_last: bool
+    stage: Stage, *, is_warning_last: bool
 ) -> None:
     await stage.store.risk.put_instance_pool("i-1", SPOT)
     [warning] = notices.parse(body(number=1))
