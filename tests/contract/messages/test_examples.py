@@ -12,6 +12,7 @@ from shared.contracts.base import Message
 from shared.contracts.digest import plan_sha256
 from shared.contracts.subjects import subject_of
 from shared.contracts.v1 import agent, optimizer
+from shared.contracts.v1.plan import Move, Plan
 from shared.kernel.workload import ClusterObjects
 from shared.runtime import messaging
 from tests.contract.messages.examples import CLASSES, EXAMPLES, Example, changed, enums_in, objects_in
@@ -130,6 +131,20 @@ def test_the_digest_of_a_plan_survives_the_wire() -> None:
     assert isinstance(message, optimizer.PlanProposed)
     assert plan_sha256(message.plan) == message.plan_sha256
     assert plan_sha256(message.plan.model_copy(update={"nodes_after": 1})) != message.plan_sha256
+
+
+def test_a_plan_from_before_a_field_was_added_keeps_its_digest() -> None:
+    class LaterMove(Move):
+        added: str | None = None
+
+    class LaterPlan(Plan):
+        added: tuple[str, ...] = ()
+        moves: tuple[LaterMove, ...]
+
+    example = next(e for e in MESSAGES if e.title == "optimizer.plan_proposed")
+    plan = LaterPlan.model_validate(example.body["plan"])
+    assert plan_sha256(plan) == example.body["plan_sha256"]
+    assert plan_sha256(plan.model_copy(update={"added": ("x",)})) != example.body["plan_sha256"]
 
 
 @each_example
