@@ -5,7 +5,7 @@ at a time as long as that makes it cheaper (thinning). Which of the options wins
 each has been rehearsed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -14,7 +14,8 @@ from services.optimizer.domain.fleet_state import FleetState, StandingNode, bloc
 from services.optimizer.domain.keeping import Keeper
 from services.optimizer.domain.packing.fleet import LOOKING, TIGHT, Packer, Packing, Style
 from services.optimizer.domain.placing import Placer
-from services.optimizer.domain.restarts import LARGE_CROWD, Crowd
+from services.optimizer.domain.rehearsal import LARGE_CLUSTER_PODS
+from services.optimizer.domain.restarts import LARGE_CROWD, Crowd, canonical
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.safeguards import Safeguards
 from services.optimizer.domain.spot_tolerance import SpotJudge
@@ -26,7 +27,6 @@ STYLES = (TIGHT, Style(0.2, 3000))
 KEEPING = (TIGHT, Style(0.1, 3000))
 """How roomy the model of what to keep leaves nodes."""
 KEEPING_WHEN_LARGE = (Style(0.05, 7000), Style(0.12, 15000))
-LARGE_CLUSTER_PODS = 500
 STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
 """A large cluster evens out by itself, and every further option takes a second there."""
 THINNED = 4
@@ -89,8 +89,8 @@ class Consolidator:
                 for style in STYLES_WHEN_LARGE if pods > LARGE_CLUSTER_PODS else STYLES:
                     if self.packer.should_stop() and found:
                         break
-                    if any(o.drained == drained and o.style == style for o in found):
-                        continue
+                    if any(o.style == style and 10 * len(drained - o.drained) < len(drained) for o in found):
+                        continue  # much the same was asked already
                     option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
                     if option is not None and guards.broken(option.after) is None:
                         found.append(option)
@@ -206,6 +206,48 @@ class Consolidator:
             thinner.be_lenient(today)
             search()
         return list(({**weak, **found}).values())
+
+    def thinned_from(
+        self, state: FleetState, fleet: FleetState, is_good: Callable[[FleetState], bool], *, prefix: str
+    ) -> Option | None:
+        """Make a fleet that was found cheaper still, as sturdy and as good as it has to be; None: there is no way."""
+        placer = Placer(self.packer, self.judge)
+        crowd = Crowd(
+            self._restartable(state, fleet), state.objects.volumes, refuses_spot=placer.refuses_spot
+        )
+        thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, self.packer.should_stop)
+        stays = {n.node.name for n in fleet.nodes}
+        old = {n.node.name for n in state.nodes}
+        rows = {id(offer): row for row, offer in enumerate(self.packer.shelf.offers)}
+        launched = [rows[id(n.offer)] for n in fleet.nodes if n.node.name not in old]
+        now = Thinned(
+            tuple(i for i, n in enumerate(state.nodes) if n.node.name in stays), tuple(sorted(launched))
+        )
+        thinner.be_lenient(now)
+        better: dict[Thinned, Option] = {}
+
+        def acceptable(thin: Thinned) -> bool:
+            option = self._built(state, thin, placer, prefix=prefix)
+            if option is None or not is_good(option.after):
+                return False
+            better[thin] = option
+            return True
+
+        return better.get(thinner.thin(now, acceptable))
+
+    def as_sturdy_as(self, state: FleetState, fleet: FleetState) -> Callable[[FleetState], bool]:
+        """Give a test of fleets: whether they take all pods back, whatever their order, as well as this one does."""
+        placer = Placer(self.packer, self.judge)
+        crowd = Crowd(
+            self._restartable(state, fleet), state.objects.volumes, refuses_spot=placer.refuses_spot
+        )
+
+        def left(other: FleetState, most: int) -> int:
+            usable = (n for n in other.nodes if n.node.is_ready and not n.node.is_unschedulable)
+            return crowd.restart(crowd.hosts(canonical(usable)), most=most).left
+
+        most = left(fleet, crowd.size)
+        return lambda other: left(other, most) <= most
 
     def _restartable(self, state: FleetState, after: FleetState) -> list[Pod]:
         blocked = blocked_pods(state.objects.budgets, state.objects.pods)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.optimizer.domain import levels
 from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.problem import Limit
 from services.optimizer.domain.fleet_state import StandingNode
@@ -96,6 +97,39 @@ def breaches(nodes: Iterable[StandingNode], judge: SpotJudge) -> list[Breach]:
     """Give everything that holds more than it may, in order of name."""
     fleet = list(nodes)
     return sorted([*_of_workloads(fleet, judge), *_of_cluster(fleet, judge.rules)])
+
+
+def unspreadable(nodes: Sequence[StandingNode], judge: SpotJudge) -> list[Breach]:
+    """Give the workloads whose replicas the fleet could not hold within its limits wherever they lay, in order of name.
+
+    kube-scheduler knows of no limit: where one is broken, a fleet that could keep to it is still better than one that
+    never can. On-demand nodes take any number.
+    """
+    fleet = [
+        (pool_name(n.node) if n.node.capacity_type is CapacityType.SPOT else None, levels.room_of(n))
+        for n in nodes
+    ]
+    replicas: dict[str, list[Pod]] = {}
+    for node in nodes:
+        for pod in node.movable:
+            if pod.owner is not None:
+                replicas.setdefault(f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}", []).append(pod)
+    found = []
+    for workload, pods in sorted(replicas.items()):
+        limit, asked = judge.pool_limit(pods[0]), pods[0].requests
+        if limit is None:
+            continue
+        pools = {
+            pool
+            for pool, room in fleet
+            if asked.cpu_millicores <= room.cpu_millicores and asked.memory_bytes <= room.memory_bytes
+        }
+        if None not in pools and len(pods) > limit * len(pools):
+            why = (
+                f"{len(pods)} replicas of {workload} need more than {len(pools)} spot pools of {limit} each."
+            )
+            found.append(Breach(workload, len(pods), limit * len(pools), why))
+    return found
 
 
 def added(before: Iterable[Breach], after: Iterable[Breach]) -> list[Breach]:

@@ -1,6 +1,6 @@
 """From two fleets to the moves between them, rehearsed."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.optimizer.domain import (
@@ -10,7 +10,6 @@ from services.optimizer.domain import (
     describing,
     disruption,
     diversification,
-    on_demand_floor,
     sequence,
     worth,
 )
@@ -18,7 +17,7 @@ from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
 from services.optimizer.domain.offers import MICRO, Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
-from services.optimizer.domain.rehearsal import RUNS, RUNS_WHEN_LARGE, Rehearsal, Trouble
+from services.optimizer.domain.rehearsal import Rehearsal, Trouble, runs_for
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.sequence import Cut, First
 from services.optimizer.domain.staging import Stage
@@ -93,11 +92,11 @@ class Mover:
             after, tuple(cuts), consolidation.rank(before, after, self.packer.grouper.judge), tuple(names)
         )
 
-    def trimmed(self, before: FleetState, way: Way) -> Way:
-        """Leave out nodes that no rehearsal needs, launches first: many at once while that goes."""
+    def trimmed(self, before: FleetState, way: Way, is_good: Callable[[FleetState], bool]) -> Way:
+        """Leave out nodes that no rehearsal needs, launches first: many at once while that is good."""
         old = sequence.standing(before)
         moved = sum(len(old[name].movable) for cut in way.cuts for name in cut.drains)
-        trials = max(REHEARSED_PODS // max(moved * len(RUNS), 1), LEAST_TRIALS)
+        trials = max(REHEARSED_PODS // max(moved * len(runs_for(moved)), 1), LEAST_TRIALS)
         launched = {name for cut in way.cuts for name in cut.launches}
         candidates = sorted(
             (n for n in way.after.nodes if n.node.name in launched or n.kept_because is None),
@@ -112,7 +111,7 @@ class Mover:
         for _ in range(trials):
             if not left or self.packer.should_stop():
                 break
-            less = self._without(left[:together], before, way)
+            less = self._without(left[:together], before, way, is_good)
             if less is not None:
                 way, left = less, left[together:]
             elif together > 1:
@@ -121,7 +120,9 @@ class Mover:
                 left = left[1:]
         return way
 
-    def _without(self, names: Sequence[str], before: FleetState, way: Way) -> Way | None:
+    def _without(
+        self, names: Sequence[str], before: FleetState, way: Way, is_good: Callable[[FleetState], bool]
+    ) -> Way | None:
         gone = set(names)
         pods = [p.on(None) for n in way.after.nodes if n.node.name in gone for p in n.movable]
         squeezed = self.packer.squeeze(pods, way.after.without(names))
@@ -129,7 +130,7 @@ class Mover:
             return None
         after = _arrived(way.after, gone, squeezed.onto_kept)
         rank = consolidation.rank(before, after, self.packer.grouper.judge)
-        if rank >= way.micro_rank or not on_demand_floor.is_kept(before, after, self.packer.grouper.judge):
+        if rank >= way.micro_rank or not is_good(after):
             return None
         cuts = [
             Cut([n for n in cut.launches if n not in gone], list(cut.drains), cut.is_for_pending)
@@ -160,6 +161,10 @@ class Mover:
             _draft(number, move, old, new, offers, amounts, self.packer)
             for number, move in enumerate(cuts, start=1)
         )
+
+    def is_smooth(self, before: FleetState, after: FleetState) -> bool:
+        """Whether all rehearsals of a way go well without anything added."""
+        return not self._smoothest(before, after)[1]
 
     def _smoothest(self, before: FleetState, after: FleetState) -> tuple[list[Cut], list[Trouble]]:
         """Give the first order of moves whose rehearsals go well; else the one that leaves the fewest homeless."""
@@ -196,8 +201,7 @@ class Mover:
         if id(before) not in self._stages:
             self._stages[id(before)] = before, Stage(objects, self.packer.grouper.meant)
         stage = self._stages[id(before)][1]
-        is_large = len(objects.pods) > consolidation.LARGE_CLUSTER_PODS
-        for run in RUNS_WHEN_LARGE if is_large else RUNS:
+        for run in runs_for(len(objects.pods)):
             troubles = Rehearsal(stage, closed, run).play(cuts, new, before.pending)
             if troubles:
                 return troubles

@@ -52,9 +52,17 @@ RUNS = (
     Run(_mixed(b"c"), is_ahead=True),
     Run(_mixed(b"d"), is_ahead=False),
     Run(_largest_first, is_ahead=False),
+    *(Run(_mixed(bytes([number])), is_ahead=number % 2 == 0) for number in range(12)),
 )
-RUNS_WHEN_LARGE = RUNS[:2]
-"""With thousands of pods one order is much like another."""
+SMALL_CLUSTER_PODS = 200
+LARGE_CLUSTER_PODS = 500
+
+
+def runs_for(pods: int) -> Sequence[Run]:
+    """Give the runs to rehearse with: among few pods much depends on their order, and a run takes milliseconds."""
+    if pods <= SMALL_CLUSTER_PODS:
+        return RUNS
+    return RUNS[:2] if pods > LARGE_CLUSTER_PODS else RUNS[:5]
 
 
 ANY_POOL: Bools = np.ones(1, dtype=np.bool_)

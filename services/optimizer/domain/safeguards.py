@@ -20,6 +20,7 @@ class Safeguards:
     before: FleetState
     judge: SpotJudge
     breaches: tuple[Breach, ...]
+    unspreadable: tuple[Breach, ...]
     on_demand: dict[WorkloadKey, int]
     """Replicas on on-demand today, of workloads with a floor."""
     headroom_missing: int
@@ -49,6 +50,9 @@ class Safeguards:
             if counts[namespace, owner] < least:
                 return f"It would leave {namespace}/{owner.name} fewer than {least} replicas on on-demand."
         worse = diversification.added(self.breaches, diversification.breaches(after.nodes, self.judge))
+        if not worse:
+            never = diversification.unspreadable(after.nodes, self.judge)
+            worse = diversification.added(self.unspreadable, never)
         return worse[0].sentence if worse else None
 
 
@@ -58,6 +62,7 @@ def safeguards(before: FleetState, room: FleetState, judge: SpotJudge) -> Safegu
         before=before,
         judge=judge,
         breaches=tuple(diversification.breaches(room.nodes, judge)),
+        unspreadable=tuple(diversification.unspreadable(room.nodes, judge)),
         on_demand=on_demand_replicas.counts(((n.node, n.movable) for n in before.nodes), judge.floors),
         headroom_missing=headroom.missing(room.pending),
         homeless=frozenset(p.key for p in headroom.without(room.pending)),

@@ -14,6 +14,7 @@ from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import FleetState
 from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO
+from services.optimizer.domain.rehearsal import LARGE_CLUSTER_PODS
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.safeguards import Safeguards, safeguards
 
@@ -21,6 +22,8 @@ REHEARSED_PODS = 1500
 REHEARSED_OPTIONS_LEAST = 3
 """Options that are rehearsed: all of them in a small cluster, the most promising in a large one."""
 TRIMMED_WAYS = 2
+THINNED_AGAIN = 3
+"""How often the fleet of the best way is made cheaper."""
 
 
 class PlanMode(StrEnum):
@@ -144,12 +147,29 @@ class Search:
                 " unless so many nodes are added that nothing is saved."
             )
         trimmed = [self._trimmed(w, guards) for w in sound[:TRIMMED_WAYS]]
-        best = min(trimmed, key=lambda w: (w.micro_rank, len(w.cuts)))
+        best = self._thinned(min(trimmed, key=lambda w: (w.micro_rank, len(w.cuts))), guards)
         return best if best.micro_rank < today else _no_payback(self.rules)
 
+    def _thinned(self, way: Way, guards: Safeguards) -> Way:
+        """Make the fleet cheaper still as long as the way to it needs nothing more: the next plan would."""
+        if sum(len(n.movable) for n in self.start.nodes) > LARGE_CLUSTER_PODS:
+            return way
+
+        def is_good(fleet: FleetState) -> bool:
+            return guards.broken(fleet) is None and self.mover.is_smooth(self.start, fleet)
+
+        for attempt in range(1, THINNED_AGAIN + 1):
+            option = self.consolidator.thinned_from(
+                self.start, way.after, is_good, prefix=f"again-{attempt}-"
+            )
+            if option is None or option.micro_rank >= way.micro_rank:
+                break
+            way = self._trimmed(self.mover.way(self.start, option.after), guards)
+        return way
+
     def _trimmed(self, way: Way, guards: Safeguards) -> Way:
-        less = self.mover.trimmed(self.start, way)
-        return less if guards.broken(less.after) is None else way
+        is_sturdy = self.consolidator.as_sturdy_as(self.start, way.after)
+        return self.mover.trimmed(self.start, way, lambda f: guards.broken(f) is None and is_sturdy(f))
 
     def make_room(self) -> Outcome:
         """Launch for pods that fit nowhere."""
