@@ -53,6 +53,9 @@ class InMemorySourceRepository:
     families: dict[str, list[str]] = field(default_factory=dict)
     scores: dict[tuple[str, str, str], PlacementScore] = field(default_factory=dict)
 
+    async def hold(self, region: str, source: str) -> None:
+        """One transaction at a time is open here."""
+
     async def quarantine(
         self, region: str, source: str, rows: Sequence[RefusedRow], *, seen_at: datetime
     ) -> None:

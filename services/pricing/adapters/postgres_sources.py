@@ -14,6 +14,12 @@ class PostgresSourceRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    async def hold(self, region: str, source: str) -> None:
+        """See the port; two keys, so that it meets no lock of one key."""
+        await self._connection.execute(
+            "select pg_advisory_xact_lock(hashtext($1), hashtext($2))", region, source
+        )
+
     async def quarantine(
         self, region: str, source: str, rows: Sequence[RefusedRow], *, seen_at: datetime
     ) -> None:

@@ -23,6 +23,7 @@ async def refresh_catalogue(
     types = await catalogue.instance_types(region)
     offered = await catalogue.offered(region)
     async with unit_of_work() as uow:
+        await uow.sources.hold(region, SOURCE)
         await uow.offerings.replace_catalogue(
             region, zone_ids=zone_ids, instance_types=types, offered=offered
         )

@@ -67,6 +67,9 @@ async def refresh_prices(
         ),
     )
     async with unit_of_work() as uow:
+        await uow.sources.hold(region, SOURCE)
+        # Read again: another replica may have been answered since, and named pools that our answer lacks.
+        answered = await uow.offerings.source_as_of(region, SOURCE) or now
         known = await uow.offerings.known(region)
         moved = offerings.changed(good, known=known)
         added = await uow.offerings.add_points(price_history.with_anchors(good, known=known))
@@ -74,7 +77,7 @@ async def refresh_prices(
         await uow.offerings.note_source(region, SOURCE, as_of=now)
         await refuse_rows(bad, region=region, source=SOURCE, uow=uow, now=now)
         gone = await _confirm(
-            region, known=known, good=good, last=last or now, now=now, kept=unconfirmed_kept, uow=uow
+            region, known=known, good=good, last=answered, now=now, kept=unconfirmed_kept, uow=uow
         )
         await announce_prices(moved, gone=gone, region=region, as_of=now, uow=uow, clock=clock, ids=ids)
     metrics.price_points_stored.labels(region).inc(added)

@@ -37,6 +37,7 @@ async def refresh_ratings(
             await _note_silence(region, unit_of_work=unit_of_work, clock=clock)
             continue
         async with unit_of_work() as uow:
+            await uow.sources.hold(region, SOURCE)
             known = await uow.risk.ratings(region)
             zones = await uow.offerings.offered_zone_ids(region)
             await uow.risk.put_ratings(region, ratings)

@@ -38,6 +38,7 @@ async def store_on_demand_prices(
         PriceFileError: too few of the types priced so far, older than what is known, or of the future; nothing is
             stored.
     """
+    await uow.sources.hold(region, SOURCE)
     now = clock.now()
     as_of = min(found.published_at, now) if found.published_at is not None else now
     held = await uow.offerings.on_demand_prices(region)

@@ -11,6 +11,10 @@ from services.pricing.domain.refusals import RefusedRow
 class SourceRepository(Protocol):
     """What is known about the sources themselves."""
 
+    async def hold(self, region: str, source: str) -> None:
+        """Let no other transaction store what this source says of the region until ours ends."""
+        ...
+
     async def quarantine(
         self, region: str, source: str, rows: Sequence[RefusedRow], *, seen_at: datetime
     ) -> None:

@@ -4,17 +4,30 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from services.pricing.adapters.aws_requests import AwsRequests
 from services.pricing.adapters.postgres_budgets import PostgresBudgets
+from services.pricing.adapters.unit_of_work import factory
+from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.offerings import PricePoint
 from services.pricing.entrypoints.sole_polls import SolePolls
 from services.pricing.errors import SourceUnavailableError
+from services.pricing.handlers.refresh_catalogue import refresh_catalogue
+from services.pricing.handlers.refresh_on_demand_prices import refresh_on_demand_prices
+from services.pricing.handlers.refresh_prices import refresh_prices
+from services.pricing.handlers.refresh_ratings import refresh_ratings
+from services.pricing.ports import UnitOfWorkFactory
+from shared.kernel.pools import CapacityType
 from shared.runtime.leases import Leases
 from shared.runtime.postgres import Database
+from tests.builders import make_instance_type, make_pool
 from tests.fakes.clock import FakeClock
+from tests.fakes.ids import CountedIds
+from tests.fakes.pricing_outside import FakeAdvisor, FakeCatalogue, FakePriceList, FakeSpotPriceSource
 from tests.waiting import until
 
 pytestmark = [pytest.mark.postgres]
@@ -149,3 +162,51 @@ async def test_the_turn_of_a_replica_that_died_passes_on(
 
     await until(has_its_turn)
     assert polls == ["dead", "alive"]
+
+
+async def test_replicas_that_start_together_store_what_each_of_them_read(
+    make_database: Callable[[str], Awaitable[Database]],
+) -> None:
+    clock, ids = FakeClock(), CountedIds()
+    units = [factory(await make_database("pricing")) for _ in range(3)]
+    types = [make_instance_type(f"m5.{n}xlarge") for n in range(1, 20)]
+    zones = {f"{REGION}{letter}": f"use1-az{n}" for n, letter in enumerate("abc", start=1)}
+    pools = [
+        make_pool(t.name, zone_id=zone, capacity_type=CapacityType.SPOT)
+        for t in types
+        for zone in zones.values()
+    ]
+    points = [PricePoint(pool, Decimal("0.05"), clock.now() - timedelta(hours=1)) for pool in pools]
+    prices = {t.name: Decimal("0.2") for t in types}
+    bands = {REGION: {t.name: AdvisorBand.UNDER_5_PERCENT for t in types}}
+
+    async def start(unit_of_work: UnitOfWorkFactory, *, spot: FakeSpotPriceSource) -> None:
+        pricing: dict[str, Any] = {"unit_of_work": unit_of_work, "clock": clock, "ids": ids}
+        await refresh_catalogue(region=REGION, catalogue=FakeCatalogue(zones, types), **pricing)
+        await refresh_on_demand_prices(region=REGION, sources=[FakePriceList(prices)], **pricing)
+        await refresh_ratings(regions=frozenset({REGION}), advisor=FakeAdvisor(bands), **pricing)
+        await refresh_prices(
+            region=REGION,
+            source=spot,
+            first_look_back=timedelta(hours=48),
+            overlap=timedelta(minutes=10),
+            history_kept=timedelta(days=400),
+            unconfirmed_kept=timedelta(days=1),
+            **pricing,
+        )
+
+    for turn in range(2):
+        orders = points, points[::-1], points
+        await asyncio.gather(
+            *(
+                start(unit, spot=FakeSpotPriceSource(list(order)))
+                for unit, order in zip(units, orders, strict=True)
+            )
+        )
+        async with units[0]() as uow:
+            known = await uow.offerings.known(REGION)
+            told = await uow.announcements.current(REGION)
+        assert len(known) == 2 * len(pools)
+        assert told == 2, (
+            f"turn {turn}: one event of on-demand prices and one of spot prices, whoever was first"
+        )

@@ -1,11 +1,13 @@
 """Quotes: what is old says so, and what nobody says is not there."""
 
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from services.pricing.domain.interruption_risk import AdvisorBand
+from services.pricing.domain.offerings import PricePoint
 from services.pricing.errors import (
     SourceForbiddenError,
 )
@@ -20,7 +22,7 @@ from shared.contracts.v1.pricing import (
 from shared.kernel.pools import CapacityType
 from tests.builders import make_pool
 from tests.fakes.clock import EPOCH
-from tests.fakes.pricing_outside import FakeAdvisor
+from tests.fakes.pricing_outside import FakeAdvisor, FakeSpotPriceSource
 from tests.unit.pricing.handlers.stage import HOUR, MINUTE, REGION, Stage, spot
 
 pytestmark = pytest.mark.looptime
@@ -113,6 +115,38 @@ async def test_risk_is_of_spot_and_changes_are_told(stage: Stage) -> None:
     assert by_pool[spot(name="c5.xlarge")].risk_source == "regional_prior"
     assert by_pool[make_pool()].interruption_probability is None
     assert stage.clock.now() >= EPOCH
+
+
+class OvertakenSource(FakeSpotPriceSource):
+    """Answers after another replica was asked and stored what it was told."""
+
+    def __init__(self, history: list[PricePoint], *, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(history)
+        self._meanwhile = meanwhile
+
+    async def price_points(
+        self, *, region: str, since: datetime, until: datetime, zone_ids: Mapping[str, str]
+    ) -> AsyncIterator[Sequence[PricePoint]]:
+        await self._meanwhile()
+        yield self.history
+
+
+async def test_an_answer_that_another_replica_overtook_leaves_no_newer_pool_out(stage: Stage) -> None:
+    await stage.read_catalogue()
+    old, new = stage.point("0.10"), stage.point("0.20", pool=spot("use1-az2"))
+    stage.spot.history = [old]
+    await stage.read_prices()
+
+    async def another_replica_polls() -> None:
+        await stage.clock.sleep(1)
+        stage.spot = FakeSpotPriceSource([old, new])
+        await stage.read_prices()
+
+    await stage.clock.sleep(300)
+    stage.spot = OvertakenSource([old], meanwhile=another_replica_polls)
+    await stage.read_prices()
+    ages = {q.pool: q.age_seconds for q in (await stage.quotes()).quotes if q.pool in (old.pool, new.pool)}
+    assert ages == {old.pool: 0, new.pool: 0}
 
 
 async def test_a_pool_that_ec2_names_no_more_ages_alone_and_loses_its_quote(stage: Stage) -> None:
