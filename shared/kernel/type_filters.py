@@ -1,5 +1,5 @@
-"""Which instance types a policy lets anybody launch: the optimizer plans by it, the gateway's autopilot and the
-executor hold what they are asked to launch against it.
+"""Which instance types a policy lets anybody launch: the optimizer plans by it, the gateway's autopilot holds plans
+against it, and the executor replaces interrupted nodes by it.
 """
 
 from collections.abc import Collection
