@@ -86,12 +86,16 @@ def plan(
     ] = False,
     max_pods: Annotated[
         int | None,
-        typer.Option(help="What kubelets are told to take; default: what the interfaces allow.", min=1),
+        typer.Option(
+            help="What kubelets are told to take; default: what the interfaces allow.", min=1, max=1000
+        ),
     ] = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="How to print the plan.")] = Form.TABLE,
 ) -> None:
     """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
     # Nothing above needs these, so that --help and a wrong option answer at once.
+    from rich.console import Console
+
     from deploy.planfiles.markets import MarketFiles
     from shared.kernel.errors import PermanentError
 
@@ -107,14 +111,15 @@ def plan(
         max_pods=max_pods,
     )
     try:
-        result = _solve(
-            cluster,
-            files,
-            (policy, commitments),
-            greenfield=greenfield,
-            subjects=explain or (),
-            time_limit=time_limit,
-        )
+        with Console(stderr=True).status("planning; the first time, its kernels are compiled"):
+            result = _solve(
+                cluster,
+                files,
+                (policy, commitments),
+                greenfield=greenfield,
+                subjects=explain or (),
+                time_limit=time_limit,
+            )
     except PermanentError as error:
         fail(str(error), code=BAD_INPUT)
     plan_output.show(result, output)

@@ -351,3 +351,8 @@ def test_how_new_nodes_are_set_up_decides_what_they_hold(tmp_path: Path) -> None
         for family in ("al2023", "bottlerocket")
     ]
     assert costs == [0.192, 0.096]
+
+
+def test_no_more_pods_a_node_are_taken_than_a_node_template_may_say(tmp_path: Path) -> None:
+    given = ("--cluster", cluster(tmp_path, [pod("a")]), "--greenfield", "--region", "us-east-1")
+    assert run(*given, "--max-pods", "1001").exit_code == 2
