@@ -66,7 +66,7 @@ async def drifts(model: RiskModelStore | None, pasts: Sequence[Trace], *, region
         metrics.model_failures.labels(error.reason).inc()
         metrics.model_drift.labels(region).set(float("nan"))
         return False
-    share = len(found.drifted) / len(found.index_by_feature) if found.index_by_feature else float("nan")
+    share = len(found.drifted) / len(found.index_by_feature) if found.is_known else float("nan")
     metrics.model_drift.labels(region).set(share)
     if found.is_drift:
         log.warning(

@@ -51,6 +51,7 @@ class Drift:
     """What a population of pools looks like beside the training recordings."""
 
     pools: int
+    """Those in which an instance was up; others have no tick to compare."""
     index_by_feature: Mapping[str, float]
     """By horizon and feature, such as `1h/age`; only features that the model reads."""
 

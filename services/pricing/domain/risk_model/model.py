@@ -121,7 +121,7 @@ class RiskModel:
     horizons: Mapping[str, HorizonModel]
 
     def drift(self, pasts: Sequence[Trace]) -> Drift:
-        """Compare what is asked about with what was learnt from."""
+        """Compare what is asked about with what was learnt from; a pool in which nothing ever ran is not counted."""
         found: dict[str, float] = {}
         for name, horizon in self.horizons.items():
             if horizon.histogram is not None:
@@ -133,7 +133,7 @@ class RiskModel:
                     used=horizon.whole.weights,
                 )
                 found |= {f"{name}/{feature}": value for feature, value in by_feature.items()}
-        return Drift(len(pasts), found)
+        return Drift(sum(bool((past.up > 0).any()) for past in pasts), found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -97,6 +97,15 @@ def test_pools_that_never_ran_say_nothing(trained: RiskModel) -> None:
     assert not found.is_known
 
 
+def test_pools_that_never_ran_do_not_make_few_pools_enough(trained: RiskModel) -> None:
+    ran = weeks(hazards=(0.0005,), pools=3)
+
+    found = trained.drift([*ran, *[make_trace([0] * 50)] * drift.LEAST_POOLS])
+
+    assert (found.pools, bool(found.drifted)) == (3, True)
+    assert not found.is_drift
+
+
 @pytest.mark.parametrize(("above", "is_drift"), [(0, False), (2, False), (3, True), (8, True)])
 def test_one_feature_alone_is_no_drift(above: int, *, is_drift: bool) -> None:
     found = Drift(50, {str(n): 0.9 if n < above else 0.1 for n in range(8)})
