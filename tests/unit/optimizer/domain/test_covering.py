@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.optimizer.domain import commitments
@@ -141,6 +141,7 @@ SMALL = ("m5.large", "m5.xlarge", "c5.large")
 
 
 @settings(max_examples=25, deadline=None)
+@example(1, 0.0234375, 0.5, 0.3, 0.0)
 @given(
     st.integers(1, 9),
     st.floats(0.02, 0.6),
@@ -158,7 +159,8 @@ def test_no_fleet_undercuts_the_bound_however_its_commitment_is_spent(
     if family:
         rates = {n: PRICES[n] * discount * 0.9 for n in SMALL if n.startswith("m5")}
         plans.append(SavingsPlan(usd_per_hour=dollars * family, rates=rates, instance_family="m5"))
-    rules = with_plans(PlanRules(max_pool_share_ratio=1.0), *plans)
+    # A single replica would stay off spot by itself.
+    rules = with_plans(PlanRules(max_pool_share_ratio=1.0, spot_workloads=("*/*",)), *plans)
     draft = greenfield(make_workload("web", pods, cpu=900, gib=1), rules, market)
     assert draft.unplaced == ()
     # Of 900 millicores, a large node holds 2, an xlarge one 4.
