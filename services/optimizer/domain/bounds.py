@@ -110,10 +110,10 @@ def lower_bound(
     wishes = Wishes(classes, grouper.rules).on([*shelf.nodes, *nodes.samples])
     demand = replace(demand, preference_micro_usd=wishes)
     spreads: tuple[Spread, ...] = ()
+    zone, zones = shelf.zones
     # What runs may be over a limit, or ahead of other zones, and stay so.
-    if not start.nodes:
+    if not start.nodes and balancing.do_zones_differ(zone, offers):
         spreads = _spreads(classes, shelf, allowed & holding(offers.room, requests), after)
-        zone, zones = shelf.zones
         demand = replace(demand, zone=zone, levels=balancing.forced(spreads, demand.counts, len(zones)))
     knows_pools = not start.nodes and relaxing.few_pools(classes)
     search = _Search(objective - paid + prepaid, _by_resources(supply, demand), should_stop, proofs)

@@ -9,10 +9,13 @@ from services.optimizer.domain.columns.arrays import Ints
 from services.optimizer.domain.columns.frontier import Frontier
 from services.optimizer.domain.columns.generate import first_prices
 from services.optimizer.domain.columns.limits import Slack
-from services.optimizer.domain.columns.master import Column
+from services.optimizer.domain.columns.master import Column, Prices
 from services.optimizer.domain.columns.pricing import Pricer
 from services.optimizer.domain.columns.problem import UNBOUNDED
 from services.optimizer.domain.columns.reduced import NANO, Reduced
+
+LOOKED_AT_AT_ONCE = 32
+"""Offers that are filled anew together, to find the best."""
 
 
 def resource_worths(reduced: Reduced) -> Ints:
@@ -96,22 +99,20 @@ def greedy(
         if copies[column.offer] < UNBOUNDED:
             copies[column.offer] -= times
     places = _open(reduced, frontier.offers, left, copies)
+    # As pods run out no load gets more valuable: what was found earlier says which offers can be the best now.
+    scores = np.full(len(reduced.nano_usd), UNBOUNDED, dtype=np.int64)
     while left.any() and len(places):
-        loads = pricer.price(prices, left, slack.left, places, 0, any_load=True).loads[places]
-        costs = np.maximum(pricer.cost(places, loads), 1)
-        score = np.rint((loads @ prices.worths) / costs * 1e6).astype(np.int64)
-        # Of equals the larger node: it settles more pods at once.
-        order = np.lexsort((np.arange(len(places)), -reduced.nano_usd[places], -score))
-        best = int(order[0])
+        best, load = _best(pricer, prices, left, slack, places, scores, reduced.nano_usd)
         offer = int(places[best])
         # Rows of limits that are used up call for offers that were superfluous before.
-        if frontier.bind(slack.broken_by(offer, loads[best])):
+        if frontier.bind(slack.broken_by(offer, load)):
             places = _open(reduced, frontier.offers, left, copies)
             continue
-        load = slack.clipped(offer, loads[best], reduced.own_of(offer))
-        if load is None or not load.any():
+        clipped = slack.clipped(offer, load, reduced.own_of(offer))
+        if clipped is None or not clipped.any():
             places = np.delete(places, best)
             continue
+        load = clipped
         held = load > 0
         times, most_times = 0, min(int((left[held] // load[held]).min()), int(copies[offer]))
         while times < most_times and slack.take(offer, load):
@@ -122,6 +123,29 @@ def greedy(
             copies[offer] -= times
         places = _open(reduced, places, left, copies)
     return fleet
+
+
+def _best(
+    pricer: Pricer, prices: Prices, left: Ints, slack: Slack, places: Ints, scores: Ints, nano_usd: Ints
+) -> tuple[int, Ints]:
+    """Give the place among `places` of the offer whose load is worth most for its price, and the load.
+
+    `scores` are what the loads of each offer were worth when it was last looked at, brought up to date.
+    """
+    fresh = np.zeros(len(places), dtype=np.bool_)
+    while True:
+        # Of equals the larger node: it settles more pods at once.
+        order = np.lexsort((np.arange(len(places)), -nano_usd[places], -scores[places]))
+        if fresh[order[0]]:
+            best = int(order[0])
+            return best, pricer.last.loads[places[best]].copy()
+        now = order[:LOOKED_AT_AT_ONCE]
+        now = np.sort(now[~fresh[now]])
+        asked = places[now]
+        loads = pricer.price(prices, left, slack.left, asked, 0, any_load=True).loads[asked]
+        costs = np.maximum(pricer.cost(asked, loads), 1)
+        scores[asked] = np.rint((loads @ prices.worths) / costs * 1e6).astype(np.int64)
+        fresh[now] = True
 
 
 def _open(reduced: Reduced, places: Ints, left: Ints, copies: Ints) -> Ints:

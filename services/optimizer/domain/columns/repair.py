@@ -91,6 +91,10 @@ class Repairer:
         # Few offers differ in what they take. Whole numbers keep the product off threaded libraries.
         refusals, self._refusal_of = np.unique(~self._reduced.allowed, axis=0, return_inverse=True)
         self._refusals = refusals.astype(np.int64)
+        if self._has_pod_costs:
+            self._cost_rows, self._cost_row_of = np.unique(
+                self._reduced.pod_nano_usd, axis=0, return_inverse=True
+            )
 
     def cost(self, fleet: Sequence[Load]) -> int:
         """Give what nodes with their pods cost, in 1e-9 USD."""
@@ -183,7 +187,7 @@ class Repairer:
         return np.where(fits, prices, NEVER).astype(np.int64)
 
     def _pod_costs(self, counts: Ints) -> Ints:
-        costs: Ints = counts @ self._reduced.pod_nano_usd.T
+        costs: Ints = (counts @ self._cost_rows.T)[:, self._cost_row_of]
         return costs
 
     def _merged(self, fleet: Sequence[Load]) -> list[Load]:

@@ -15,12 +15,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.optimizer.domain.packing.classes import Bools, Ints, PodClass
-from services.optimizer.domain.packing.demand import Level, Spread
+from services.optimizer.domain.packing.classes import CPU, MEMORY, Bools, Ints, PodClass
+from services.optimizer.domain.packing.demand import Level, Spread, Supply
 from services.optimizer.domain.packing.grouping import ZONE_KEYS
 from services.optimizer.domain.packing.zoning import Group, Place
 from shared.kernel.scheduling import affinity
 from shared.kernel.workload import Operator, Pod
+
+ALIKE = 1.05
+"""Zones in which nothing costs a twentieth more than in others are alike."""
 
 
 def spreads(
@@ -67,6 +70,17 @@ def spreads(
         others = tuple(c for c in counted[group] if c not in mine)
         found.append(Spread(tuple(members), others, skew, zones))
     return tuple(sorted(found, key=lambda s: s.own))
+
+
+def do_zones_differ(zone: Ints, supply: Supply) -> bool:
+    """Whether it matters where pods are: not where cores and memory cost about the same at least in every zone."""
+    for resource in (CPU, MEMORY):
+        has = supply.room[:, resource] > 0
+        prices = supply.micro_usd[has] / supply.room[has, resource]
+        least = [prices[zone[has] == z].min(initial=np.inf) for z in range(int(zone.max(initial=-1)) + 1)]
+        if max(least, default=0.0) > ALIKE * min(least, default=0.0):
+            return True
+    return False
 
 
 def possible_in(zone: Ints, zones: int, holds: Bools) -> Bools:
@@ -145,8 +159,8 @@ def aimed(found: Sequence[Spread], counts: Ints, liked: Ints) -> tuple[Level, ..
     """Give what a fleet should keep to, so that no zone with pods to be spread is ahead of any.
 
     Where enough others are counted they go to one zone, without any pods to be spread, and to zones where those would
-    cost too much; all zones between which pods are spread are level. That zone is the same for several spreads: the solver
-    holds them together.
+    cost too much; all zones between which pods are spread are level. It is the same zone for all spreads, since the
+    solver holds them together.
 
     Args:
         found: as `spreads` gives them.

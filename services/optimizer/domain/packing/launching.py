@@ -105,7 +105,7 @@ class Launcher:
         liked: Ints | None = None
         held: set[int] = set()
         aimed: tuple[Level, ...] = ()
-        if not places and len(zones) > 1:
+        if not places and balancing.do_zones_differ(scene.shelf.zones[0], supply):
             spreads = balancing.spreads(unzoned, possible)
             liked = self._outlook(unzoned, requests, spreads)
             counts = np.array([len(c.pods) for c in unzoned], dtype=np.int64)
