@@ -1,6 +1,5 @@
 """Messages owned by pricing. An unknown price is null or absent, never zero."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -11,7 +10,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_validator
 
 from shared.contracts.base import Event, Ratio, Reply, Request, Usd, Value
-from shared.contracts.columns import Words, fit
+from shared.contracts.columns import fit
 from shared.kernel.capacity import InstanceType
 from shared.kernel.interruption import InterruptionKind
 from shared.kernel.pools import CapacityType, PoolKey
@@ -197,41 +196,6 @@ class OfferingQuotes(Reply):
             ),
         )
         return self
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        region: str,
-        as_of: datetime,
-        instance_types: Sequence[InstanceType],
-        quotes: Sequence[Quote],
-        flags: Sequence[LiveFlag] = (),
-    ) -> Self:
-        """Lay quotes out in columns; they keep their order."""
-        types, zones, risks = Words[str](), Words[str](), Words[str]()
-        # By identity: few objects are shared by thousands of rows, and hashing one takes as long as a row.
-        sources = {id(quote.source): quote.source for quote in quotes}
-        numbers = {key: number for number, key in enumerate(sources)}
-        return cls(
-            region=region,
-            as_of=as_of,
-            instance_types=tuple(instance_types),
-            columns=QuoteColumns(
-                instance_type=tuple([types[q.pool.instance_type] for q in quotes]),
-                zone_id=tuple([zones[q.pool.zone_id] for q in quotes]),
-                capacity_type=tuple([q.pool.capacity_type for q in quotes]),
-                source=tuple([numbers[id(q.source)] for q in quotes]),
-                usd_per_hour=tuple([q.usd_per_hour for q in quotes]),
-                interruption_probability=tuple([q.interruption_probability for q in quotes]),
-                risk_source=tuple([None if q.risk_source is None else risks[q.risk_source] for q in quotes]),
-            ),
-            type_names=tuple(types),
-            zone_ids=tuple(zones),
-            sources=tuple(sources.values()),
-            risk_sources=tuple(risks),
-            flags=tuple(flags),
-        )
 
     @cached_property
     def quotes(self) -> tuple[Quote, ...]:

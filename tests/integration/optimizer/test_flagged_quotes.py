@@ -25,6 +25,7 @@ from shared.runtime.flag_board import FlagBoard
 from shared.runtime.ids import UuidSeven
 from shared.runtime.messaging import Bus
 from tests.builders import make_instance_type, make_pool
+from tests.quotes import make_quotes
 from tests.waiting import until
 
 pytestmark = pytest.mark.nats
@@ -46,7 +47,7 @@ async def test_a_flag_is_in_force_before_prices_are_asked_again(
         nonlocal answers
         answers += 1
         source = QuoteSource(name="spot_price_history", as_of=CLOCK.now(), age_seconds=0, confidence=1)
-        return OfferingQuotes.of(
+        return make_quotes(
             region=request.scope,
             as_of=CLOCK.now(),
             instance_types=[make_instance_type(p.instance_type) for p in (SPOT, SIBLING, OTHER)],

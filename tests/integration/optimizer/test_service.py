@@ -35,6 +35,7 @@ from shared.runtime.messaging import Bus
 from shared.runtime.postgres import Database
 from shared.runtime.service import Runtime
 from tests.builders import make_pod, make_pool
+from tests.quotes import make_quotes
 from tests.runtimes import make_runtime
 from tests.unit.optimizer.domain.market import PRICES, TYPES, ZONES, make_cluster, make_workload
 from tests.waiting import until
@@ -76,7 +77,7 @@ async def market(bus: Bus) -> None:
     async def quotes(request: QuoteOfferings) -> OfferingQuotes:
         now = CLOCK.now()
         source = QuoteSource(name="price_list", as_of=now, age_seconds=0, confidence=1)
-        return OfferingQuotes.of(
+        return make_quotes(
             region=request.scope,
             as_of=now,
             instance_types=tuple(TYPES.values()),

@@ -24,6 +24,7 @@ from tests.builders import make_pod, make_pool
 from tests.fakes.clock import FakeClock
 from tests.fakes.ids import CountedIds
 from tests.fakes.optimizer import FakeQuotes, InMemoryOptimizer
+from tests.quotes import make_quotes
 from tests.unit.optimizer.domain.market import PRICES, TYPES, ZONES, make_cluster, make_workload
 
 LIMITS = Limits(
@@ -56,7 +57,7 @@ class Stage:
         source = QuoteSource(
             name="price_list", origin=PriceOrigin.UPLOAD, as_of=now, age_seconds=0, confidence=1
         )
-        return OfferingQuotes.of(
+        return make_quotes(
             region="us-east-1",
             as_of=now,
             instance_types=tuple(TYPES.values()),

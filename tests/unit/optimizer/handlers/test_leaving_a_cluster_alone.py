@@ -7,10 +7,8 @@ from decimal import Decimal
 import pytest
 
 from shared.contracts.v1.plan import Plan
-from shared.contracts.v1.pricing import (
-    OfferingQuotes,
-)
 from shared.kernel.workload import ClusterObjects
+from tests.quotes import make_quotes
 from tests.unit.optimizer.domain.market import make_cluster, make_workload
 from tests.unit.optimizer.handlers.stage import Stage
 
@@ -59,7 +57,7 @@ async def test_another_price_is_reason_enough_to_look_again(stage: Stage) -> Non
     answer = stage.market()
     rows = list(answer.quotes)
     rows[0] = rows[0]._replace(usd_per_hour=rows[0].usd_per_hour + Decimal("0.0001"))
-    stage.quotes.answer = OfferingQuotes.of(
+    stage.quotes.answer = make_quotes(
         region=answer.region, as_of=answer.as_of, instance_types=answer.instance_types, quotes=rows
     )
     assert not str(await stage.planned()).startswith(NOTHING_NEW)

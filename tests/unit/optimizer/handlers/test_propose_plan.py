@@ -26,6 +26,7 @@ from shared.runtime.leases import Lease
 from tests.builders import make_pod
 from tests.fakes.clock import EPOCH
 from tests.fakes.optimizer import FakeQuotes
+from tests.quotes import make_quotes
 from tests.unit.optimizer.handlers.stage import LIMITS, WASTEFUL, Stage
 
 pytestmark = pytest.mark.looptime
@@ -346,7 +347,7 @@ async def test_a_plan_names_every_source_of_its_risks(stage: Stage) -> None:
         )
         for quote, source in zip(market.quotes, said, strict=False)
     ]
-    stage.quotes.answer = OfferingQuotes.of(
+    stage.quotes.answer = make_quotes(
         region=market.region,
         as_of=market.as_of,
         instance_types=market.instance_types,
