@@ -23,6 +23,12 @@ REGISTRY_HOSTS = re.compile(
     r"\b(?:pypi\.org|pythonhosted\.org|ghcr\.io|quay\.io|docker\.io|gcr\.io|proxy\.golang\.org|registry\.npmjs\.org)\b"
     r"|--(?:extra-)?index-url",
 )
+SESSION_STATE = re.compile(
+    r"pg(?:_try)?_advisory_(?:lock|unlock)|\badd_listener\(|\bset_type_codec\(|set_config\([^)]*, false\)"
+    r"|[\"'\s](?:listen \w+[\"';]|set session\b|set role\b|create temp)",
+    re.IGNORECASE,
+)
+"""What would outlive its transaction on a connection that the next one gets (shared/runtime/postgres.py)."""
 OWN_RULES = "tests/architecture/test_sources.py"
 
 PRODUCT = ("services", "agent")
@@ -66,9 +72,19 @@ def test_nothing_names_a_package_registry() -> None:
     assert list(offences(REGISTRY_HOSTS)) == []
 
 
+def test_nothing_is_left_behind_on_a_connection() -> None:
+    assert [found for found in offences(SESSION_STATE) if found.startswith(("services/", "shared/"))] == []
+
+
 @pytest.mark.parametrize(
     ("pattern", "line"),
     [
+        (SESSION_STATE, "select pg_advisory_lock(1)"),
+        (SESSION_STATE, "select pg_try_advisory_lock(1)"),
+        (SESSION_STATE, "select set_config('app.organization_id', $1, false)"),
+        (SESSION_STATE, 'execute("listen flags")'),
+        (SESSION_STATE, 'execute("set role pricing_owner")'),
+        (SESSION_STATE, "    create temporary table t (a int)"),
         (MACHINE_PATHS, "open('/root/x')"),
         (MACHINE_PATHS, "cd /home/jane/spot"),
         (REGISTRY_HOSTS, "pip install --index-url x"),
@@ -77,6 +93,7 @@ def test_nothing_names_a_package_registry() -> None:
 )
 def test_the_patterns_find_what_they_are_for(pattern: re.Pattern[str], line: str) -> None:
     assert pattern.search(line)
+    assert not pattern.search("select pg_advisory_xact_lock(1), set_config($1, $2, true)")
     assert not pattern.search("services/pricing/work/plan and registry.invalid/demo:1")
 
 
