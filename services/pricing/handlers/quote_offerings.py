@@ -10,6 +10,10 @@ from typing import TypeVar
 from services.pricing.domain import interruption_risk, offerings
 from services.pricing.domain.interruption_risk import ADVISOR_FRESH_FOR, Advice
 from services.pricing.domain.pool_observations import ObservedRisk
+from services.pricing.handlers.refresh_catalogue import SOURCE as CATALOGUE
+from services.pricing.handlers.refresh_prices import SOURCE as SPOT_PRICES
+from services.pricing.handlers.refresh_ratings import SOURCE as ADVISOR
+from services.pricing.handlers.store_on_demand_prices import SOURCE as PRICE_LIST
 from services.pricing.ports import PricedPools, SourceState, UnitOfWork, UnitOfWorkFactory
 from shared.contracts.columns import Words
 from shared.contracts.v1.pricing import (
@@ -26,10 +30,7 @@ from shared.kernel.clock import Clock
 from shared.kernel.pool_flags import PoolFlag
 from shared.kernel.pools import CapacityType
 
-SPOT_SOURCE = "spot_price_history"
-SOURCES = {CapacityType.SPOT: SPOT_SOURCE, CapacityType.ON_DEMAND: "price_list"}
-ADVISOR = "spot_advisor"
-CATALOGUE_SOURCE = "catalogue"
+SOURCES = {CapacityType.SPOT: SPOT_PRICES, CapacityType.ON_DEMAND: PRICE_LIST}
 RISK_FRESH_FOR = timedelta(minutes=30)
 """A prediction from what was seen of a pool that is older than that is not quoted."""
 
@@ -102,7 +103,7 @@ async def quote_offerings(
         {kind: found for kind, found in source_by_kind.items() if kind in kinds},
         unconfirmed={(p.instance_type, p.zone_id): at for p, at in unconfirmed.items()},
         aged=lambda at: _source(
-            CapacityType.SPOT, replace(states[SPOT_SOURCE], as_of=at), now=now, fresh_for=spot_fresh_for
+            CapacityType.SPOT, replace(states[SPOT_PRICES], as_of=at), now=now, fresh_for=spot_fresh_for
         ),
     )
     risk_words = Words[str]()
@@ -132,7 +133,7 @@ async def _tables(region: str, *, uow: UnitOfWork, shelf: Shelf) -> Tables:
     # The revision is read first: rows that are newer than it are read once more, older ones never kept.
     revision = (
         await uow.announcements.current(region),
-        await uow.offerings.source_as_of(region, CATALOGUE_SOURCE),
+        await uow.offerings.source_as_of(region, CATALOGUE),
     )
     held = shelf.get(region)
     if held is None or held.revision != revision:
