@@ -1,8 +1,10 @@
 """Polls that one replica does for all: what it asks AWS for and stores, the others need not ask for again."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from shared.kernel.errors import UnavailableError
 from shared.runtime.leases import Lease, Leases
 
 PERIODS_HELD = 1.5
@@ -33,7 +35,9 @@ class SolePolls:
             try:
                 await work()
             except BaseException:
-                await self._release(name)
+                # What went wrong with the poll is told, not that the turn ends only by itself.
+                with contextlib.suppress(UnavailableError):
+                    await self._release(name)
                 raise
 
         return poll

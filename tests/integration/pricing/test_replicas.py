@@ -146,6 +146,20 @@ async def test_a_replica_that_cannot_poll_lets_another_try(
     assert polls == ["one", "two"]
 
 
+async def test_what_ailed_the_poll_is_told_though_the_turn_cannot_be_given_away(
+    make_database: Callable[[str], Awaitable[Database]],
+) -> None:
+    database = await make_database("pricing")
+
+    async def poll_while_the_database_goes() -> None:
+        await database.close()
+        raise SourceUnavailableError("no network")
+
+    sole = SolePolls(Leases(database, holder="one"))
+    with pytest.raises(SourceUnavailableError, match="no network"):
+        await sole.poll("prices", timedelta(hours=1), poll_while_the_database_goes)()
+
+
 async def test_the_turn_of_a_replica_that_died_passes_on(
     make_database: Callable[[str], Awaitable[Database]],
 ) -> None:
