@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,11 @@ SUFFIXES = (".csv", ".csv.gz", ".json")
 TIME_COLUMNS = ("timestamp", "time")
 TYPE_COLUMNS = ("instancetype", "instance_type", "type")
 ZONE_COLUMNS = ("availabilityzone", "availability_zone", "zone")
+UNREADABLE = (
+    *(OSError, EOFError, zlib.error, csv.Error),
+    *(ValueError, KeyError, TypeError, IndexError, StopIteration),
+)
+"""What reading a file that is something else, or broken, ends with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str, datetime]]:
         for row in lines:
             if row:
                 yield row[at[0]], row[at[1]], _instant(row[at[2]])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
+    except UNREADABLE as error:
         raise RiskFileError(f"{path} is no spot price history: {error!r}.") from error
 
 

@@ -45,6 +45,8 @@ def test_a_file_that_is_not_text_or_not_there_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PlanFileError, match="not UTF-8"):
         text_of(path)
-    path.write_bytes(gzip.compress(b"abc" * 100)[:20])
-    with pytest.raises(PlanFileError, match="cannot be read"):
-        text_of(path)
+    whole = gzip.compress(b"abc" * 100)
+    for broken in (whole[:20], whole[:10] + b"\xff" * 10 + whole[20:], whole[:-8] + bytes(8)):
+        path.write_bytes(broken)
+        with pytest.raises(PlanFileError, match="cannot be read"):
+            text_of(path)

@@ -1,3 +1,4 @@
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -7,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import risk
-from deploy.risk import training
+from deploy.risk import market_files, training
+from deploy.risk.traces import RiskFileError
 from services.pricing.domain.risk_model import features, model_file
 from tests.unit.pricing.risk_model.recordings import drawn_up
 
@@ -181,6 +183,13 @@ def test_a_broken_price_file_is_refused(traces: Path, tmp_path: Path, content: s
 
     assert refused.exit_code == 2
     assert "p.csv is no spot price history" in refused.stderr
+
+
+def test_a_price_file_whose_compression_is_broken_is_refused(tmp_path: Path) -> None:
+    whole = gzip.compress(PRICES.encode())
+    (tmp_path / "p.csv.gz").write_bytes(whole[:10] + b"\xff" * 10 + whole[20:])
+    with pytest.raises(RiskFileError, match=r"p\.csv\.gz is no spot price history"):
+        market_files.read_price_coverage(tmp_path)
 
 
 def test_another_file_for_the_advisor_s_is_refused(traces: Path, tmp_path: Path) -> None:
