@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from services.optimizer.domain.explain import Explanation
 
 SHOWN_MOVES = 15
-SHOWN_UNPLACED = 10
+SHOWN = 10
 
 
 def as_document(
@@ -137,15 +137,15 @@ def _summary(console: Any, document: dict[str, Any]) -> None:
     before, after = document["baseline_usd_per_hour"], document["cost_usd_per_hour"]
     saved = f", {1 - after / before:.1%} less" if before and after is not None and after < before else ""
     today = "" if before is None else f" (today {_usd(before)}{saved})"
-    console.print(f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']} s.")
+    console.print(f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']:.1f} s.")
     for line in plan_risk.lines(document):
         console.print(line, markup=False, highlight=False)
     if document["gap_ratio"] is not None:
         left_out = document["bound_leaves_out"]
         unknown = f" The bound leaves out: {', '.join(left_out)}." if left_out else ""
         console.print(
-            f"Proven: no fleet costs less than {_usd(document['lower_bound_usd_per_hour'])} USD/h,"
-            f" risk included; this one is at most {document['gap_ratio']:.2%} above"
+            f"Proven: no fleet has an objective below {_usd(document['lower_bound_usd_per_hour'])} USD/h;"
+            f" this one's is at most {document['gap_ratio']:.2%} above"
             f" ({document['ended_by']}).{unknown}",
             highlight=False,
         )
@@ -155,21 +155,23 @@ def _summary(console: Any, document: dict[str, Any]) -> None:
         console.print(f"{number:3}. {move['explanation']}", markup=False, highlight=False)
     if len(document["moves"]) > SHOWN_MOVES:
         console.print(f"     and {len(document['moves']) - SHOWN_MOVES} more moves (-o json shows all)")
-    for item in document["unplaced"][:SHOWN_UNPLACED]:
+    for item in document["unplaced"][:SHOWN]:
         console.print(f"Unplaced: {item['pod']}: {'; '.join(item['reasons'])}", markup=False)
-    if len(document["unplaced"]) > SHOWN_UNPLACED:
-        console.print(f"and {len(document['unplaced']) - SHOWN_UNPLACED} more unplaced pods")
-    for note in document["notes"][:SHOWN_UNPLACED]:
+    if len(document["unplaced"]) > SHOWN:
+        console.print(f"and {len(document['unplaced']) - SHOWN} more unplaced pods")
+    for note in document["notes"][:SHOWN]:
         console.print(f"Note: {note}", markup=False)
+    if len(document["notes"]) > SHOWN:
+        console.print(f"and {len(document['notes']) - SHOWN} more notes (-o json shows all)")
     told = [c for c in document["conflicts"] if c["held_by"] != "stability"]
-    for conflict in told[:SHOWN_UNPLACED]:
+    for conflict in told[:SHOWN]:
         console.print(
             f"Decided: {conflict['subject']}: {conflict['objection']}, so not: {conflict['wish']}"
             f" ({conflict['winner']} won).",
             markup=False,
         )
-    if len(told) > SHOWN_UNPLACED:
-        console.print(f"and {len(told) - SHOWN_UNPLACED} more decisions (-o json shows all)")
+    if len(told) > SHOWN:
+        console.print(f"and {len(told) - SHOWN} more decisions (-o json shows all)")
     for answer in document["explanations"]:
         _explanation(console, answer)
 

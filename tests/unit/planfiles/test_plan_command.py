@@ -10,7 +10,8 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
-from deploy.cli import plan
+from deploy.cli import plan, plan_output
+from deploy.cli.output import Form
 
 PRICES = "region,instance_type,usd_per_hour\nus-east-1,m5.large,0.096\nus-east-1,m5.xlarge,0.192\n"
 
@@ -356,3 +357,17 @@ def test_how_new_nodes_are_set_up_decides_what_they_hold(tmp_path: Path) -> None
 def test_no_more_pods_a_node_are_taken_than_a_node_template_may_say(tmp_path: Path) -> None:
     given = ("--cluster", cluster(tmp_path, [pod("a")]), "--greenfield", "--region", "us-east-1")
     assert run(*given, "--max-pods", "1001").exit_code == 2
+
+
+def test_what_the_table_has_no_room_for_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--cluster", cluster(tmp_path, [pod("a")]), "--greenfield", "--region", "us-east-1")
+    document = json.loads(run(*given, "--on-demand-prices", prices(tmp_path), "-o", "json").stdout)
+    document["notes"] = [f"note {n}" for n in range(12)]
+    plan_output.show(document, Form.TABLE)
+    table = capsys.readouterr().out
+    assert "note 9" in table
+    assert "note 10" not in table
+    assert "and 2 more notes" in table
+    assert "Proven: no fleet has an objective below 0.0960 USD/h" in table
