@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from services.pricing.domain.risk_model.baselines import Ratings
 
 app = typer.Typer(
-    help="Interruption risk: train a model, evaluate one.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Interruption risk: train a model, judge one, see whether it has drifted.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
 BAD_INPUT = 2
 
