@@ -121,22 +121,20 @@ def binding_for(drained: Sequence[StandingNode], after: Iterable[StandingNode]) 
 def _fullest(nodes: Sequence[StandingNode]) -> str | None:
     if not nodes:
         return None
-    used: Counter[str] = Counter()
-    room: Counter[str] = Counter()
-    for node in nodes:
-        free = node.node.allocatable
-        room.update(_amounts(free, node.node.max_pods))
-        for pod in node.pods:
-            used.update(_amounts(pod.requests, 1))
-    shares = {name: used[name] / room[name] for name in room if room[name] > 0}
+    used = _total([p.requests for n in nodes for p in n.pods], sum(len(n.pods) for n in nodes))
+    room = _total([n.node.allocatable for n in nodes], sum(n.node.max_pods for n in nodes))
+    shares = {name: used.get(name, 0) / room[name] for name in room if room[name] > 0}
     name, share = max(shares.items(), key=lambda i: (round(i[1], 6), i[0]))
     return f"{name}: {share:.0%}"
 
 
-def _amounts(resources: Resources, pods: int) -> dict[str, int]:
-    return {
-        "CPU": resources.cpu_millicores,
-        "memory": resources.memory_bytes,
+def _total(amounts: Sequence[Resources], pods: int) -> dict[str, int]:
+    found = {
+        "CPU": sum(r.cpu_millicores for r in amounts),
+        "memory": sum(r.memory_bytes for r in amounts),
         "pod slots": pods,
-        **resources.extended,
     }
+    for r in amounts:
+        for name, number in r.extended.items():
+            found[name] = found.get(name, 0) + number
+    return found
