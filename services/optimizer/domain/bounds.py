@@ -115,13 +115,14 @@ def lower_bound(
     if not start.nodes and balancing.do_zones_differ(zone, offers):
         spreads = _spreads(classes, shelf, allowed & holding(offers.room, requests), after)
         demand = replace(demand, zone=zone, levels=balancing.forced(spreads, demand.counts, len(zones)))
-    knows_pools = not start.nodes and relaxing.few_pools(classes)
+    may_know = not start.nodes and _keeps_to_pools(classes, after)
+    knows_pools = may_know and relaxing.few_pools(classes)
     search = _Search(objective - paid + prepaid, _by_resources(supply, demand), should_stop, proofs)
     problem = merged(supply, relaxing.capped(demand, classes) if knows_pools else demand).problem
     search.prove(problem)
     # It takes long, so that a bound that is near is left as is.
-    may_know = not start.nodes and not search.is_near and len(problem.counts) <= SHAPES_WITH_POOLS
-    if may_know and not knows_pools and any(c.workload is not None for c in classes):
+    is_small = not search.is_near and len(problem.counts) <= SHAPES_WITH_POOLS
+    if may_know and is_small and not knows_pools and any(c.workload is not None for c in classes):
         knows_pools = True
         search.prove(merged(supply, relaxing.capped(demand, classes)).problem)
     return Bound(
@@ -300,6 +301,23 @@ def _limits(classes: Sequence[PodClass], rest: Iterable[StandingNode]) -> tuple[
                 here[limit] = here.get(limit, 0) + 1
         broken |= {x for x, pods in here.items() if pods > x.at_most}
     return tuple(tuple(x for x in limits_of[c.sample.key] if x not in broken) for c in classes)
+
+
+def _keeps_to_pools(classes: Sequence[PodClass], after: FleetState) -> bool:
+    """Whether the plan keeps to all limits per spot pool: where pods found no other place it does not."""
+    limit_of = {
+        p.key: (c.workload, c.per_spot_pool) for c in classes if c.workload is not None for p in c.pods
+    }
+    held: dict[tuple[str | None, Hashable], int] = {}
+    for node in after.nodes:
+        for pod in node.movable if node.offer is not None and node.offer.is_spot else ():
+            if pod.key in limit_of:
+                workload, most = limit_of[pod.key]
+                at = (workload, node.offer.pool if node.offer is not None else None)
+                held[at] = held.get(at, 0) + 1
+                if held[at] > most:
+                    return False
+    return True
 
 
 def _spreads(
