@@ -22,9 +22,12 @@ from services.optimizer.domain.spot_tolerance import SpotJudge
 from services.optimizer.domain.thinning import Thinned, Thinner
 from shared.kernel.workload import Pod
 
-STYLES = (TIGHT, Style(0.2, 3000))
-"""Fresh fleets, packed to the brim on whatever size, and roomy on nodes of at least four cores."""
-KEEPING = (TIGHT, Style(0.1, 3000))
+STYLES = (Style(0.2, 3000), TIGHT)
+"""Fresh fleets, roomy on nodes of at least four cores, and packed to the brim on whatever size.
+
+The roomy one comes first: it survives the way to it, and must be there when the time is up.
+"""
+KEEPING = (Style(0.1, 3000), TIGHT)
 """How roomy the model of what to keep leaves nodes."""
 KEEPING_WHEN_LARGE = (Style(0.05, 7000), Style(0.12, 15000))
 STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
