@@ -55,6 +55,19 @@ def test_two_nodes_of_a_type_in_a_zone_are_one_pool_and_on_demand_is_none() -> N
     assert [(b.amount, b.at_most) for b in found] == [(4, 2)]
 
 
+def test_a_fleet_of_too_few_pools_could_never_keep_to_the_limit() -> None:
+    pods = make_workload("web", 8, cpu=100, gib=0.1)
+    judge = judge_of(pods)
+    crowded = [node_of(1, pods), *(node_of(n, []) for n in (2, 3, 4))]
+    assert diversification.unspreadable(crowded, judge) == []
+    found = diversification.unspreadable(crowded[:3], judge)
+    assert [(b.amount, b.at_most) for b in found] == [(8, 6)]
+    with_on_demand = [*crowded[:3], node_of(5, [], capacity_type=CapacityType.ON_DEMAND)]
+    assert diversification.unspreadable(with_on_demand, judge) == []
+    large = make_workload("web", 8, cpu=100, gib=1000)
+    assert [b.at_most for b in diversification.unspreadable([node_of(1, large)], judge_of(large))] == [0]
+
+
 def test_shares_of_the_whole_cluster_are_checked_in_vcpu() -> None:
     pods = make_workload("web", 4) + make_workload("big", 2, cpu=3000)
     rules = PlanRules(max_cluster_pool_share_ratio=0.5, max_zone_share_ratio=0.75)
