@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 AUTOPILOT = "autopilot"
 SAVING_REASONS = (MoveReason.UNDERUTILIZED, MoveReason.CHEAPER_OFFERING)
+ROOM_REASONS = (MoveReason.HEADROOM, MoveReason.MAKING_ROOM)
 PLAN_RETRY_SECONDS = 2.0
 
 
@@ -149,12 +150,7 @@ async def _refusal(
 
 def _steps(execution_id: UUID, plan: Plan, policy: Policy, now: datetime) -> tuple[Step, ...]:
     """Give the plan's steps; those of moves that are worth less than the policy asks for are skipped at once."""
-    least = Decimal(str(policy.min_move_savings_usd_per_hour))
-    spare = {
-        move.id: move.earned_usd_per_hour - least
-        for move in plan.moves
-        if move.drains and move.reason in SAVING_REASONS
-    }
+    spare = _spare(plan, least=Decimal(str(policy.min_move_savings_usd_per_hour)))
     return tuple(
         replace(
             step,
@@ -166,6 +162,23 @@ def _steps(execution_id: UUID, plan: Plan, policy: Policy, now: datetime) -> tup
         else step
         for step in steps_of(execution_id, (_move(move, spare.get(move.id)) for move in plan.moves))
     )
+
+
+def _spare(plan: Plan, *, least: Decimal) -> dict[str, Decimal]:
+    """Give what moves can spare of their worth, by move; none for those that are no matter of saving.
+
+    Launches that come before moves that save can spare what the whole plan is worth, and are never below zero.
+    """
+    found = {
+        move.id: move.earned_usd_per_hour - least
+        for move in plan.moves
+        if move.drains and move.reason in SAVING_REASONS
+    }
+    if not found:
+        return {}
+    whole = sum((move.earned_usd_per_hour for move in plan.moves), start=Decimal(0))
+    room = {move.id: max(whole, Decimal(0)) for move in plan.moves if move.reason in ROOM_REASONS}
+    return found | room
 
 
 def _move(move: contract.Move, spare_usd_per_hour: Decimal | None) -> Move:

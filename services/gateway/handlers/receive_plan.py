@@ -9,7 +9,7 @@ from services.gateway.ports import Configuration, UnitOfWork
 from shared.contracts.digest import plan_sha256
 from shared.contracts.v1.gateway import PlanApproved
 from shared.contracts.v1.optimizer import PlanProposed
-from shared.contracts.v1.plan import MoveKind, Plan
+from shared.contracts.v1.plan import Plan
 from shared.contracts.v1.policy import Approval, NodeTemplate
 from shared.kernel.clock import Clock
 from shared.kernel.ids import Ids
@@ -91,9 +91,9 @@ def plan_facts(plan: Plan, template: NodeTemplate) -> approvals.PlanFacts:
     return approvals.PlanFacts(
         trigger=plan.trigger.value,
         move_kinds=tuple(move.kind.value for move in plan.moves),
+        # Launches count too, whatever for: pods that other moves bring share the room with those that waited.
         savings_usd_per_hour=sum(
-            (move.earned_usd_per_hour for move in plan.moves if move.kind is not MoveKind.LAUNCH),
-            start=approvals.NO_SAVINGS,
+            (move.earned_usd_per_hour for move in plan.moves), start=approvals.NO_SAVINGS
         ),
         cost_before_usd_per_hour=plan.cost_before_usd_per_hour,
         capacity_types=frozenset(choice.pool.capacity_type.value for choice in offerings),

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from services.optimizer.domain import headroom, objectives, preferences
+from services.optimizer.domain import objectives, preferences
+from services.optimizer.domain.drafts import DraftReason
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
 from services.optimizer.domain.packing.shelf import Shelf
@@ -12,6 +13,12 @@ from shared.kernel.resources import Resources
 from shared.kernel.workload import Pod
 
 NAMED_KINDS = 3
+
+WHY_LAUNCHED = {
+    DraftReason.PENDING_PODS: "for pods that fit on no node",
+    DraftReason.HEADROOM: "to keep the headroom that the policy asks for",
+    DraftReason.MAKING_ROOM: "for pods that later moves bring",
+}
 
 
 def kinds(nodes: Sequence[StandingNode]) -> str:
@@ -31,22 +38,25 @@ def _kind(node: StandingNode) -> str:
 
 
 def sentence(
-    drained: Sequence[StandingNode], launched: Sequence[StandingNode], pods: int, earned: int
+    drained: Sequence[StandingNode],
+    launched: Sequence[StandingNode],
+    reason: DraftReason,
+    pods: int,
+    earned: int,
 ) -> str:
     """Tell what goes, what comes, and what it costs before and after; `earned` is what that is worth, risk included."""
     before, after = sum(n.micro_usd for n in drained), sum(n.micro_usd for n in launched)
     if not drained:
-        is_spare = all(headroom.is_placeholder(p) for n in launched for p in n.movable)
-        why = "to keep the headroom that the policy asks for" if is_spare else "for pods that fit on no node"
-        return f"Launch {kinds(launched)} at {usd(after):.4g} USD/h {why}."
+        return f"Launch {kinds(launched)} at {usd(after):.4g} USD/h {WHY_LAUNCHED[reason]}."
     moving = f"{pods} pod{'' if pods == 1 else 's'}"
     if not launched:
-        where = f"its {moving} fit" if len(drained) == 1 else f"their {moving} fit"
+        whose = "its" if len(drained) == 1 else "their"
+        where = f"{whose} {moving} fit{'s' if pods == 1 else ''}"
         rest = f"{where} on nodes that are there" if pods else "nothing that must move runs there"
         return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}.{_beside_price(drained, before, earned)}"
     return (
         f"Replace {kinds(drained)} ({usd(before):.4g} USD/h) by {kinds(launched)}"
-        f" ({usd(after):.4g} USD/h); {moving} move.{_beside_price((*drained, *launched), before - after, earned)}"
+        f" ({usd(after):.4g} USD/h); {moving} move{'s' if pods == 1 else ''}.{_beside_price((*drained, *launched), before - after, earned)}"
     )
 
 

@@ -28,6 +28,8 @@ class DraftReason(StrEnum):
     UNDERUTILIZED = "underutilized"
     CHEAPER_OFFERING = "cheaper_offering"
     PENDING_PODS = "pending_pods"
+    HEADROOM = "headroom"
+    MAKING_ROOM = "making_room"
 
 
 @dataclass(frozen=True, slots=True)

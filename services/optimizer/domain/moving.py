@@ -10,6 +10,7 @@ from services.optimizer.domain import (
     describing,
     disruption,
     diversification,
+    headroom,
     sequence,
     worth,
 )
@@ -157,8 +158,9 @@ class Mover:
             offers = alternatives.offers_for(
                 loads, self.packer.shelf, self.packer.grouper, claims, fleet=way.after.nodes
             )
+        waiting = {p.key for p in before.pending if not headroom.is_placeholder(p)}
         return tuple(
-            _draft(number, move, old, new, offers, amounts, self.packer)
+            _draft(number, move, old, new, offers, amounts, self.packer, waiting)
             for number, move in enumerate(cuts, start=1)
         )
 
@@ -305,12 +307,13 @@ def _draft(
     offers: Mapping[str, tuple[Offer, ...]],
     amounts: Mapping[str, int],
     packer: Packer,
+    waiting: Collection[str],
 ) -> MoveDraft:
     judge = packer.grouper.judge
     drained = [old[name] for name in move.drains]
     launched = [new[name] for name in move.launches]
     pods = sum(len(n.movable) for n in drained)
-    kind, reason = _kind(drained, launched, pods)
+    kind, reason = _kind(drained, launched, pods, waiting)
     saved = sum(n.micro_usd for n in drained) - sum(n.micro_usd for n in launched)
     earned = sequence.savings(move, amounts)
     once = disruption.charge(drained, launched, judge.rules) if drained else 0
@@ -340,7 +343,7 @@ def _draft(
         payback_seconds=-(-once * disruption.SECONDS_PER_HOUR // earned) if earned > 0 else None,
         interruptions_per_day_before=accounting.interruptions_per_day(drained),
         interruptions_per_day_after=accounting.interruptions_per_day(launched),
-        explanation=describing.sentence(drained, launched, pods, earned),
+        explanation=describing.sentence(drained, launched, reason, pods, earned),
         runner_up=other[0],
         runner_up_extra_usd_per_hour=other[1],
         binding_constraint=binding,
@@ -348,10 +351,14 @@ def _draft(
 
 
 def _kind(
-    drained: Sequence[StandingNode], launched: Sequence[StandingNode], pods: int
+    drained: Sequence[StandingNode], launched: Sequence[StandingNode], pods: int, waiting: Collection[str]
 ) -> tuple[DraftKind, DraftReason]:
     if not drained:
-        return DraftKind.LAUNCH, DraftReason.PENDING_PODS
+        arriving = [p for n in launched for p in n.movable]
+        if any(p.key in waiting for p in arriving):
+            return DraftKind.LAUNCH, DraftReason.PENDING_PODS
+        is_spare = any(headroom.is_placeholder(p) for p in arriving)
+        return DraftKind.LAUNCH, DraftReason.HEADROOM if is_spare else DraftReason.MAKING_ROOM
     if not launched:
         return DraftKind.DELETE, DraftReason.UNDERUTILIZED if pods else DraftReason.EMPTY
     gone = sum(n.node.allocatable.cpu_millicores for n in drained)

@@ -22,7 +22,7 @@ class MoveKind(StrEnum):
     DELETE = "delete"
     """Only cordon, drain and terminate: the pods fit on nodes that are Ready now."""
     LAUNCH = "launch"
-    """Only launch: for pods that fit nowhere."""
+    """Only launch: for pods that fit nowhere, for headroom, or before the moves that need the room."""
 
 
 class MoveReason(StrEnum):
@@ -33,6 +33,10 @@ class MoveReason(StrEnum):
     CHEAPER_OFFERING = "cheaper_offering"
     INTERRUPTED = "interrupted"
     PENDING_PODS = "pending_pods"
+    HEADROOM = "headroom"
+    """For the room that the policy keeps free; pods of later moves may go there too."""
+    MAKING_ROOM = "making_room"
+    """For pods that later moves bring."""
 
 
 class PlanTrigger(StrEnum):

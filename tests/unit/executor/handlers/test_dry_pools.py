@@ -1,5 +1,7 @@
 """Pools without capacity: the next offering is tried, as long as it is worth it."""
 
+from decimal import Decimal
+
 import pytest
 
 from services.executor.domain.steps import ExecutionStatus
@@ -7,7 +9,7 @@ from shared.contracts.v1.executor import (
     CapacityInsufficient,
     InstanceLaunched,
 )
-from shared.contracts.v1.plan import MoveReason
+from shared.contracts.v1.plan import MoveKind, MoveReason
 from tests.fakes.executor import InMemoryExecutor, tools_for
 from tests.unit.executor.scenes import (
     ON_DEMAND,
@@ -15,6 +17,7 @@ from tests.unit.executor.scenes import (
     SPOT_B,
     a_world,
     begin,
+    delete_move,
     finish,
     make_plan,
     offering,
@@ -88,3 +91,29 @@ async def test_pods_that_wait_get_a_node_at_any_price_that_the_plan_names() -> N
     await begin(make_plan(world.clock, move), store, tools)
     await finish(store, tools)
     assert [m.pool for m in store.sent(InstanceLaunched)] == [ON_DEMAND]
+
+
+@pytest.mark.parametrize(("usd", "is_launched"), [("0.1", True), ("0.101", False)])
+async def test_room_for_later_moves_costs_no_more_than_the_whole_plan_saves(
+    usd: str, *, is_launched: bool
+) -> None:
+    world = a_world()
+    world.dry = {SPOT_A, SPOT_B}
+    store = InMemoryExecutor(world)
+    tools = tools_for(world, store)
+    offers = (offering(SPOT_A), offering(SPOT_B), offering(ON_DEMAND, usd))
+    planned = replace_move(1)
+    room = planned.model_copy(
+        update={
+            "kind": MoveKind.LAUNCH,
+            "reason": MoveReason.MAKING_ROOM,
+            "savings_usd_per_hour": Decimal("-0.05"),
+            "launches": (planned.launches[0].model_copy(update={"offerings": offers}),),
+        }
+    )
+    later = delete_move(2, "old-0").model_copy(update={"reason": MoveReason.UNDERUTILIZED})
+    await begin(make_plan(world.clock, room, later), store, tools)
+    await finish(store, tools)
+    assert bool(world.instances) is is_launched, (
+        "the plan is worth 0.05 USD/h, and the pool of choice costs 0.05"
+    )

@@ -89,6 +89,14 @@ async def test_autopilot_judges_a_move_by_its_worth_and_not_by_its_price_alone(
     assert ("saves less" in gateway.state.plans[PLAN_ID].decision_note) != bool(approvals)
 
 
+@pytest.mark.parametrize(("cost", "approvals"), [("0.05", 1), ("0.099", 0)])
+async def test_what_is_launched_first_counts_against_what_is_saved(cost: str, approvals: int) -> None:
+    gateway = gateway_with(approval=Approval.AUTOPILOT)
+    first = make_move(MoveKind.LAUNCH, savings=-Decimal(cost))
+    await receive(gateway, plan_of(moves=(first, make_move(MoveKind.DELETE, id="move-2"))))
+    assert len(gateway.sent(PlanApproved)) == approvals
+
+
 async def test_spot_is_not_launched_against_the_policy() -> None:
     gateway = gateway_with(approval=Approval.AUTOPILOT, strategy=CapacityStrategy.ON_DEMAND)
     await receive(gateway, plan_of())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.optimizer.domain.drafts import PlanDraft
+from services.optimizer.domain.drafts import DraftKind, DraftReason, PlanDraft
 from services.optimizer.domain.planning import PlanMode, plan
 from services.optimizer.domain.rules import (
     Commitments,
@@ -179,6 +179,15 @@ def test_a_launch_for_headroom_alone_says_so() -> None:
     draft = plan(make_cluster(make_workload("web", 4)), make_market(), rules, TEMPLATE, mode=PlanMode.PENDING)
     assert [x.pods for m in draft.moves for x in m.launches] == [()]
     assert draft.moves[0].explanation.endswith("to keep the headroom that the policy asks for.")
+
+
+def test_a_launch_of_a_saving_plan_is_for_pods_that_wait_only_if_some_do() -> None:
+    rules = PlanRules(headroom=(HeadroomShape(6000, 4 * GIB, 2),))
+    draft = plan(make_cluster(make_workload("web", 20)), make_market(), rules, TEMPLATE)
+    first = draft.moves[0]
+    assert first.kind is DraftKind.LAUNCH
+    assert first.reason is DraftReason.HEADROOM
+    assert any(m.drains for m in draft.moves)
 
 
 def test_headroom_that_nothing_can_hold_is_missing_and_no_pod_is() -> None:
