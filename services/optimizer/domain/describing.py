@@ -54,9 +54,10 @@ def sentence(
         where = f"{whose} {moving} fit{'s' if pods == 1 else ''}"
         rest = f"{where} on nodes that are there" if pods else "nothing that must move runs there"
         return f"Give up {kinds(drained)} ({usd(before):.4g} USD/h): {rest}.{_beside_price(drained, before, earned)}"
+    moving += " moves" if pods == 1 else " move"
     return (
         f"Replace {kinds(drained)} ({usd(before):.4g} USD/h) by {kinds(launched)}"
-        f" ({usd(after):.4g} USD/h); {moving} move{'s' if pods == 1 else ''}.{_beside_price((*drained, *launched), before - after, earned)}"
+        f" ({usd(after):.4g} USD/h); {moving}.{_beside_price((*drained, *launched), before - after, earned)}"
     )
 
 

@@ -146,6 +146,7 @@ def test_the_bound_is_one_of_the_same_objective(
     parts = objectives.breakdown(found.after.nodes, spot_judge(objects, rules))
     draft = found.draft
     assert draft.objective_usd_per_hour == pytest.approx((parts.price + parts.risk + parts.preferences) / 1e6)
+    assert draft.objective_usd_per_hour is not None
     assert draft.lower_bound_usd_per_hour is not None
     assert draft.lower_bound_usd_per_hour <= draft.objective_usd_per_hour + 1e-9
     # No fleet of these pods can do better than that with all wishes for nothing.
