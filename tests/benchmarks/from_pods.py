@@ -118,6 +118,11 @@ def pods_of(shapes: Counter[Shape]) -> ClusterObjects:
 
 def karpenter_pods(pods: int) -> ClusterObjects:
     """Give Karpenter's mix with the rules that `karpenter_mix` puts as numbers."""
+    return parse_objects(karpenter_objects(pods))
+
+
+def karpenter_objects(pods: int) -> list[dict[str, object]]:
+    """Give the same as Kubernetes writes them."""
     draw = random.Random(42)
     found = []
     for pod in range(pods):
@@ -125,7 +130,7 @@ def karpenter_pods(pods: int) -> ClusterObjects:
         cpu, memory = draw.choice(KARPENTER_CPU), draw.choice(KARPENTER_MEMORY)
         labels, spec = _rules(kind, "abcdefg"[draw.randrange(LABELS)])
         found.append(_pod(f"k{kind}-{pod}", f"k{kind}", cpu, memory, labels=labels, spec=spec))
-    return parse_objects(found)
+    return found
 
 
 def _rules(kind: int, value: str) -> tuple[Mapping[str, str], Fields]:

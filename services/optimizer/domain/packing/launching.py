@@ -8,6 +8,7 @@ import numpy as np
 from services.optimizer.domain.columns.problem import Effort, Ending
 from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.packing import balancing, by_columns, grouping, relaxing, zoning
+from services.optimizer.domain.packing.aims import Aims
 from services.optimizer.domain.packing.classes import CPU, Bools, Floats, Ints, PodClass, holding, rows
 from services.optimizer.domain.packing.demand import Demand, Level, Load, Spread, Supply
 from services.optimizer.domain.packing.filling import Filler
@@ -117,11 +118,37 @@ class Launcher:
                     for c in level.others:
                         if unzoned[c].node_limits:
                             unzoned[c] = replace(unzoned[c], zone_id=zones[level.pile])
+            scene.aims = Aims(aimed, unzoned, zones)
+        elif scene.aims:
+            unzoned, rows_of = self._aimed(unzoned, zones, possible)
+            possible, costs = possible[rows_of], costs[rows_of]
+            held = {c for c, kind in enumerate(unzoned) if kind.zone_id is not None}
         scene.classes = zoning.settled(unzoned, zones, possible, costs, places, namespaces, held, liked)
         scene.left = [list(c.pods) for c in scene.classes]
         at = {id(kind): c for c, kind in enumerate(scene.classes)}
-        number = {c: at[id(unzoned[c])] for c in held}
+        number = {c: at[id(unzoned[c])] for c in held} if aimed else {}
         self._levels = tuple(level.renumbered(number) for level in aimed)
+
+    def _aimed(
+        self, classes: Sequence[PodClass], zones: Sequence[str], possible: Bools
+    ) -> tuple[list[PodClass], list[int]]:
+        """Split classes left over by the zones that are behind; give also which one each part is of."""
+        aims = self._scene.aims
+        found: dict[int, list[PodClass]] = {c: [kind] for c, kind in enumerate(classes)}
+        about = [c for c, kind in enumerate(classes) if aims.is_about(kind.sample)]
+        # Those that are to be spread first: others go to what is behind then.
+        for c in sorted(about, key=lambda c: not aims.is_spread(classes[c].sample)):
+            kind, at = classes[c], 0
+            given = aims.dealt(kind, possible[c])
+            aims = aims.promise(kind, given)
+            found[c] = []
+            for zone, number in zip(zones, given.tolist(), strict=True):
+                if number:
+                    found[c].append(replace(kind, pods=kind.pods[at : at + number], zone_id=zone))
+                at += number
+            if at < len(kind.pods):
+                found[c].append(replace(kind, pods=kind.pods[at:]))
+        return [part for parts in found.values() for part in parts], [c for c in found for _ in found[c]]
 
     def _outlook(self, classes: Sequence[PodClass], requests: Ints, spreads: Sequence[Spread]) -> Ints:
         """Give class x zone, in thousandths, how many pods would go there by the relaxation that a bound asks for."""
@@ -258,6 +285,9 @@ class Launcher:
         What finds no place within the limits of pools and zones is placed without them: to run is worth more.
         """
         self._place_singly()
+        if self._scene.waiting and self._scene.aims:
+            self._scene.aims = Aims()
+            self._place_singly()
         if self._scene.waiting and self._scene.has_limits:
             self._scene.lift_limits()
             self._place_singly()

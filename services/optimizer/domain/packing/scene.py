@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from services.optimizer.domain.diversification import Shares, pool_name
+from services.optimizer.domain.packing.aims import Aims
 from services.optimizer.domain.packing.classes import UNLIMITED, Columns, Ints, PodClass
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules
@@ -41,6 +42,8 @@ class Scene:
         self.new: dict[str, tuple[Node, int]] = {}
         """Node and row of the shelf, by name."""
         self.held: dict[str, list[Pod]] = {}
+        self.aims = Aims()
+        """How zones are to be level."""
         self._names = names
         self._in_pool: dict[tuple[str, str], int] = {}
         """Replicas by controller and spot pool, of the controllers that have a limit per spot pool."""
@@ -62,6 +65,8 @@ class Scene:
         """Give how many more pods of the class the node's pool and zone may hold."""
         shared = self.shares.room(node, kind.sample.requests.cpu_millicores) if self.shares else None
         room = UNLIMITED if shared is None else shared
+        if self.aims:
+            room = min(room, self.aims.room(kind.sample, node.zone_id))
         if kind.workload not in self._limited or node.capacity_type is not CapacityType.SPOT:
             return room
         return min(room, kind.per_spot_pool - self._in_pool.get((kind.workload, pool_name(node)), 0))
@@ -110,7 +115,10 @@ class Scene:
         """Place a pod on a node to launch."""
         self.view.place(pod, name)
         self.held[name].append(pod)
-        self._count(pod, self.new[name][0])
+        node = self.new[name][0]
+        self._count(pod, node)
+        if self.aims:
+            self.aims.take(pod, node.zone_id)
 
     def put_onto_kept(self, pod: Pod, name: str) -> None:
         """Place a pod on a node that stays."""
@@ -118,6 +126,8 @@ class Scene:
         self.onto_kept[pod.key] = name
         if self.has_limits:
             self._count(pod, self.view.node(name))
+        if self.aims:
+            self.aims.take(pod, self.view.node(name).zone_id)
 
     def free(self, names: Sequence[str]) -> Ints:
         """Give what is free on nodes, a row each; never negative."""
