@@ -29,9 +29,9 @@ SAME_SIZE_RATIO = 0.9
 SPARE_ATTEMPTS = 6
 KEEP_ATTEMPTS = 12
 """How often, after that, the nodes of pods that are homeless all the same are left as they are."""
-REHEARSED_PODS = 8000
-"""How many pods are placed in all to find out which nodes are not needed: a quarter of a second or so."""
-LEAST_TRIALS = 8
+REHEARSED_PODS = 16_000
+"""How many pods are placed in all to find out which nodes are not needed: half a second or so."""
+LEAST_TRIALS = 4
 """How often that is tried even where many pods move."""
 SHARE_AT_ONCE = 8
 """So large a part of the nodes is left out at once to begin with, one in so many."""
@@ -176,8 +176,10 @@ class Mover:
             if any(cuts == known for known, _ in tried):
                 continue
             tried.append((cuts, self._rehearse(before, after, cuts)))
-            if not tried[-1][1] or self.packer.should_stop():
+            if not tried[-1][1]:
                 return tried[-1]
+            if self.packer.should_stop():
+                break
         return min(tried, key=lambda t: sum(len(x.homeless) for x in t[1]))
 
     def _cut(self, before: FleetState, after: FleetState, first: First) -> list[Cut]:
