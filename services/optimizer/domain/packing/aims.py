@@ -111,8 +111,10 @@ class Aims:
         elif level.pile is not None:
             spread = int(self._sizes[number][0] - self._own[number].sum())
             others = int(self._sizes[number][1] - (counted - self._own[number]).sum())
-            # More than the least would take places of those that can be nowhere else.
+            # More than the least would take places of those that can be nowhere else, and so would all that is free.
+            free = np.delete(np.maximum(level.most - counted, 0), level.pile)
             most = _level(counted, level.least, level.pile, spread + others)
+            most = np.minimum(most, counted + max(int(free.sum()) - spread, 0))
             behind = np.delete(np.maximum(level.least - counted, 0), level.pile)
             # Nor may the pile take those that other zones lack when all that are to be spread have a place.
             most[level.pile] = counted[level.pile] + others - max(int(behind.sum()) - spread, 0)
