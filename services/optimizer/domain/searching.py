@@ -164,7 +164,11 @@ class Search:
             )
             if option is None or option.micro_rank >= way.micro_rank:
                 break
-            way = self._trimmed(self.mover.way(self.start, option.after), guards)
+            again = self.mover.way(self.start, option.after)
+            # It is rehearsed anew: told to stop meanwhile, the rehearsal ends with pods that have no place yet.
+            if again.homeless or again.micro_rank >= way.micro_rank or guards.broken(again.after) is not None:
+                break
+            way = self._trimmed(again, guards)
         return way
 
     def _trimmed(self, way: Way, guards: Safeguards) -> Way:
