@@ -73,7 +73,8 @@ def cover(
     search = _Search(shelf, plans, grouper, pods, should_stop)
     if not search.rates:
         return Cover(at_dollar_price=shelf)
-    low, high = 1, max(-(-shelf.offers[i].micro_usd * PARTS // rate) for i, rate in search.rates.items())
+    # A rate of less than a micro-dollar counts as none.
+    low, high = 1, max(-(-shelf.offers[i].micro_usd * PARTS // max(r, 1)) for i, r in search.rates.items())
     fleets = [search.launches(low)]
     for _ in range(HALVINGS):
         if should_stop() or high - low <= 1:

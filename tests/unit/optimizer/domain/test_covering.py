@@ -104,6 +104,13 @@ def test_pods_that_are_bound_to_a_zone_are_covered_there() -> None:
     assert draft.cost_after_usd_per_hour == 0
 
 
+def test_a_rate_of_less_than_a_micro_dollar_pays_for_everything() -> None:
+    savings = SavingsPlan(usd_per_hour=0.01, rates=dict.fromkeys(PRICES, 1e-7))
+    draft = greenfield(make_workload("web", 6, cpu=900, gib=3), with_plans(PlanRules(), savings))
+    assert set(bought(draft)) == {CapacityType.ON_DEMAND}
+    assert draft.cost_after_usd_per_hour == 0
+
+
 def test_a_plan_is_of_no_use_where_policy_wants_spot() -> None:
     pods = make_workload("web", 12, cpu=900, gib=3)
     draft = greenfield(pods, with_plans(PlanRules(strategy=Strategy.SPOT), compute(5)))
