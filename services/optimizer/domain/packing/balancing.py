@@ -40,9 +40,8 @@ def spreads(
     own: dict[tuple[Group, int, Hashable], list[int]] = {}
     for c, (group, skew) in rules.items():
         own.setdefault((group, skew, _nodes_meant(classes[c].sample)), []).append(c)
-    groups = {group for group, _, _ in own}
     known: dict[Hashable, list[Group]] = {}
-    counted: dict[Group, list[int]] = {group: [] for group in groups}
+    counted: dict[Group, list[int]] = {group: [] for group, _, _ in own}
     shared: set[Group] = set()
     for c, kind in enumerate(classes):
         key = (kind.sample.namespace, frozenset(kind.sample.labels.items()))
