@@ -169,6 +169,19 @@ def _is_paid_for(after: FleetState, fixed: Collection[str]) -> bool:
     return all(n.node.name in fixed for n in after.nodes)
 
 
+@dataclass(slots=True)
+class _Row:
+    """Nodes that are there and alike."""
+
+    room: Ints
+    micro_usd: int
+    chance: float
+    is_spot: bool
+    allowed: Bools
+    sample: Node
+    copies: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Rows:
     """Nodes that are there: those alike in one row."""
@@ -198,11 +211,10 @@ class _Existing:
         self._kind_of = np.array([number[key] for key in keys], dtype=np.int64)
         self._may_use_spot = np.array([c.may_use_spot for c in classes], dtype=np.bool_)
         self._wishes = Wishes(classes, rules)
-        self._samples: dict[Hashable, Node] = {}
 
     def rows(self, stay: Iterable[StandingNode], rest: Iterable[StandingNode]) -> _Rows:
         """Give nodes that stay with what is free on them, at no price, and the rest empty, at theirs."""
-        found: dict[Hashable, list[object]] = {}
+        found: dict[Hashable, _Row] = {}
         for node in stay:
             usable = node.node.is_ready and not node.node.is_unschedulable
             if usable:
@@ -218,17 +230,17 @@ class _Existing:
         entries = list(found.values())
         return _Rows(
             Supply(
-                room=np.array([e[0] for e in entries], dtype=np.int64).reshape(len(entries), width),
-                micro_usd=np.array([e[1] for e in entries], dtype=np.int64),
-                chance=np.array([e[2] for e in entries], dtype=np.float64),
-                is_spot=np.array([e[3] for e in entries], dtype=np.bool_),
-                copies=np.array([e[5] for e in entries], dtype=np.int64),
+                room=np.array([e.room for e in entries], dtype=np.int64).reshape(len(entries), width),
+                micro_usd=np.array([e.micro_usd for e in entries], dtype=np.int64),
+                chance=np.array([e.chance for e in entries], dtype=np.float64),
+                is_spot=np.array([e.is_spot for e in entries], dtype=np.bool_),
+                copies=np.array([e.copies for e in entries], dtype=np.int64),
             ),
-            np.array([e[4] for e in entries], dtype=np.bool_).reshape(len(entries), len(self._classes)),
-            tuple(self._samples[key] for key in found),
+            np.array([e.allowed for e in entries], dtype=np.bool_).reshape(len(entries), len(self._classes)),
+            tuple(e.sample for e in entries),
         )
 
-    def _add(self, found: dict[Hashable, list[object]], node: StandingNode, room: Ints, price: int) -> None:
+    def _add(self, found: dict[Hashable, _Row], node: StandingNode, room: Ints, price: int) -> None:
         allowed = self._allowed(node) & (self._requests <= room).all(axis=1)
         if not allowed.any():
             return
@@ -236,9 +248,7 @@ class _Existing:
         is_spot = node.node.capacity_type is CapacityType.SPOT
         wishes = self._wishes.on([node.node]).tobytes()
         key = (tuple(room.tolist()), price, chance, is_spot, allowed.tobytes(), wishes)
-        self._samples.setdefault(key, node.node)
-        entry = found.setdefault(key, [room, price, chance, is_spot, allowed, 0])
-        entry[5] = int(str(entry[5])) + 1
+        found.setdefault(key, _Row(room, price, chance, is_spot, allowed, node.node)).copies += 1
 
     def _allowed(self, node: StandingNode) -> Bools:
         permitted = [not static_reasons(sample, node.node) for sample in self._kinds]

@@ -113,11 +113,6 @@ def selectors_meant(pods: Iterable[Pod]) -> tuple[LabelSelector, ...]:
     return tuple(sorted(found, key=repr))
 
 
-def per_node_limit(pod: Pod) -> int:
-    """Give how many pods of its kind one node may hold."""
-    return min((x.at_most for x in node_limits(pod)), default=UNLIMITED)
-
-
 def node_limits(pod: Pod) -> tuple[NodeLimit, ...]:
     """Give what limits the number of such pods on a node; a pod that a rule of its own does not mean is free of it."""
     found = [NodeLimit(("port", p.port, p.protocol), 1) for p in pod.host_ports]
