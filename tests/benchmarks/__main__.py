@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from services.optimizer.domain.columns.warm_up import warm_up
+from services.optimizer.domain.warm_up import warm_up
 from tests.benchmarks.market import ALLOCATABLE, DATA, ON_DEMAND, SPOT, market
 from tests.benchmarks.rows import HEADER, rows
 from tests.benchmarks.workloads import OPENB

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-from services.optimizer.domain.columns.warm_up import warm_up
+from services.optimizer.domain.warm_up import warm_up
 from services.optimizer.handlers.propose_plan import propose_plan
 from services.optimizer.handlers.reasons_to_wait import Limits
 from services.optimizer.ports import Quotes, UnitOfWorkFactory
