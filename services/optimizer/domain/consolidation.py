@@ -48,7 +48,7 @@ class Option:
     """Price and risk an hour of the nodes whose price is known, and what the change must earn an hour."""
     style: Style
     is_sturdy: bool = False
-    """Whether the fleet takes all pods back in any order."""
+    """Whether the fleet takes all pods back in every order that is tried."""
 
     @property
     def order(self) -> tuple[int, int, list[str]]:

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ def read_price_file(path: Path, *, region: str, origin: Origin) -> OnDemandPrice
             first = file.peek(64).lstrip()[:1]
             read = _read_json if first in (b"{", b"[") else _read_csv
             published_at = read(path, file, found)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise PriceFileError(f"{path.name}: not a readable price file: {why}") from error
     if not found.usd_per_hour:

@@ -121,6 +121,7 @@ def test_a_row_of_a_csv_that_is_cut_off_is_refused_alone(tmp_path: Path) -> None
         pytest.param(b"<html>", "no column", id="a page"),
         pytest.param(b"\xff\xfe\x00", "not a readable price file", id="binary"),
         pytest.param(b"\x1f\x8bno gzip", "not a readable price file", id="broken gzip"),
+        pytest.param(gzip.compress(b"")[:10] + b"\xff" * 20, "not a readable price file", id="broken stream"),
         pytest.param(b"{}", "no on-demand price", id="an empty object"),
         pytest.param(b'{"offerCode": "AmazonRDS"}', "AmazonRDS", id="another service, JSON"),
         pytest.param(b'"OfferCode","AmazonRDS"\n"SKU"\n', "AmazonRDS", id="another service, CSV"),
