@@ -120,7 +120,7 @@ class Search:
         ways: list[Way] = []
         limit = today
         most = max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))
-        # What takes all pods back in the orders tried is likely to need nothing more on the way: that bounds the others.
+        # What takes all pods back in the orders tried likely needs nothing more on the way: that bounds the others.
         for number, option in enumerate(sorted(promising, key=lambda o: not o.is_sturdy)):
             # Beyond the most promising, others are looked at only as long as none of those will do.
             if number >= most and limit < today:
