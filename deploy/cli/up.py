@@ -183,7 +183,10 @@ async def _stay_up(home: "Home", options: "Options") -> None:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set() and not starting.done():
             starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            (started,) = await asyncio.gather(starting, return_exceptions=True)
+            if not isinstance(started, BaseException):
+                # Until Python 3.12 a cancellation can get lost on its way; then the start came to its end.
+                await started.stop()
             return
         running = await starting
         try:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from deploy.local import postgres
-from tests.integration.local.terminal import Terminal
+from tests.integration.local.terminal import UP_SECONDS, Terminal
 from tests.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.nats, pytest.mark.e2e, pytest.mark.slow]
@@ -125,7 +125,7 @@ async def test_a_signal_during_the_start_leaves_nothing_behind(terminal: Termina
     process = await terminal.begin("up")
     await until((terminal.home / "secrets.json").exists)
     process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(UP_SECONDS):
         _, err = await process.communicate()
     assert b"Traceback" not in err
     assert process.returncode == 0
