@@ -28,7 +28,7 @@ async def test_a_start_that_loses_its_cancellation_is_stopped_once_it_is_through
     started = Started()
 
     async def start(*_: object) -> Started:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         return started
