@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from services.optimizer.domain import disruption, levels, objectives
+from services.optimizer.domain import deleting, disruption, levels, objectives
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, blocked_pods, unmovable
 from services.optimizer.domain.keeping import Keeper
 from services.optimizer.domain.packing.fleet import LOOKING, TIGHT, Packer, Packing, Style
@@ -76,6 +76,20 @@ class Consolidator:
             room: the same with room for the pods that wait.
             guards: what no fleet may break.
         """
+        if self.rules.consolidation is Consolidation.DELETE_ONLY:
+            settled = deleting.settled(state, room.after)
+            start = Option(
+                frozenset(), Packing((), {}, settled.state.pending), settled.state, room.micro_rank, TIGHT
+            )
+            found = self._options(settled.state, start, guards)
+            return sorted((self._opened(o, state, settled) for o in found), key=lambda o: o.order)
+        return self._options(state, room, guards)
+
+    def _opened(self, option: Option, state: FleetState, settled: deleting.Settled) -> Option:
+        after = settled.opened(option.after)
+        return replace(option, after=after, micro_rank=rank(state, after, self.judge))
+
+    def _options(self, state: FleetState, room: Option, guards: Safeguards) -> list[Option]:
         movable = [n for n in state.nodes if n.kept_because is None]
         if not movable:
             return []
@@ -85,7 +99,7 @@ class Consolidator:
             if found or pods > LARGE_CROWD:
                 return found
         found = self._kept(state, guards, KEEPING)
-        if self.rules.consolidation is Consolidation.REPLACE:
+        if self._may_launch:
             everything = frozenset(n.node.name for n in movable)
             partly = frozenset(n.node.name for n in movable if not levels.is_replaced_alone(n, self.rules))
             for drained in dict.fromkeys((everything, partly)):
@@ -109,7 +123,9 @@ class Consolidator:
                 drained = keeper.ask(style, keeps_full=keeps_full).given_up
                 if not drained:
                     break
-                option = self.evaluate(state, drained, prefix=f"keep-{number}-", style=style)
+                option = self.evaluate(
+                    state, drained, prefix=f"keep-{number}-", style=style, may_launch=self._may_launch
+                )
                 if option is not None and guards.broken(option.after) is None:
                     found.append(option)
                     break
@@ -214,6 +230,17 @@ class Consolidator:
         self, state: FleetState, fleet: FleetState, is_good: Callable[[FleetState], bool], *, prefix: str
     ) -> Option | None:
         """Make a fleet that was found cheaper still, as sturdy and as good as it has to be; None: there is no way."""
+        if self.rules.consolidation is not Consolidation.DELETE_ONLY:
+            return self._thinned_from(state, fleet, is_good, prefix)
+        settled = deleting.settled(state, fleet)
+        found = self._thinned_from(
+            settled.state, settled.closed(fleet), lambda f: is_good(settled.opened(f)), prefix
+        )
+        return None if found is None else self._opened(found, state, settled)
+
+    def _thinned_from(
+        self, state: FleetState, fleet: FleetState, is_good: Callable[[FleetState], bool], prefix: str
+    ) -> Option | None:
         placer = Placer(self.packer, self.judge)
         crowd = Crowd(
             self._restartable(state, fleet), state.objects.volumes, refuses_spot=placer.refuses_spot
@@ -264,12 +291,22 @@ class Consolidator:
             if p.key in waiting or not unmovable(p, self.rules, self.judge, blocked)
         ]
 
+    @property
+    def _may_launch(self) -> bool:
+        return self.rules.consolidation is Consolidation.REPLACE
+
     def evaluate(
-        self, state: FleetState, drained: frozenset[str], *, prefix: str, style: Style = TIGHT
+        self,
+        state: FleetState,
+        drained: frozenset[str],
+        *,
+        prefix: str,
+        style: Style = TIGHT,
+        may_launch: bool = True,
     ) -> Option | None:
         """Give up these nodes; nodes whose pods find no place stay after all."""
         for _ in range(RETRIES):
-            packing = self._packing(state, drained, prefix, style)
+            packing = self._packing(state, drained, prefix, style if may_launch else None)
             homeless = {p.key for p in packing.unplaced}
             going = (n for n in state.nodes if n.node.name in drained)
             stuck = {n.node.name for n in going if any(p.key in homeless for p in n.movable)}
@@ -278,10 +315,16 @@ class Consolidator:
             drained -= stuck
         return None
 
-    def _packing(self, state: FleetState, drained: frozenset[str], prefix: str, style: Style) -> Packing:
+    def _packing(
+        self, state: FleetState, drained: frozenset[str], prefix: str, style: Style | None
+    ) -> Packing:
+        """Place the pods of these nodes and those that wait; without a style only on nodes that stay."""
         going = (n for n in state.nodes if n.node.name in drained)
-        pods = [unbound(p) for n in going for p in n.movable]
-        return self.packer.pack([*pods, *state.pending], state.without(drained), prefix=prefix, style=style)
+        pods = [*(unbound(p) for n in going for p in n.movable), *state.pending]
+        kept = state.without(drained)
+        if style is None:
+            return self.packer.squeeze(pods, kept)
+        return self.packer.pack(pods, kept, prefix=prefix, style=style)
 
     def _changed(self, state: FleetState, drained: frozenset[str], packing: Packing, style: Style) -> Option:
         after = self._after(state, drained, packing)

@@ -7,6 +7,7 @@ from services.optimizer.domain import (
     accounting,
     alternatives,
     consolidation,
+    deleting,
     describing,
     disruption,
     diversification,
@@ -126,7 +127,9 @@ class Mover:
     ) -> Way | None:
         gone = set(names)
         pods = [p.on(None) for n in way.after.nodes if n.node.name in gone for p in n.movable]
-        squeezed = self.packer.squeeze(pods, way.after.without(names))
+        launched = {n for cut in way.cuts for n in cut.launches}
+        fleet = deleting.closed(way.after, launched) if self._only_deletes else way.after
+        squeezed = self.packer.squeeze(pods, fleet.without(names))
         if squeezed.unplaced:
             return None
         after = _arrived(way.after, gone, squeezed.onto_kept)
@@ -137,7 +140,6 @@ class Mover:
             Cut([n for n in cut.launches if n not in gone], list(cut.drains), cut.is_for_pending)
             for cut in way.cuts
         ]
-        launched = {n for cut in way.cuts for n in cut.launches}
         cuts += [Cut(drains=[n]) for n in names if n not in launched]
         cuts = [cut for cut in cuts if cut.launches or cut.drains]
         if self._rehearse(before, after, cuts):
@@ -205,11 +207,20 @@ class Mover:
         if id(before) not in self._stages:
             self._stages[id(before)] = before, Stage(objects, self.packer.grouper.meant)
         stage = self._stages[id(before)][1]
+        ways = [(cuts, before.pending)]
+        if self._only_deletes and any(cut.launches for cut in cuts):
+            # No pod of a node that goes may depend on a new node: all goes well if none ever comes.
+            ways.append(([replace(cut, launches=[]) for cut in cuts], deleting.expected(before, after)))
         for run in runs_for(len(objects.pods)):
-            troubles = Rehearsal(stage, closed, run).play(cuts, new, before.pending)
-            if troubles:
-                return troubles
+            for played, pending in ways:
+                troubles = Rehearsal(stage, closed, run).play(played, new, pending)
+                if troubles:
+                    return troubles
         return []
+
+    @property
+    def _only_deletes(self) -> bool:
+        return self.rules.consolidation is Consolidation.DELETE_ONLY
 
     def _with_room(self, after: FleetState, spares: Sequence[StandingNode]) -> FleetState:
         """Add spares with the pods they are for; without them where that would crowd a pool or a zone.

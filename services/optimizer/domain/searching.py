@@ -130,9 +130,7 @@ class Search:
             ways.append(self.mover.way(self.start, option.after, limit=limit))
             if not ways[-1].homeless and guards.broken(ways[-1].after) is None:
                 limit = min(limit, ways[-1].micro_rank)
-        safe = [w for w in ways if not w.homeless and not self._replaces(w)]
-        if not safe and any(not w.homeless for w in ways):
-            return "A cheaper fleet was found, but only by replacing nodes, and the policy lets them only go."
+        safe = [w for w in ways if not w.homeless]
         sound = sorted(
             (w for w in safe if guards.broken(w.after) is None), key=lambda w: (w.micro_rank, len(w.cuts))
         )
@@ -163,18 +161,11 @@ class Search:
                 break
             again = self.mover.way(self.start, option.after)
             # It is rehearsed anew: told to stop meanwhile, the rehearsal ends with pods that have no place yet.
-            is_safe = not again.homeless and not self._replaces(again) and guards.broken(again.after) is None
+            is_safe = not again.homeless and guards.broken(again.after) is None
             if not is_safe or again.micro_rank >= way.micro_rank:
                 break
             way = self._trimmed(again, guards)
         return way
-
-    def _replaces(self, way: Way) -> bool:
-        """Whether a move replaces nodes where policy lets them only go."""
-        if self.rules.consolidation is not Consolidation.DELETE_ONLY:
-            return False
-        # What is launched for pods that wait must not take in those of a node that goes.
-        return any(cut.launches and cut.drains for cut in way.cuts)
 
     def _trimmed(self, way: Way, guards: Safeguards) -> Way:
         is_sturdy = self.consolidator.as_sturdy_as(self.start, way.after)

@@ -130,6 +130,8 @@ class Thinner:
             back = self._crowd.restart(self._hosts(fleet), most=self._crowd.size)
             if back.left <= self._most:
                 return self._told(fleet)
+            if not self._may_launch:
+                return None
             classes = np.flatnonzero(back.waiting)
             missing = back.waiting @ self._crowd.requests
             offers = self._offers[self._all.allowed[self._offers][:, classes].any(axis=1)]

@@ -125,6 +125,28 @@ def test_delete_only_replaces_no_node_that_the_policy_would_not_buy_again() -> N
     assert draft.skip_reason is not None
 
 
+@pytest.mark.parametrize(
+    ("running", "waiting", "launched", "drained"),
+    [
+        pytest.param((5000, 3500), 12000, "c5.4xlarge", 0, id="only a new node would take its pods"),
+        pytest.param((5000, 3500, 1000), 12000, "c5.4xlarge", 1, id="trimming finds room on a new node"),
+        pytest.param((5000, 2000), 7500, "c5.2xlarge", 1, id="a larger new node would take them all"),
+    ],
+)
+def test_delete_only_drains_no_node_whose_pods_depend_on_what_is_launched_for_pods_that_wait(
+    running: tuple[int, ...], waiting: int, launched: str, drained: int
+) -> None:
+    pods = [p for i, cpu in enumerate(running) for p in make_workload(f"w{i}", 1, cpu=cpu)]
+    objects = make_cluster(pods, per_node=1)
+    objects = replace(objects, pods=(*objects.pods, make_pod("big", cpu=waiting, gib=4)))
+    rules = PlanRules(strategy=Strategy.ON_DEMAND, consolidation=Consolidation.DELETE_ONLY)
+    draft = planned(rules, objects)
+    launches = [launch for move in draft.moves for launch in move.launches]
+    assert [(x.offers[0].pool.instance_type, x.pods) for x in launches] == [(launched, ("shop/big",))]
+    assert sum(len(move.drains) for move in draft.moves) == drained
+    assert [n.pods for n in draft.nodes if n.existing is None] == [("shop/big",)]
+
+
 def test_a_plan_without_moves_says_why_even_when_headroom_finds_room_on_a_node_with_devices() -> None:
     gpu = make_instance_type("g4dn.xlarge", vcpus=4, gib=16, gpus={"nvidia.com/gpu": 1})
     market = replace(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.planning import PlanMode, plan
-from services.optimizer.domain.rules import Objective, PlanRules
+from services.optimizer.domain.rules import Consolidation, Objective, PlanRules
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Pod
@@ -97,3 +97,17 @@ def test_a_changed_cluster_keeps_its_pods_within_the_rules_and_costs_less(pods: 
     assert len(gone) == len(set(gone))
     assert set(gone) <= {n.name for n in objects.nodes}
     assert not set(gone) & {n.existing for n in draft.nodes}
+
+
+@settings(max_examples=15)
+@given(workloads(), st.integers(1, 3), st.integers(1, 3), st.integers(4000, 15000))
+def test_where_nodes_may_only_go_a_launch_holds_none_of_the_pods_that_run(
+    pods: list[Pod], per_node: int, replicas: int, millicores: int
+) -> None:
+    objects = make_cluster(pods, per_node=per_node)
+    waiting = make_workload("waiting", replicas, cpu=millicores)
+    rules = replace(RULES, consolidation=Consolidation.DELETE_ONLY)
+    draft = plan(replace(objects, pods=(*objects.pods, *waiting)), MARKET, rules, TEMPLATE)
+    launched = {key for n in draft.nodes if n.existing is None for key in n.pods}
+    assert launched <= {p.key for p in waiting}
+    assert not any(m.launches and m.drains for m in draft.moves)
