@@ -248,8 +248,8 @@ class Consolidator:
         thinner = Thinner(state.nodes, self.packer.shelf, crowd, self.rules, self.packer.should_stop)
         stays = {n.node.name for n in fleet.nodes}
         old = {n.node.name for n in state.nodes}
-        rows = {id(offer): row for row, offer in enumerate(self.packer.shelf.offers)}
-        launched = [rows[id(n.offer)] for n in fleet.nodes if n.node.name not in old]
+        new = (n for n in fleet.nodes if n.node.name not in old)
+        launched = [self.packer.shelf.row(n.offer) for n in new if n.offer is not None]
         now = Thinned(
             tuple(i for i, n in enumerate(state.nodes) if n.node.name in stays), tuple(sorted(launched))
         )

@@ -30,6 +30,7 @@ class Shelf:
     # One plan packs dozens of times from the same shelf: what does not change is worked out once.
     _supplies: dict[Columns, Supply] = field(default_factory=dict, compare=False, repr=False)
     _permitted: dict[Hashable, Bools] = field(default_factory=dict, compare=False, repr=False)
+    _rows: dict[Offer, int] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def with_limited(self, limited: Iterable[LimitedOffer]) -> "Shelf":
         """Give the shelf with more offers of pools that are on it, each for so many nodes."""
@@ -93,9 +94,28 @@ class Shelf:
             self._permitted[key] = np.array([permits(n) for n in self.nodes], dtype=np.bool_)
         return self._permitted[key]
 
+    def row(self, offer: Offer) -> int:
+        """Give the row of an offer; of equal ones the first.
+
+        Raises:
+            ValueError: it is not on this shelf.
+        """
+        if not self._rows:
+            self._rows.update({o: row for row, o in reversed(list(enumerate(self.offers)))})
+        if offer not in self._rows:
+            raise ValueError(f"{offer.pool} is not on this shelf at {offer.usd_per_hour} USD/h")
+        return self._rows[offer]
+
     def node_like(self, offer: Offer) -> Node:
-        """Give the node that an offer of the shelf would become."""
-        return next(n for n, o in zip(self.nodes, self.offers, strict=True) if o.pool == offer.pool)
+        """Give the node that an offer would become, at whatever price its pool is on the shelf.
+
+        Raises:
+            ValueError: its pool is not on this shelf.
+        """
+        found = next((n for n, o in zip(self.nodes, self.offers, strict=True) if o.pool == offer.pool), None)
+        if found is None:
+            raise ValueError(f"{offer.pool} is not on this shelf")
+        return found
 
 
 def room_of(columns: Columns, nodes: Iterable[tuple[Node, Iterable[Pod]]]) -> Ints:
