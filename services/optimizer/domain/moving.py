@@ -17,7 +17,7 @@ from services.optimizer.domain import (
 )
 from services.optimizer.domain.drafts import DraftKind, DraftReason, LaunchDraft, MoveDraft
 from services.optimizer.domain.fleet_state import FleetState, StandingNode, weight
-from services.optimizer.domain.offers import MICRO, Offer, usd
+from services.optimizer.domain.offers import Offer, usd
 from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.rehearsal import Rehearsal, Trouble, runs_for
 from services.optimizer.domain.rules import Consolidation, PlanRules
@@ -151,7 +151,7 @@ class Mover:
         old, new = sequence.standing(before), sequence.standing(way.after)
         # What the rehearsals added may have cost a move its worth.
         amounts = worth.by_node(before, way.after, self.packer.grouper.judge)
-        cuts = sequence.worthwhile(way.cuts, amounts, self._least)
+        cuts = sequence.worthwhile(way.cuts, amounts, self.rules.min_move_micro_usd)
         launched = [new[name] for move in cuts for name in move.launches]
         claims = {v.key: v for v in before.objects.volumes} or None
         offers: Mapping[str, tuple[Offer, ...]] = {}
@@ -189,14 +189,10 @@ class Mover:
             before,
             after,
             worth=worth.by_node(before, after, self.packer.grouper.judge),
-            min_savings_micro_usd=self._least,
+            min_savings_micro_usd=self.rules.min_move_micro_usd,
             disrupted_ratio=self.rules.max_disrupted_nodes_ratio,
             first=first,
         )
-
-    @property
-    def _least(self) -> int:
-        return round(self.rules.min_move_savings_usd_per_hour * MICRO)
 
     def _rehearse(self, before: FleetState, after: FleetState, cuts: Sequence[Cut]) -> list[Trouble]:
         """Give the trouble of the first run that comes to any."""

@@ -172,6 +172,11 @@ class PlanRules:
     """Of each node pool."""
 
     @property
+    def min_move_micro_usd(self) -> int:
+        """Give what a move that saves must be worth an hour, in micro-dollars."""
+        return round(self.min_move_savings_usd_per_hour * 1_000_000)
+
+    @property
     def risk_weight(self) -> int:
         """Give what the expected cost of interruptions is multiplied with."""
         return RISK_WEIGHTS[self.objective]

@@ -95,6 +95,10 @@ class Search:
         if saved < wanted:
             return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
         moves = self.mover.drafts(self.start, best)
+        # Moves that save are joined until each is worth enough: one that is not is all there is.
+        least = min((round(m.worth_usd_per_hour * MICRO) for m in moves if m.drains), default=None)
+        if least is not None and least < self.rules.min_move_micro_usd:
+            return replace(room, skip_reason=None if room.moves else _worth_too_little(least, self.rules))
         # Headroom may find room on a node of today where the plan that only makes room launched one.
         return Outcome(best.after, moves, None if moves else _too_little(0, known, self.rules))
 
@@ -208,4 +212,12 @@ def _too_little(gain: int, known: int, rules: PlanRules) -> str:
     return (
         f"The best fleet found saves {share:.1%} ({gain / MICRO:.4g} USD/h), less than the"
         f" {rules.min_savings_ratio:.1%} that the policy asks for."
+    )
+
+
+def _worth_too_little(worth: int, rules: PlanRules) -> str:
+    return (
+        f"The best change found is worth {worth / MICRO:.4g} USD/h, less than the"
+        f" {rules.min_move_savings_usd_per_hour:.4g} USD/h that the policy asks of a move"
+        " (min_move_savings_usd_per_hour)."
     )

@@ -154,24 +154,21 @@ def savings(move: Cut, worth: Mapping[str, int]) -> int:
 
 
 def worthwhile(cuts: Sequence[Cut], worth: Mapping[str, int], min_savings: int) -> list[Cut]:
-    """Join moves that save too little by themselves to the one before (the first: to the one after)."""
-    found: list[Cut] = []
-    carried = Cut()
+    """Join moves that save too little by themselves to the one before (the first: to the one after).
+
+    Only where all of them together save too little, one is left that does.
+    """
+    found = [Cut(list(m.launches), list(m.drains), is_for_pending=True) for m in cuts if m.is_for_pending]
+    first = len(found)
     for move in cuts:
         if move.is_for_pending:
-            found.append(move)
             continue
-        joined = Cut(carried.launches + move.launches, carried.drains + move.drains)
-        carried = Cut()
-        if savings(joined, worth) >= min_savings:
-            found.append(joined)
-        elif found and not found[-1].is_for_pending:
-            found[-1].launches += joined.launches
-            found[-1].drains += joined.drains
-        else:
-            carried = joined
-    if carried.drains or carried.launches:
-        found.append(carried)
+        found.append(Cut(list(move.launches), list(move.drains)))
+        # What is joined may take from the one before what it is worth: then that is joined too.
+        while len(found) > first + 1 and min(savings(m, worth) for m in found[-2:]) < min_savings:
+            last = found.pop()
+            found[-1].launches += last.launches
+            found[-1].drains += last.drains
     return found
 
 

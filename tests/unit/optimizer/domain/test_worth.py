@@ -13,11 +13,12 @@ from services.optimizer.domain.offers import Market
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.planning import plan, study
 from services.optimizer.domain.rules import Objective, PlanRules
+from services.optimizer.domain.sequence import Cut, savings, worthwhile
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.pools import CapacityType
 from shared.kernel.workload import ClusterObjects, PodPhase
 from tests.builders import make_node
-from tests.unit.optimizer.domain.market import TEMPLATE, TYPES, make_market, make_workload
+from tests.unit.optimizer.domain.market import TEMPLATE, TYPES, make_cluster, make_market, make_workload
 
 SAFE = PlanRules(
     objective=Objective.CAPACITY_OPTIMIZED,
@@ -113,3 +114,44 @@ def test_fallbacks_are_in_the_order_of_price_and_risk() -> None:
         assert move.runner_up_extra_usd_per_hour is None or move.runner_up_extra_usd_per_hour >= 0
         for launch in move.launches:
             assert "spot:c5.xlarge:use1-az1" not in {str(o.pool) for o in launch.offers}
+
+
+def test_a_plan_that_is_worth_less_than_the_policy_asks_of_a_move_has_none_and_says_so() -> None:
+    objects, market = make_cluster(make_workload("web", 4)), make_market()
+    whole = sum(saving(plan(objects, market, PlanRules(), TEMPLATE)))
+    enough = plan(objects, market, PlanRules(min_move_savings_usd_per_hour=whole), TEMPLATE)
+    assert sum(saving(enough)) == pytest.approx(whole)
+    assert min(saving(enough)) >= whole - 1e-9
+    short = plan(objects, market, PlanRules(min_move_savings_usd_per_hour=2 * whole), TEMPLATE)
+    assert short.moves == ()
+    assert short.cost_after_usd_per_hour == short.cost_before_usd_per_hour
+    assert short.skip_reason == (
+        f"The best change found is worth {whole:.4g} USD/h, less than the {2 * whole:.4g} USD/h that the policy"
+        " asks of a move (min_move_savings_usd_per_hour)."
+    )
+
+
+def test_a_plan_that_is_worth_too_little_still_makes_room_for_pods_that_wait() -> None:
+    waiting = make_workload("late", 2, cpu=7000)
+    objects = make_cluster(make_workload("web", 4))
+    objects = replace(objects, pods=(*objects.pods, *waiting))
+    draft = plan(objects, make_market(), PlanRules(min_move_savings_usd_per_hour=50), TEMPLATE)
+    assert [m.drains for m in draft.moves] == [()]
+    assert draft.skip_reason is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(-5, 20)), min_size=1, max_size=8),
+    st.integers(1, 12),
+)
+def test_moves_are_joined_until_each_is_worth_enough_or_one_is_left(
+    amounts: list[tuple[int, int]], least: int
+) -> None:
+    worth = {f"new-{i}": cost for i, (cost, _) in enumerate(amounts)}
+    worth |= {f"old-{i}": saved for i, (_, saved) in enumerate(amounts)}
+    cuts = [Cut([f"new-{i}"], [f"old-{i}"]) for i in range(len(amounts))]
+    joined = worthwhile(cuts, worth, least)
+    assert len(joined) == 1 or min(savings(m, worth) for m in joined) >= least
+    assert [d for m in joined for d in m.drains] == [d for m in cuts for d in m.drains]
+    if all(savings(m, worth) >= least for m in cuts):
+        assert joined == cuts
