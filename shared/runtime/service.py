@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -39,10 +39,19 @@ S = TypeVar("S", bound=ServiceSettings)
 START_ATTEMPTS = 120
 START_PAUSE_SECONDS = 0.5
 CANCEL_PAUSE_SECONDS = 0.5
+LOOP_PAUSE_SECONDS = 2.0
+"""Before a loop is cancelled again: what it has to put in order first takes milliseconds."""
+LOOP_CANCELS = 5
+"""How often: ten seconds in all, of the twenty after which the shortest of supervisors kills us."""
+STUCK_EXIT_CODE = 70
 FAILED_TICK_PAUSE = timedelta(seconds=30)
 LONGEST_FIRST_PAUSE = timedelta(minutes=5)
 """Between tries of work that must succeed once: what fails for an hour is not asked 720 times."""
 INBOX_CLEANING_PERIOD = timedelta(hours=6)
+
+
+leave: Callable[[int], object] = os._exit
+"""Ends the process at once."""
 
 
 class NotMigratedError(SpotError):
@@ -173,12 +182,34 @@ async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Aw
         log.info("service_started", loops=len(tasks))
         done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
         runtime.health.trouble("start", "stopping")
-        for task in (*tasks, stopping):
-            task.cancel()
-        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+        stopping.cancel()
+        stuck = await _cancelled(tasks)
+        if stuck:
+            log.error("loops_not_ended", loops=stuck)
     log.info("service_stopped")
+    if stuck:
+        for task in done - {stopping}:
+            log.error("service_failed", loop=task.get_name(), error=repr(task.exception()))
+        # Python waits for them without end.
+        leave(STUCK_EXIT_CODE)
     for task in done - {stopping}:
         task.result()
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> list[str]:
+    """Cancel loops until they have ended, so and so often at most; name those that have not.
+
+    Until Python 3.12, wait_for loses a cancellation that meets the end of what it waits for.
+    """
+    left = set(tasks)
+    for _ in range(LOOP_CANCELS):
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=LOOP_PAUSE_SECONDS)
+        if not left:
+            break
+    await asyncio.gather(*(t for t in tasks if t.done()), return_exceptions=True)
+    return sorted(t.get_name() for t in left)
 
 
 async def _start(

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+import structlog
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -200,6 +201,60 @@ async def test_a_start_that_loses_the_first_cancellation_is_cancelled_again(
     await wiring.wait()
     stop()
     await asyncio.wait_for(running, 5)
+
+
+async def test_a_loop_that_loses_the_first_cancellation_is_cancelled_again(
+    settings: TrialSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOP_PAUSE_SECONDS", 0.01)
+    working = asyncio.Event()
+
+    async def wire(runtime: Runtime) -> None:
+        async def work() -> None:
+            working.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+        runtime.loop("deaf once", work)
+
+    running = asyncio.create_task(service.run("pricing", settings, wire))
+    await working.wait()
+    stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_loop_that_never_ends_is_named_and_left_behind(
+    settings: TrialSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOP_PAUSE_SECONDS", 0.01)
+    left: list[int] = []
+    monkeypatch.setattr(service, "leave", left.append)
+    working, over = asyncio.Event(), asyncio.Event()
+    closed: list[bool] = []
+
+    async def wire(runtime: Runtime) -> None:
+        async def work() -> None:
+            working.set()
+            while not over.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await over.wait()
+
+        async def close() -> None:
+            closed.append(True)
+
+        runtime.loop("deaf", work)
+        runtime.on_close(close)
+
+    running = asyncio.create_task(service.run("pricing", settings, wire))
+    await working.wait()
+    with structlog.testing.capture_logs() as logs:
+        stop()
+        await asyncio.wait_for(running, 5)
+    over.set()
+    assert [log["loops"] for log in logs if log["event"] == "loops_not_ended"] == [["deaf"]]
+    assert closed == [True]
+    assert left == [service.STUCK_EXIT_CODE]
 
 
 async def test_a_bus_that_starts_late_is_waited_for(
