@@ -6,7 +6,6 @@ requests that no budget counts.
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +14,7 @@ import structlog
 from services.pricing import metrics
 from services.pricing.adapters.aws_errors import own_errors
 from services.pricing.domain import request_budget
-from services.pricing.domain.request_budget import RequestBudget
+from services.pricing.domain.request_budget import Allowance, RequestBudget
 from services.pricing.errors import SourceForbiddenError, SourceThrottledError, SourceUnavailableError
 from shared.kernel.clock import Clock
 
@@ -59,8 +58,7 @@ class AwsRequests:
         randomness: random.Random | None = None,
     ) -> None:
         self._clock = clock
-        self._requests_per_second = requests_per_second
-        self._burst = burst
+        self._allowance = Allowance(rate=requests_per_second, burst=burst)
         self._account = account
         self._randomness = randomness or random.Random()
         self._budgets = budgets
@@ -130,9 +128,9 @@ class AwsRequests:
         answers = self._answered.pop(region, 0)
 
         def take(held: RequestBudget | None, now: datetime) -> tuple[RequestBudget, tuple[timedelta, float]]:
-            left, wait = request_budget.taken(
-                request_budget.answered(self._budget(held, now), answers), now=now
-            )
+            budget = request_budget.within(held, self._allowance, now=now)
+            given_back = request_budget.answered(budget, self._allowance, answers)
+            left, wait = request_budget.taken(given_back, self._allowance, now=now)
             return left, (wait, left.rate)
 
         wait, rate = await self._budgets.change(self._account, region, take)
@@ -143,15 +141,9 @@ class AwsRequests:
 
     async def _slow_down(self, region: str) -> None:
         def halve(held: RequestBudget | None, now: datetime) -> tuple[RequestBudget, float]:
-            left = request_budget.throttled(self._budget(held, now), now=now)
+            budget = request_budget.within(held, self._allowance, now=now)
+            left = request_budget.throttled(budget, self._allowance, now=now)
             return left, left.rate
 
         rate = await self._budgets.change(self._account, region, halve)
         metrics.aws_request_rate.labels(region).set(rate)
-
-    def _budget(self, held: RequestBudget | None, now: datetime) -> RequestBudget:
-        """Give the budget as our settings bound it: replicas of two releases may have two."""
-        full_rate, burst = self._requests_per_second, self._burst
-        if held is None:
-            return request_budget.full(rate=full_rate, burst=burst, now=now)
-        return replace(held, full_rate=full_rate, burst=burst, rate=min(held.rate, full_rate))

@@ -4,7 +4,7 @@ from services.pricing.adapters.aws_requests import R, Step
 from services.pricing.domain.request_budget import RequestBudget
 from shared.runtime.postgres import Database
 
-COLUMNS = ("full_rate", "burst", "rate", "tokens", "as_of", "halved_at")
+COLUMNS = ("rate", "tokens", "as_of", "halved_at")
 
 
 class PostgresBudgets:
@@ -21,7 +21,7 @@ class PostgresBudgets:
                 """
                 insert into request_budgets as held (account, region) values ($1, $2)
                 on conflict (account, region) do update set account = held.account
-                returning *, clock_timestamp() as now
+                returning rate, tokens, as_of, halved_at, clock_timestamp() as now
                 """,
                 account,
                 region,
@@ -34,7 +34,7 @@ class PostgresBudgets:
             await transaction.connection.execute(
                 """
                 update request_budgets
-                set full_rate = $3, burst = $4, rate = $5, tokens = $6, as_of = $7, halved_at = $8
+                set rate = $3, tokens = $4, as_of = $5, halved_at = $6
                 where account = $1 and region = $2
                 """,
                 account,

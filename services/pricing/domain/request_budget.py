@@ -18,54 +18,67 @@ LEAST_SHARE = 1 / 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What AWS may be asked while it does not complain; replicas of two releases may have two.
+
+    Raises:
+        ValueError: it would allow nothing.
+    """
+
+    rate: float
+    """Requests a second."""
+    burst: float
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody could ever ask with."""
+        if not (self.rate > 0 and self.burst >= 1):
+            raise ValueError(
+                f"a budget of {self.rate} requests a second and {self.burst} at once allows nothing"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestBudget:
     """What is left at `as_of`; negative tokens are promised to callers that wait."""
 
-    full_rate: float
-    """Requests a second while AWS does not complain."""
-    burst: float
     rate: float
     tokens: float
     as_of: datetime
     halved_at: datetime | None = None
 
 
-def full(*, rate: float, burst: float, now: datetime) -> RequestBudget:
-    """Give a budget that nobody has used.
-
-    Raises:
-        ValueError: it would allow nothing.
-    """
-    if not (rate > 0 and burst >= 1):
-        raise ValueError(f"a budget of {rate} requests a second and {burst} at once allows nothing")
-    return RequestBudget(full_rate=rate, burst=burst, rate=rate, tokens=burst, as_of=now)
+def within(held: RequestBudget | None, allowance: Allowance, *, now: datetime) -> RequestBudget:
+    """Give a budget as this allowance bounds it; a full one where nobody has used it yet."""
+    if held is None:
+        return RequestBudget(rate=allowance.rate, tokens=allowance.burst, as_of=now)
+    return replace(held, rate=min(held.rate, allowance.rate))
 
 
-def taken(budget: RequestBudget, *, now: datetime) -> tuple[RequestBudget, timedelta]:
+def taken(budget: RequestBudget, allowance: Allowance, *, now: datetime) -> tuple[RequestBudget, timedelta]:
     """Take one request; give what is left, and how long its caller has to wait. First come, first served."""
-    filled = _filled(budget, now)
+    filled = _filled(budget, allowance, now)
     left = filled.tokens - 1
     wait = timedelta(seconds=max(-left, 0.0) / filled.rate)
     return replace(filled, tokens=left), wait
 
 
-def throttled(budget: RequestBudget, *, now: datetime) -> RequestBudget:
+def throttled(budget: RequestBudget, allowance: Allowance, *, now: datetime) -> RequestBudget:
     """Halve the rate, and let nobody use what was saved up."""
-    filled = _filled(budget, now)
+    filled = _filled(budget, allowance, now)
     if filled.halved_at is not None and now < filled.halved_at + HALVED_AT_MOST_EVERY:
         return filled
-    rate = max(filled.rate / 2, filled.full_rate * LEAST_SHARE)
+    rate = max(filled.rate / 2, allowance.rate * LEAST_SHARE)
     return replace(filled, rate=rate, tokens=min(filled.tokens, 0.0), halved_at=now)
 
 
-def answered(budget: RequestBudget, times: int = 1) -> RequestBudget:
+def answered(budget: RequestBudget, allowance: Allowance, times: int = 1) -> RequestBudget:
     """Give back a little of the rate for each answer."""
-    more = times * budget.full_rate * RECOVERY_SHARE
-    return replace(budget, rate=min(budget.rate + more, budget.full_rate))
+    more = times * allowance.rate * RECOVERY_SHARE
+    return replace(budget, rate=min(budget.rate + more, allowance.rate))
 
 
-def _filled(budget: RequestBudget, now: datetime) -> RequestBudget:
+def _filled(budget: RequestBudget, allowance: Allowance, now: datetime) -> RequestBudget:
     """Add what time brought; a clock that goes back brings nothing."""
     passed = max((now - budget.as_of).total_seconds(), 0.0)
-    tokens = min(budget.tokens + passed * budget.rate, budget.burst)
+    tokens = min(budget.tokens + passed * budget.rate, allowance.burst)
     return replace(budget, tokens=tokens, as_of=max(now, budget.as_of))
