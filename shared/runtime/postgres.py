@@ -60,6 +60,16 @@ class Transaction:
 
     connection: Connection
     sends: int = field(default=0)
+    _then: list[Callable[[], None]] = field(default_factory=list)
+
+    def on_commit(self, then: Callable[[], None]) -> None:
+        """Call this once the transaction has committed, and never if it does not: what counts, counts what happened."""
+        self._then.append(then)
+
+    def committed(self) -> None:
+        """Call what waited for it."""
+        for then in self._then:
+            then()
 
     async def add(self, message: Message) -> None:
         """Put a message into the outbox.
@@ -169,6 +179,7 @@ class Database:
             raise DatabaseUnavailableError(f"talking to Postgres: {error!r}") from error
         if transaction.sends:
             self.outbox_filled.set()
+        transaction.committed()
 
     def units(self, unit: Callable[[Transaction], T]) -> Callable[[], AbstractAsyncContextManager[T]]:
         """Give what opens a unit of work: a transaction and the repositories over it, one ending with the other."""

@@ -1,7 +1,7 @@
 """Pricing's ports in memory; tests/contract/ports holds the repositories to the promises of the real ones."""
 
 import copy
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,17 @@ from tests.fakes.pricing_instances import InMemoryInstanceRepository
 from tests.fakes.pricing_regions import InMemoryRegionRepository
 from tests.fakes.pricing_sources import InMemoryHistoryRepository, InMemorySourceRepository
 
+REPOSITORIES = (
+    "offerings",
+    "history",
+    "sources",
+    "risk",
+    "announcements",
+    "observations",
+    "regions",
+    "instances",
+)
+"""What a transaction that fails leaves as it was, by its name in the unit of work."""
 SOURCES = {CapacityType.SPOT: "spot_price_history", CapacityType.ON_DEMAND: "price_list"}
 
 
@@ -294,6 +305,7 @@ class InMemoryPricing:
     sent: list[Message] = field(default_factory=list)
     next_error: Exception | None = None
     """Raised when the next transaction would commit."""
+    _then: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.regions.answered = self.offerings.sources
@@ -309,36 +321,25 @@ class InMemoryPricing:
     async def add_all(self, messages: Sequence[Message]) -> None:
         self.sent += messages
 
+    def on_commit(self, then: Callable[[], None]) -> None:
+        self._then.append(then)
+
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator["InMemoryPricing"]:
-        kept = (
-            self.offerings,
-            self.history,
-            self.sources,
-            self.risk,
-            self.announcements,
-            self.observations,
-            self.regions,
-            self.instances,
-        )
-        before = copy.deepcopy(kept), list(self.sent)
+        # In one go: some repositories look into each other's tables.
+        before = copy.deepcopy({name: getattr(self, name) for name in REPOSITORIES})
+        sent = list(self.sent)
         try:
             yield self
             if self.next_error is not None:
                 error, self.next_error = self.next_error, None
                 raise error
         except BaseException:
-            (
-                (
-                    self.offerings,
-                    self.history,
-                    self.sources,
-                    self.risk,
-                    self.announcements,
-                    self.observations,
-                    self.regions,
-                    self.instances,
-                ),
-                self.sent,
-            ) = before
+            for name, repository in before.items():
+                setattr(self, name, repository)
+            self.sent = sent
+            self._then.clear()
             raise
+        for then in self._then:
+            then()
+        self._then.clear()

@@ -25,6 +25,7 @@ class PostgresUnitOfWork:
         self.regions = PostgresRegionRepository(transaction.connection)
         self.announcements = PostgresAnnouncementRepository(transaction.connection)
         self.outbox = transaction
+        self.on_commit = transaction.on_commit
 
 
 def factory(database: Database) -> UnitOfWorkFactory:

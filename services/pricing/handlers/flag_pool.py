@@ -63,6 +63,10 @@ async def raise_flags(incidents: Sequence[Incident], *, uow: UnitOfWork, clock: 
         return
     await uow.risk.put_flags(list(raised.values()))
     await uow.outbox.add_all(events)
+    uow.on_commit(lambda: _count(events))
+
+
+def _count(events: Sequence[PoolFlagged]) -> None:
     for event in events:
         metrics.pools_flagged.labels(event.reason.value).inc()
         log.info("pool_flagged", pool=str(event.pool), region=event.pool.region, reason=event.reason)

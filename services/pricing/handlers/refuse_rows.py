@@ -23,8 +23,12 @@ async def refuse_rows(
     if not rows:
         return
     counts = refusals.by_reason(rows)
-    for reason, number in counts.items():
-        metrics.rows_refused.labels(source, reason.value).inc(number)
+
+    def count() -> None:
+        for reason, number in counts.items():
+            metrics.rows_refused.labels(source, reason.value).inc(number)
+
+    uow.on_commit(count)
     log.warning(
         "rows_refused",
         region=region,

@@ -1,6 +1,6 @@
 """One transaction over all repositories."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -26,6 +26,10 @@ class Outbox(Protocol):
 
 class UnitOfWork(Protocol):
     """One transaction: state and messages together, or neither."""
+
+    def on_commit(self, then: Callable[[], None]) -> None:
+        """Call this once all of it is kept, and never if it is not."""
+        ...
 
     @property
     def offerings(self) -> OfferingRepository:

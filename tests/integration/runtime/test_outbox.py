@@ -211,3 +211,25 @@ async def test_old_inbox_rows_are_forgotten_and_young_ones_kept(make_database: M
         )
     assert await outbox.forget_old(database) == 1
     assert await outbox.forget_old(database) == 0
+
+
+async def test_what_counts_is_told_once_all_is_kept_and_never_when_it_is_not(
+    make_database: MakeDatabase,
+) -> None:
+    database = await make_database("pricing")
+    told: list[str] = []
+
+    async def keep(name: str, *, failing: bool) -> None:
+        async with database.transaction() as transaction:
+            await transaction.connection.execute("insert into inbox values ($1, gen_random_uuid())", name)
+            transaction.on_commit(lambda: told.append(name))
+            assert name not in told
+            if failing:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await keep("lost", failing=True)
+    await keep("kept", failing=False)
+    async with database.transaction() as transaction:
+        kept = [r["consumer"] for r in await transaction.connection.fetch("select consumer from inbox")]
+    assert told == kept == ["kept"]

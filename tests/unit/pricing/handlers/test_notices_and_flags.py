@@ -244,6 +244,25 @@ async def test_a_notice_that_fails_for_a_reason_of_its_own_holds_up_no_other(sta
     assert stage.told == ["InstanceNoticeReceived"] * 2
 
 
+async def test_a_flag_that_was_not_stored_is_not_counted(stage: Stage) -> None:
+    def counted() -> int:
+        return int(metrics.pools_flagged.labels(FlagReason.INTERRUPTION.value)._value.get())
+
+    async def interrupt() -> None:
+        async with stage.store.unit_of_work() as uow:
+            await flag_pool.flag_interrupted_pool(
+                stage.interrupted(), uow=uow, clock=stage.clock, ids=stage.ids
+            )
+
+    before = counted()
+    stage.store.next_error = UnavailableError()
+    with pytest.raises(UnavailableError):
+        await interrupt()
+    assert (stage.told, counted()) == ([], before)
+    await interrupt()
+    assert (stage.told, counted()) == (["PoolFlagged"], before + 1)
+
+
 async def test_a_pool_is_flagged_once_in_a_while(stage: Stage) -> None:
     async def interrupt() -> None:
         async with stage.store.unit_of_work() as uow:
