@@ -29,12 +29,14 @@ class PostgresInstanceRepository:
         )
 
     async def forget_instances(self, *, ended_before: datetime, seen_before: datetime, most: int) -> int:
-        """See the port."""
+        """See the port; rows that somebody else has in hand are left for the next time."""
         answer = await self._connection.execute(
             """
-            delete from instance_pools where instance_id in (
-                select instance_id from instance_pools where ended_at < $1 or seen_at < $2 limit $3
+            with old as (
+                select instance_id from instance_pools where ended_at < $1 or seen_at < $2
+                limit $3 for update skip locked
             )
+            delete from instance_pools i using old where i.instance_id = old.instance_id
             """,
             ended_before,
             seen_before,
@@ -43,12 +45,13 @@ class PostgresInstanceRepository:
         return int(answer.rsplit(" ", 1)[1])
 
     async def forget_notices(self, *, before: datetime, most: int) -> int:
-        """See the port."""
+        """See the port; rows that somebody else has in hand are left for the next time."""
         answer = await self._connection.execute(
             """
-            delete from instance_notices where event_id in (
-                select event_id from instance_notices where received_at < $1 limit $2
+            with old as (
+                select event_id from instance_notices where received_at < $1 limit $2 for update skip locked
             )
+            delete from instance_notices n using old where n.event_id = old.event_id
             """,
             before,
             most,

@@ -243,3 +243,29 @@ async def test_instances_and_notices_go_by_when_they_came(make_database: MakeDat
         assert await uow.instances.forget_notices(before=before, most=9) == 1
         assert set(await uow.risk.instance_pools(["i-1", "i-2"])) == {"i-2"}
         assert await uow.risk.add_notices(notices) == {"e:i-1"}, "the other is known still"
+
+
+async def test_forgetting_waits_for_nobody_who_has_a_row_in_hand(make_database: MakeDatabase) -> None:
+    database, now = await make_database("pricing"), SystemClock().now()
+    ids = ("i-1", "i-2")
+    notices = [
+        Notice(f"e:{name}", name, "1", "us-east-1", InterruptionKind.SPOT_INTERRUPTION, now) for name in ids
+    ]
+    async with factory(database)() as uow:
+        for name in ids:
+            await uow.risk.put_instance_pool(name, SPOT)
+        await uow.risk.add_notices(notices)
+
+    async def forget() -> tuple[int, int]:
+        later = now + 900 * DAY
+        async with factory(database)() as uow:
+            return (
+                await uow.instances.forget_instances(ended_before=later, seen_before=later, most=9),
+                await uow.instances.forget_notices(before=later, most=9),
+            )
+
+    async with database.transaction() as other:
+        for table in ("instance_pools", "instance_notices"):
+            await other.connection.execute(f"select from {table} where instance_id = 'i-1' for update")
+        assert await asyncio.wait_for(forget(), 10) == (1, 1)
+    assert await forget() == (1, 1)
