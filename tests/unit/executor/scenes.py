@@ -27,7 +27,7 @@ from shared.kernel.pools import CapacityType, PoolKey
 from shared.kernel.workload import Node, Pod
 from tests.builders import make_node, make_pod, make_pool
 from tests.fakes.clock import FakeClock
-from tests.fakes.executor import CountingIds, InMemoryExecutor
+from tests.fakes.executor import CountingIds, InMemoryExecutor, tools_for
 from tests.fakes.executor_world import CLUSTER, World
 
 SPOT_A = make_pool(capacity_type=CapacityType.SPOT)
@@ -142,6 +142,14 @@ async def finish(store: InMemoryExecutor, tools: Tools, *, turns: int = 8000, to
         await turn(store, tools, token=token)
     left = [(s.kind, s.subject, s.status, s.detail) for s in store.steps() if not s.status.is_over]
     raise AssertionError(f"not finished after {turns} turns: {left}")
+
+
+async def carry_out(store: InMemoryExecutor, *moves: Move) -> Execution:
+    """Plan these moves and carry them out; give the execution as it ended."""
+    tools = tools_for(store.world, store)
+    execution = await begin(make_plan(tools.clock, *moves), store, tools)
+    await finish(store, tools)
+    return store.tables.executions[execution.id]
 
 
 def three_nodes() -> tuple[list[Node], list[Pod]]:

@@ -29,6 +29,7 @@ from tests.unit.executor.scenes import (
     SPOT_B,
     a_world,
     begin,
+    carry_out,
     delete_move,
     finish,
     make_plan,
@@ -42,12 +43,9 @@ pytestmark = pytest.mark.looptime
 async def test_a_replacement_is_ready_before_its_node_is_drained_and_terminated() -> None:
     world = a_world()
     store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    execution = await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
+    execution = await carry_out(store, replace_move(1, "old-0"))
 
-    await finish(store, tools)
-
-    assert store.tables.executions[execution.id].status is ExecutionStatus.SUCCEEDED
+    assert execution.status is ExecutionStatus.SUCCEEDED
     assert "old-0" not in world.nodes
     assert len(world.instances) == 1
     assert world.killed_pods == []
@@ -83,10 +81,8 @@ async def test_a_node_that_never_turns_ready_is_given_back_and_launched_elsewher
     world = a_world()
     world.never_ready = {"m5.xlarge"}
     store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
     bigger = replace(ON_DEMAND, instance_type="m5.2xlarge")
-    await begin(make_plan(world.clock, replace_move(1, "old-0", pools=(SPOT_A, bigger))), store, tools)
-    await finish(store, tools)
+    await carry_out(store, replace_move(1, "old-0", pools=(SPOT_A, bigger)))
     assert "i-0000" in world.terminated
     assert "i-0001" not in world.terminated
     assert "old-0" not in world.nodes
@@ -97,9 +93,7 @@ async def test_a_blocked_drain_names_its_blocker_and_uncordons_what_was_cordoned
     world = a_world()
     world.blocked = {"old-0": "shop/web-0-0"}
     store = InMemoryExecutor(world, policy=Policy(max_disrupted_nodes_ratio=1.0))
-    tools = tools_for(world, store)
-    await begin(make_plan(world.clock, replace_move(1, "old-0", "old-1", launches=2)), store, tools)
-    await finish(store, tools)
+    await carry_out(store, replace_move(1, "old-0", "old-1", launches=2))
     failed = next(s for s in store.steps(StepKind.DRAIN) if s.node_name == "old-0")
     assert failed.status is StepStatus.FAILED
     assert "shop/web-0-0" in failed.detail
@@ -130,9 +124,7 @@ async def test_a_pod_that_must_not_be_disturbed_keeps_its_node() -> None:
     world = a_world()
     world.pods["shop/web-0-0"] = replace(world.pods["shop/web-0-0"], do_not_disrupt=True)
     store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
-    await finish(store, tools)
+    await carry_out(store, replace_move(1, "old-0"))
     assert "old-0" in world.nodes
     assert (world.commands, world.requests) == ([], []), "nothing is launched for a move that may not end"
 
@@ -141,11 +133,9 @@ async def test_moves_that_cannot_begin_are_given_up_so_that_later_plans_may() ->
     world = a_world()
     world.nodes["old-2"] = replace(world.nodes["old-2"], is_unschedulable=True)
     store = InMemoryExecutor(world, policy=Policy(drain_deadline_seconds=60))
-    tools = tools_for(world, store)
     world.nodes["roomy"] = make_node("roomy", cpu=16000)
     began = world.clock.now()
-    await begin(make_plan(world.clock, delete_move(1, "old-0")), store, tools)
-    await finish(store, tools)
+    await carry_out(store, delete_move(1, "old-0"))
     assert "old-0" in world.nodes
     assert "other nodes are cordoned" in next(s.detail for s in store.steps(StepKind.CORDON))
     assert timedelta(seconds=60) < world.clock.now() - began < timedelta(seconds=70)
@@ -165,11 +155,9 @@ async def test_what_began_as_a_dry_run_stays_one() -> None:
 async def test_a_node_is_not_deleted_when_its_pods_no_longer_fit() -> None:
     world = a_world()
     store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
     world.pods["shop/new"] = make_pod("new", cpu=1000, node="old-1")
     world.pods["shop/new2"] = make_pod("new2", cpu=1000, node="old-2")
-    await begin(make_plan(world.clock, delete_move(1, "old-0")), store, tools)
-    await finish(store, tools)
+    await carry_out(store, delete_move(1, "old-0"))
     assert "old-0" in world.nodes
     assert "no room for" in next(s.detail for s in store.steps(StepKind.CORDON))
 
@@ -207,9 +195,7 @@ async def test_safe_mode_makes_the_plan_a_dry_run() -> None:
     world = a_world()
     world.switch = Switch.ON
     store = InMemoryExecutor(world)
-    tools = tools_for(world, store)
-    execution = await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
-    await finish(store, tools)
+    execution = await carry_out(store, replace_move(1, "old-0"))
     assert execution.dry_run
     assert (world.requests, world.commands, world.terminated) == ([], [], [])
     assert {s.status for s in store.steps()} == {StepStatus.SKIPPED}
@@ -311,9 +297,7 @@ async def test_launches_pause_while_aws_is_away() -> None:
 async def test_the_drain_carries_the_policys_deadline_and_namespaces() -> None:
     world = a_world()
     store = InMemoryExecutor(world, policy=Policy(excluded_namespaces=("bank",), drain_deadline_seconds=300))
-    tools = tools_for(world, store)
-    await begin(make_plan(world.clock, replace_move(1, "old-0")), store, tools)
-    await finish(store, tools)
+    await carry_out(store, replace_move(1, "old-0"))
     drain = next(c.action for c in world.commands if isinstance(c.action, DrainNode))
     assert drain.excluded_namespaces == ("bank",)
     begun = next(s.started_at for s in store.steps(StepKind.DRAIN))
