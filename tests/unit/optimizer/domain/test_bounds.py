@@ -1,13 +1,9 @@
 """A proven bound is never above what any fleet costs; a plan may be stopped at any moment; nothing depends on order."""
 
 import functools
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +28,7 @@ from shared.kernel.workload import (
     TopologySpread,
 )
 from tests.builders import make_instance_type, make_node, make_pod, make_pool
+from tests.hash_seeds import printed
 from tests.unit.optimizer.domain.market import (
     ON_DEMAND,
     TEMPLATE,
@@ -246,17 +243,7 @@ def test_a_new_fleet_does_not_depend_on_how_this_process_hashes() -> None:
         "from tests.unit.optimizer.domain.test_bounds import *;"
         "print(repr(plan(ClusterObjects(pods=tuple(SOME)), MARKET, RULES, TEMPLATE, mode=PlanMode.GREENFIELD)))"
     )
-    told = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[4],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
+    told = printed(code)
     assert told[0] == told[1]
 
 

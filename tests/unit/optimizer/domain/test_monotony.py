@@ -1,11 +1,7 @@
 """More to choose from makes no fleet dearer, more pods none cheaper; no plan touches what may not be disrupted."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +13,7 @@ from services.optimizer.domain.planning import PlanMode, plan
 from services.optimizer.domain.rules import HeadroomShape, PlanRules, Strategy
 from shared.kernel.workload import ClusterObjects, DisruptionBudget, Pod
 from tests.builders import HOSTNAME, app_selector, evenly, near
+from tests.hash_seeds import printed
 from tests.unit.optimizer.domain.market import PRICES, TEMPLATE, make_cluster, make_market, make_workload
 
 MARKET = make_market()
@@ -171,16 +168,6 @@ def test_a_plan_for_a_cluster_does_not_depend_on_how_this_process_hashes() -> No
         "objects, rules = hybrid_cluster();"
         "print(repr(plan(objects, MARKET, rules, TEMPLATE)))"
     )
-    told = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[4],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
+    told = printed(code)
     assert "MoveDraft(" in told[0]
     assert told[0] == told[1]
