@@ -14,7 +14,9 @@ from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import FleetState
 from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO
+from services.optimizer.domain.placing import Placer
 from services.optimizer.domain.rehearsal import LARGE_CLUSTER_PODS
+from services.optimizer.domain.resettling import Resettler
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.safeguards import Safeguards, safeguards
 
@@ -87,7 +89,7 @@ class Search:
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         today = objective(room.after.nodes, self.consolidator.judge)
         wanted = max(round(known * self.rules.min_savings_ratio), 1)
-        guards = safeguards(self.start, room.after, self.consolidator.judge)
+        guards = self._guards(room.after)
         best = self._best_way(option, today, wanted, guards)
         if isinstance(best, str):
             return replace(room, skip_reason=None if room.moves else best)
@@ -101,6 +103,13 @@ class Search:
             return replace(room, skip_reason=None if room.moves else _worth_too_little(least, self.rules))
         # Headroom may find room on a node of today where the plan that only makes room launched one.
         return Outcome(best.after, moves, None if moves else _too_little(0, known, self.rules))
+
+    def _guards(self, room: FleetState) -> Safeguards:
+        placer = Placer(self.consolidator.packer, self.consolidator.judge)
+        is_large = sum(len(n.movable) for n in self.start.nodes) > LARGE_CLUSTER_PODS
+        # Many pods spread over pools as they do over nodes, and placing them one by one takes long.
+        unsettled = (lambda _: 0) if is_large else Resettler(placer).left
+        return safeguards(self.start, room, self.consolidator.judge, unsettled=unsettled)
 
     def _best_way(self, room: Option, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""
