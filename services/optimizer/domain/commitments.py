@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from services.optimizer.domain.fleet_state import StandingNode
+from services.optimizer.domain.fleet_state import BYTES_PER_MILLICORE, StandingNode, weight
 from services.optimizer.domain.offers import MICRO, Market, Offer, usd
 from services.optimizer.domain.rules import Commitments, ReservedInstances, SavingsPlan, Template
 from shared.kernel.pools import CapacityType
@@ -94,8 +94,14 @@ def factor(instance_type: str) -> Fraction | None:
 
 
 def bill(nodes: Iterable[StandingNode], commitments: Commitments) -> Bill:
-    """Apply the commitments to the on-demand nodes of a fleet, whose offers are at list price."""
-    usage = sorted(_usage(nodes), key=lambda u: u.name)
+    """Apply the commitments to the on-demand nodes of a fleet, whose offers are at list price.
+
+    Which of nodes that are alike is covered is not on the bill, since its sum is the same. It is told of those that
+    stay whatever happens first, then of the fullest: what frees one of the others goes on to them, and its price is
+    what the bill falls by.
+    """
+    order = sorted(nodes, key=lambda n: (n.kept_because is None, -_fullness(n), n.node.name))
+    usage = _usage(order)
     unused = _reserve(usage, commitments.reserved_instances)
     unspent = _spend(usage, commitments.savings_plans)
     covered = {u.name: u.extra_micro_usd for u in usage if u.left < WHOLE}
@@ -131,6 +137,11 @@ def rate(offer: Offer, plans: Iterable[SavingsPlan]) -> int | None:
     ]
     found = min(rates, default=None)
     return found if found is not None and found < offer.micro_usd else None
+
+
+def _fullness(node: StandingNode) -> Fraction:
+    whole = node.node.allocatable.cpu_millicores * BYTES_PER_MILLICORE + node.node.allocatable.memory_bytes
+    return Fraction(sum(weight(p) for p in node.movable), max(whole, 1))
 
 
 def _usage(nodes: Iterable[StandingNode]) -> list[_Usage]:
@@ -172,7 +183,7 @@ def _reserve(usage: Sequence[_Usage], reserved: Iterable[ReservedInstances]) -> 
         units = own * kind.count
         family = kind.instance_type.partition(".")[0]
         sized = [(u, f) for u in usage if u.family == family and (f := factor(u.instance_type)) is not None]
-        for node, size in sorted(sized, key=lambda x: (x[1], x[0].name)):
+        for node, size in sorted(sized, key=lambda x: x[1]):
             taken = min(node.left * size, units)
             node.left -= taken / size
             units -= taken
@@ -194,7 +205,7 @@ def _spend(usage: Sequence[_Usage], plans: Iterable[SavingsPlan]) -> tuple[Savin
         ]
         # A rate that saves nothing is not used: AWS lists none.
         rated = [(u, rate) for u, rate in rated if rate < u.micro_usd]
-        for node, rate in sorted(rated, key=lambda x: (Fraction(x[1], x[0].micro_usd), x[1], x[0].name)):
+        for node, rate in sorted(rated, key=lambda x: (Fraction(x[1], x[0].micro_usd), x[1])):
             share = min(node.left, left / rate) if rate else node.left
             node.left -= share
             left -= share * rate

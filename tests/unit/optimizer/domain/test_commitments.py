@@ -1,5 +1,6 @@
 """What reservations and savings plans pay for already."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,10 +10,17 @@ from hypothesis import strategies as st
 from services.optimizer.domain import commitments
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer
+from services.optimizer.domain.planning import plan
 from services.optimizer.domain.rules import Commitments, ReservedInstances, SavingsPlan
 from shared.kernel.pools import CapacityType
-from tests.builders import make_node, make_pool
-from tests.unit.optimizer.domain.market import TEMPLATE, make_market
+from tests.builders import make_node, make_pod, make_pool
+from tests.unit.optimizer.domain.market import (
+    ON_DEMAND,
+    TEMPLATE,
+    make_cluster,
+    make_market,
+    make_workload,
+)
 
 LIST = {"m5.large": 0.096, "m5.xlarge": 0.192, "m5.2xlarge": 0.384, "c5.large": 0.085}
 
@@ -128,6 +136,41 @@ def test_what_is_unused_is_offered_for_nothing_so_many_times_in_one_zone() -> No
     ] == [("use1-az3", 3)]
     unsold = (ReservedInstances(instance_type="x9.large", count=3),)
     assert commitments.limited_offers(unsold, market, TEMPLATE) == ()
+
+
+@pytest.mark.parametrize(
+    "bought",
+    [
+        pytest.param(reserved("m5.large", 2), id="reserved"),
+        pytest.param(reserved("m5.large", 2, is_size_flexible=True), id="size-flexible"),
+        pytest.param(plans(SavingsPlan(usd_per_hour=0.12, rates={"m5.large": 0.06})), id="Savings Plan"),
+    ],
+)
+def test_of_nodes_that_are_alike_those_that_stay_are_covered_and_then_the_fullest(
+    bought: Commitments,
+) -> None:
+    empty, full, stays = node("a"), replace(node("b"), pods=(make_pod("web"),)), node("c")
+    fleet = [empty, full, replace(stays, kept_because="it must stay")]
+    assert commitments.bill(fleet, bought).extra_micro_usd == {"b": 0, "c": 0}
+    assert commitments.bill(fleet[:2], bought).extra_micro_usd == {"a": 0, "b": 0}
+
+
+@pytest.mark.parametrize(
+    "bought",
+    [reserved("m5.2xlarge", 1), plans(SavingsPlan(usd_per_hour=0.23, rates={"m5.2xlarge": 0.23}))],
+    ids=["reserved", "Savings Plan"],
+)
+def test_what_a_node_that_goes_sets_free_pays_for_one_that_stays(bought: Commitments) -> None:
+    objects = make_cluster(make_workload("web", 4, cpu=900), per_node=2)
+    pods = tuple(replace(p, do_not_disrupt=p.node_name == "node-001") for p in objects.pods)
+    draft = plan(
+        replace(objects, pods=pods),
+        make_market(spot_ratio=None),
+        replace(ON_DEMAND, commitments=bought),
+        TEMPLATE,
+    )
+    assert [m.drains for m in draft.moves] == [("node-000",)]
+    assert (draft.cost_before_usd_per_hour, draft.cost_after_usd_per_hour) == (0.384, 0)
 
 
 def test_each_plan_tells_what_it_has_left() -> None:
