@@ -25,6 +25,8 @@ from services.pricing.domain.risk_model.recipe import SHIPPED, Recipe
 from services.pricing.domain.risk_model.traces import HORIZON_SECONDS, Floats, Trace
 
 DEFAULT_MODEL: Final = Path(pricing.__file__).parent / "models" / "risk.skops"
+CARD_DIGITS: Final = 6
+"""After the point, of each number of a histogram: nobody reads more."""
 NUMBERS: Final = re.compile(r"\[[-+.\deE,\s]+\]")
 VERSIONED: Final = ("spot-optimizer", "numpy", "scikit-learn", "scipy", "skops")
 
@@ -151,8 +153,8 @@ def _histogram_note(histogram: Histogram, *, used: Floats) -> dict[str, Any]:
     """Tell how the features that are read were spread: the edges of ten bins, and the share in each."""
     return {
         features.NAMES[n]: {
-            "edges": [round(float(edge), 6) for edge in histogram.edges[n]],
-            "shares": [round(float(share), 6) for share in histogram.shares[n]],
+            "edges": [round(float(edge), CARD_DIGITS) for edge in histogram.edges[n]],
+            "shares": [round(float(share), CARD_DIGITS) for share in histogram.shares[n]],
         }
         for n in np.flatnonzero(used)
     }

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from services.pricing.domain.risk_model import drift, features, labels, metrics, own_record
+from services.pricing.domain.risk_model import drift, features, kinds, labels, metrics, own_record
 from services.pricing.domain.risk_model.drift import Drift, Histogram
 from services.pricing.domain.risk_model.features import PoolPast
 from services.pricing.domain.risk_model.labels import Windows
@@ -39,9 +39,6 @@ SURE: Final = 1e-4
 CORRECTION_VARIANCE: Final = 0.1
 CORRECTION_VARIANCE_WHEN_FLAT: Final = 2.0
 """Of log odds between pools, and between kinds: what the features have not explained, and all of it."""
-NEWTON_STEPS: Final = 50
-LARGEST_STEP: Final = 1.0
-"""Of log odds; a kind whose windows were all lost would else be thrown far out by the first step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,33 +254,17 @@ def shifted(
 ) -> Calibrator:
     """Add what each kind of recording differs by from what the calibrator says of pools that were not fitted on.
 
-    The most probable shift, where kinds differ from each other, and pools from their kind, by normal amounts of one
-    variance: a kind of few pools stays near the others, however long these were watched. `is_flat` says that nothing
-    else tells pools apart.
+    A kind of few pools stays near the others, however long these were watched (`kinds` has the formulas). `is_flat`
+    says that nothing else tells pools apart.
     """
+    outcomes = []
+    for sample, log_odds in held_out:
+        said, w = calibrator.scaled(log_odds, sample.trace.kind), sample.windows
+        outcomes.append(
+            kinds.Outcome(sample.trace.kind, said, w.at_risk, w.lost, sample.trace.seconds / horizon_seconds)
+        )
     variance = CORRECTION_VARIANCE_WHEN_FLAT if is_flat else CORRECTION_VARIANCE
-    shift_by_kind = {}
-    for kind in sorted({sample.trace.kind for sample, _ in held_out}):
-        said = [
-            (sample, calibrator.scaled(log_odds, kind))
-            for sample, log_odds in held_out
-            if sample.trace.kind is kind
-        ]
-        shift = 0.0
-        for _ in range(NEWTON_STEPS):
-            slope, curvature = -shift / variance, 1 / variance
-            for sample, log_odds in said:
-                w = sample.windows
-                p = 1 / (1 + np.exp(-(log_odds + shift)))
-                windows = sample.trace.seconds / horizon_seconds
-                known = windows * float((w.at_risk * p * (1 - p)).sum() / w.at_risk.sum())
-                off = windows * float((w.lost - w.at_risk * p).sum() / w.at_risk.sum())
-                # To first order: a pool says as much as its windows, and never more than one pool can.
-                share = 1 / (1 + known * variance)
-                slope, curvature = slope + share * off, curvature + share * known
-            shift += min(max(slope / curvature, -LARGEST_STEP), LARGEST_STEP)
-        shift_by_kind[kind] = shift
-    return replace(calibrator, shift_by_kind=shift_by_kind)
+    return replace(calibrator, shift_by_kind=kinds.shifts(outcomes, variance=variance))
 
 
 def calibrated_or_flat(
@@ -292,7 +273,12 @@ def calibrated_or_flat(
     horizon_seconds: float,
     recipe: Recipe = SHIPPED,
 ) -> Member:
-    """Give the calibrated member, or the flat base rate where that scores better on zones held out."""
+    """Give the calibrated member, or the flat base rate where that scores better on zones held out.
+
+    Kinds are told apart only after that. Their shifts are learnt from the outcomes that both are scored by, and where
+    few pools happen to be calm in one kind and restless in the other, the base rate of the kind would seem to know more
+    than what was fitted.
+    """
     is_corrected = recipe.is_corrected(horizon_seconds)
     said = [(sample, log_odds) for sample, _, log_odds in held_out]
     calibrator = calibrate(said)
@@ -300,9 +286,7 @@ def calibrated_or_flat(
     told, flat = (
         replace(
             raw,
-            calibrator=shifted(scaling, said, horizon_seconds, is_flat=scaling.is_flat)
-            if recipe.by_kind
-            else scaling,
+            calibrator=scaling,
             correction_variance=variance if is_corrected else None,
         )
         for scaling, variance in (
@@ -327,7 +311,11 @@ def calibrated_or_flat(
         for member in (told, flat)
     )
     is_better = ours.brier < theirs.brier and ours.log_loss < theirs.log_loss
-    return told if calibrator.slope > 0 and is_better else flat
+    chosen = told if calibrator.slope > 0 and is_better else flat
+    if not recipe.by_kind:
+        return chosen
+    scaling = chosen.calibrator
+    return replace(chosen, calibrator=shifted(scaling, said, horizon_seconds, is_flat=scaling.is_flat))
 
 
 def _scored(sample: Sample, probability: Floats) -> metrics.Scored:
