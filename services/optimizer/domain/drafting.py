@@ -47,7 +47,9 @@ class Drafter:
     was_stopped: Callable[[], bool]
     """Whether the search was told to stop before it was done."""
 
-    def draft(self, today: FleetState, start: FleetState, outcome: Outcome, mode: PlanMode) -> PlanDraft:
+    def draft(
+        self, today: FleetState, start: FleetState, outcome: Outcome, mode: PlanMode, *, priced: FleetState
+    ) -> PlanDraft:
         """State what the search came to.
 
         Args:
@@ -55,6 +57,7 @@ class Drafter:
             start: what the search started from: `today`, or no node.
             outcome: of the search.
             mode: what was asked for.
+            priced: `start` at the prices that the bound is proven with.
         """
         judge = self.packer.grouper.judge
         after = outcome.after.nodes
@@ -64,7 +67,7 @@ class Drafter:
         running = [p for n in today.nodes for p in n.movable]
         before_usd = None if cost_before is None else usd(cost_before)
         has_savings = bool(today.nodes) and (mode is PlanMode.GREENFIELD or bool(outcome.moves))
-        bound = self._bound(start, outcome, mode)
+        bound = self._bound(priced, outcome, mode)
         stopped = self.was_stopped()
         ending = bound.ended_by if bound else Ending.CONVERGED
         assurance = assurances.assure(outcome.after, judge, self.market, self.packer.grouper.template)

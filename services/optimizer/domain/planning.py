@@ -4,11 +4,12 @@ Carrying out the moves of a plan and planning again gives no further ones.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from services.optimizer.domain import commitments, covering, decision
+from services.optimizer.domain import commitments, covering, decision, margins
 from services.optimizer.domain.columns.solve import never
-from services.optimizer.domain.consolidation import Consolidator
+from services.optimizer.domain.consolidation import Consolidator, objective
+from services.optimizer.domain.covering import Cover
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafting import CUT_SHORT, Drafter, stubborn_pods
 from services.optimizer.domain.drafts import PlanDraft
@@ -17,12 +18,16 @@ from services.optimizer.domain.moving import Mover
 from services.optimizer.domain.offers import Market
 from services.optimizer.domain.packing.fleet import LOOKING, THOROUGH, Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
-from services.optimizer.domain.packing.shelf import build_shelf
+from services.optimizer.domain.packing.shelf import Shelf, build_shelf
+from services.optimizer.domain.pools import price_of
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
-from services.optimizer.domain.searching import PlanMode, Search
-from services.optimizer.domain.spot_tolerance import spot_judge
+from services.optimizer.domain.searching import Outcome, PlanMode, Search
+from services.optimizer.domain.spot_tolerance import SpotJudge, spot_judge
 from services.optimizer.domain.study import Study
 from shared.kernel.workload import ClusterObjects, Pod, PodPhase
+
+MARGINS = 2
+"""Prices at the margin of a Savings Plan that is used up for which a fleet is looked for."""
 
 __all__ = ["CUT_SHORT", "PlanMode", "plan", "study"]
 
@@ -74,38 +79,89 @@ def study(
     today = start = read_state(objects, market, rules, template, judge)
     if mode is PlanMode.GREENFIELD:
         start = read_state(_without_nodes(objects), market, rules, template, judge)
+    listed = start
     bill = commitments.bill(start.nodes, rules.commitments)
     limited = commitments.limited_offers(bill.unused, market, template)
     today, start = (replace(s, nodes=commitments.priced(s.nodes, rules.commitments)) for s in (today, start))
     grouper = Grouper(rules, template, judge, selectors_meant(objects.pods))
     shelf = build_shelf(market, offered, template, daemon_sets(objects), limited=limited)
     covered = covering.cover(_may_get_new_nodes(start, mode), shelf, bill.unspent, grouper, should_stop=stop)
-    packer = Packer(
-        shelf.with_limited(covered.offers),
-        grouper,
-        taken=frozenset(n.name for n in objects.nodes),
-        should_stop=stop,
-        effort=THOROUGH if mode is PlanMode.GREENFIELD else LOOKING,
-    )
-    consolidator, mover = Consolidator(packer, judge, rules), Mover(packer, rules)
-    outcome = Search(start, consolidator, mover, rules).outcome(mode)
+    taken = frozenset(n.name for n in objects.nodes)
+
+    def searched(start: FleetState, shelf: Shelf) -> _Searched:
+        effort = THOROUGH if mode is PlanMode.GREENFIELD else LOOKING
+        packer = Packer(shelf, grouper, taken=taken, should_stop=stop, effort=effort)
+        consolidator, mover = Consolidator(packer, judge, rules), Mover(packer, rules)
+        outcome = Search(start, consolidator, mover, rules).outcome(mode)
+        return _Searched(start, consolidator, mover, outcome, outcome)
+
+    found = searched(start, shelf.with_limited(covered.offers))
+    priced = start
+    edge = margins.margin(listed.nodes, rules.commitments) if mode is PlanMode.SAVE else None
+    if edge is not None:
+        found = _billed(found, market, rules, template)
+        for _ in range(MARGINS):
+            other = _billed(searched(edge.state(listed), edge.shelf(shelf)), market, rules, template)
+            if edge.holds(other.start, other.outcome.after, other.told.after):
+                if other.outcome.moves and other.left(judge) < found.left(judge):
+                    found = other
+                break
+            # What its own last dollar saves is what it should have been found at.
+            further = margins.margin(_listed(other.outcome.after, market, template).nodes, rules.commitments)
+            if further is None or further == edge or stop():
+                break
+            edge = further
+        fixed = {n.node.name for n in start.nodes if n.kept_because is not None}
+        priced, left = edge.bounded(edge.state(listed), fixed)
+        covered = Cover(at_dollar_price=edge.shelf(shelf), prepaid_micro_usd=left)
     drafter = Drafter(
         objects=objects,
         market=market,
         rules=rules,
-        packer=packer,
+        packer=found.consolidator.packer,
         covered=covered,
         conflicts=settled.conflicts,
         was_stopped=lambda: stop.has_stopped,
     )
     return Study(
-        draft=drafter.draft(today, start, outcome, mode),
-        before=start,
-        after=outcome.after,
-        packer=packer,
-        consolidator=consolidator,
-        mover=mover,
+        draft=drafter.draft(today, found.start, found.told, mode, priced=priced),
+        before=found.start,
+        after=found.outcome.after,
+        packer=found.consolidator.packer,
+        consolidator=found.consolidator,
+        mover=found.mover,
         market=market,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """One search, and what it came to."""
+
+    start: FleetState
+    consolidator: Consolidator
+    mover: Mover
+    outcome: Outcome
+    told: Outcome
+    """The same with nodes at what they add to the bill."""
+
+    def left(self, judge: SpotJudge) -> tuple[int, int]:
+        """Give how many pods have no room, and what the fleet costs."""
+        return len(self.told.after.pending), objective(self.told.after.nodes, judge)
+
+
+def _billed(found: _Searched, market: Market, rules: PlanRules, template: Template) -> _Searched:
+    """Tell the fleet at what its nodes will add to the bill: what those that go set free may cover others."""
+    after = _listed(found.outcome.after, market, template)
+    after = replace(after, nodes=commitments.priced(after.nodes, rules.commitments))
+    return replace(found, told=replace(found.outcome, after=after))
+
+
+def _listed(fleet: FleetState, market: Market, template: Template) -> FleetState:
+    """Give a fleet at list price."""
+    prices = market.prices()
+    return replace(
+        fleet, nodes=tuple(replace(n, offer=price_of(n.node, prices, template)) for n in fleet.nodes)
     )
 
 
