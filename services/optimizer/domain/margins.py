@@ -26,16 +26,16 @@ NEAR_ENOUGH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """A Savings Plan that is used up, and what its last dollar saves."""
+    """A Savings Plan that is used up, or several that are alike, and what the last dollar saves."""
 
     bought: Commitments
     worth: Fraction
-    """Micro-dollars of list price by each of the plan."""
+    """Dollars of list price by each of the plan."""
 
     @property
     def prepaid_micro_usd(self) -> int:
         """Give by how much all prices at the margin are above the bill, rounded up."""
-        return -int(-(self.worth * round(self.bought.savings_plans[0].usd_per_hour * MICRO)) // 1)
+        return -int(-(self.worth * _dollars(self.bought)) // 1)
 
     def state(self, listed: FleetState) -> FleetState:
         """Give a fleet at list price as it is priced at the margin, what reservations cover left out."""
@@ -87,17 +87,23 @@ class Margin:
     def _offer(self, offer: Offer, micro_usd: int) -> Offer:
         """Give an offer of which so much is not covered by a reservation."""
         rate = self._rate(offer)
-        share = Fraction(micro_usd, max(offer.micro_usd, 1))
-        price = micro_usd if rate is None else min(micro_usd, int(self.worth * rate * share))
+        if rate is None:
+            price = micro_usd
+        else:
+            # As whole numbers: a shelf has ten thousand offers.
+            whole = self.worth.denominator * max(offer.micro_usd, 1)
+            price = min(micro_usd, self.worth.numerator * rate * micro_usd // whole)
         return offer if price == offer.micro_usd else commitments.at_extra(offer, price)
 
 
 def margin(listed: Sequence[StandingNode], bought: Commitments) -> Margin | None:
     """Give what the last dollar saves; None where dollars are left, or nothing more could be covered.
 
-    Of one Savings Plan: how the dollars of several take each other's place is not followed.
+    Of Savings Plans with the same rates: how the dollars of others take each other's place is not followed.
     """
-    if len(bought.savings_plans) != 1 or commitments.bill(listed, bought).unspent:
+    if any((p.rates, p.instance_family) != _terms(bought) for p in bought.savings_plans):
+        return None
+    if not bought.savings_plans or commitments.bill(listed, bought).unspent:
         return None
     reserved = Commitments(reserved_instances=bought.reserved_instances)
     extra = commitments.bill(listed, reserved).extra_micro_usd
@@ -110,7 +116,7 @@ def margin(listed: Sequence[StandingNode], bought: Commitments) -> Margin | None
         and (rate := _rate(n.offer.pool.instance_type, bought))
         and rate < n.micro_usd
     ]
-    left = Fraction(round(bought.savings_plans[0].usd_per_hour * MICRO))
+    left = Fraction(_dollars(bought))
     for worth, dollars in sorted(usage, reverse=True):
         left -= dollars
         if left < 0:
@@ -118,9 +124,18 @@ def margin(listed: Sequence[StandingNode], bought: Commitments) -> Margin | None
     return None
 
 
+def _terms(bought: Commitments) -> tuple[Mapping[str, float], str | None]:
+    """Give what all of the plans have rates for."""
+    return bought.savings_plans[0].rates, bought.savings_plans[0].instance_family
+
+
+def _dollars(bought: Commitments) -> int:
+    return sum(round(p.usd_per_hour * MICRO) for p in bought.savings_plans)
+
+
 def _rate(instance_type: str, bought: Commitments) -> int | None:
-    plan = bought.savings_plans[0]
-    if plan.instance_family not in (None, instance_type.partition(".")[0]):
+    rates, family = _terms(bought)
+    if family not in (None, instance_type.partition(".")[0]):
         return None
-    rate = plan.rates.get(instance_type)
+    rate = rates.get(instance_type)
     return None if rate is None else round(rate * MICRO)

@@ -124,9 +124,15 @@ def test_the_last_dollar_saves_what_is_covered_in_part_or_comes_next(
     assert (None if found is None else found.worth) == worth
 
 
-def test_several_plans_are_not_followed() -> None:
-    two = Commitments(savings_plans=2 * compute(0.05).savings_plans)
-    assert margin(listed(cluster(("m5.xlarge", 1)).nodes), two) is None
+def test_several_plans_count_as_one_where_their_rates_are_the_same_and_are_not_followed_else() -> None:
+    nodes = listed(cluster(("m5.xlarge", 1)).nodes)
+    [plan_] = compute(0.05).savings_plans
+    same = margin(nodes, Commitments(savings_plans=(plan_, replace(plan_, usd_per_hour=0.01))))
+    assert same is not None
+    assert same.prepaid_micro_usd == 100_000, "six cents at six tenths of the list price"
+    other = replace(plan_, rates={"m5.xlarge": 0.1})
+    assert margin(nodes, Commitments(savings_plans=(plan_, other))) is None
+    assert margin(nodes, Commitments()) is None
 
 
 def test_what_a_reservation_covers_takes_nothing_of_the_plan() -> None:
@@ -148,14 +154,16 @@ HOLDS = {"m5.large": 2, "m5.xlarge": 4, "c5.large": 2}
     st.floats(0.1, 1.2),
     st.sampled_from([(0.6, 0.6), (0.5, 0.7), (0.7, 0.55)]),
     st.sets(st.integers(0, 3), max_size=1),
+    st.integers(1, 2),
 )
 def test_a_plan_is_told_as_it_will_be_billed_and_no_fleet_undercuts_its_bound(
-    running: list[tuple[str, int]], share: float, discounts: tuple[float, float], kept: set[int]
+    running: list[tuple[str, int]], share: float, discounts: tuple[float, float], kept: set[int], plans: int
 ) -> None:
     running = [(name, min(replicas, HOLDS[name])) for name, replicas in running]
     objects = cluster(*running, cpu=900, kept=sorted(kept))
     rates = {n: round(PRICES[n] * discounts[n.startswith("c5")], 5) for n in SMALL}
-    bought = compute(round(share * sum(rates[name] for name, _ in running), 4), rates)
+    dollars = round(share * sum(rates[name] for name, _ in running) / plans, 4)
+    bought = Commitments(savings_plans=plans * compute(dollars, rates).savings_plans)
     offers = tuple(o for o in MARKET.offers if o.pool.instance_type in SMALL and o.pool.zone_id == "use1-az1")
     draft = planned(objects, bought, replace(MARKET, offers=offers))
     assert draft.unplaced == ()
