@@ -2,7 +2,7 @@
 against it, and the executor replaces interrupted nodes by it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from shared.kernel.capacity import InstanceType
@@ -66,38 +66,42 @@ class TypeFilters(Protocol):
 
 def refusal(instance_type: InstanceType, filters: TypeFilters) -> str | None:
     """Give the first filter that forbids a type, wherever and however it is bought; None when it passes all."""
+    return next(objections(instance_type, filters), None)
+
+
+def objections(instance_type: InstanceType, filters: TypeFilters) -> Iterator[str]:
+    """Give every filter that forbids a type, in the order in which they are asked."""
     if instance_type.name in filters.excluded_instance_types:
-        return f"the policy excludes {instance_type.name}"
+        yield f"the policy excludes {instance_type.name}"
     if filters.instance_families:
         if instance_type.family not in filters.instance_families:
-            return f"the policy does not list family {instance_type.family}"
+            yield f"the policy does not list family {instance_type.family}"
     elif not _is_current(instance_type):
-        return f"{instance_type.family} is of a previous generation"
+        yield f"{instance_type.family} is of a previous generation"
     if filters.instance_sizes and instance_type.size not in filters.instance_sizes:
-        return f"the policy does not list size {instance_type.size}"
+        yield f"the policy does not list size {instance_type.size}"
     if instance_type.gpus and not filters.allow_gpu:
-        return "the policy does not allow types with GPUs"
+        yield "the policy does not allow types with GPUs"
     if instance_type.gpus and filters.gpu_families and instance_type.family not in filters.gpu_families:
-        return f"the policy does not list {instance_type.family} among the families with GPUs"
+        yield f"the policy does not list {instance_type.family} among the families with GPUs"
     if not any(architecture in filters.architectures for architecture in instance_type.architectures):
-        return f"the policy does not allow architecture {'/'.join(instance_type.architectures) or 'unknown'}"
+        yield f"the policy does not allow architecture {'/'.join(instance_type.architectures) or 'unknown'}"
     if instance_type.is_burstable and not filters.allow_burstable:
-        return "the policy does not allow burstable types"
+        yield "the policy does not allow burstable types"
     if instance_type.is_bare_metal and not filters.allow_bare_metal:
-        return "the policy does not allow bare metal"
-    return _size_refusal(instance_type, filters)
+        yield "the policy does not allow bare metal"
+    yield from _size_objections(instance_type, filters)
 
 
-def _size_refusal(instance_type: InstanceType, filters: TypeFilters) -> str | None:
+def _size_objections(instance_type: InstanceType, filters: TypeFilters) -> Iterator[str]:
     if filters.min_vcpus is not None and instance_type.vcpus < filters.min_vcpus:
-        return f"the policy asks for at least {filters.min_vcpus} vCPU"
+        yield f"the policy asks for at least {filters.min_vcpus} vCPU"
     if filters.max_vcpus is not None and instance_type.vcpus > filters.max_vcpus:
-        return f"the policy allows at most {filters.max_vcpus} vCPU"
+        yield f"the policy allows at most {filters.max_vcpus} vCPU"
     if filters.min_memory_bytes is not None and instance_type.memory_bytes < filters.min_memory_bytes:
-        return f"the policy asks for at least {filters.min_memory_bytes / GIB:.4g} GiB of memory"
+        yield f"the policy asks for at least {filters.min_memory_bytes / GIB:.4g} GiB of memory"
     if filters.max_memory_bytes is not None and instance_type.memory_bytes > filters.max_memory_bytes:
-        return f"the policy allows at most {filters.max_memory_bytes / GIB:.4g} GiB of memory"
-    return None
+        yield f"the policy allows at most {filters.max_memory_bytes / GIB:.4g} GiB of memory"
 
 
 def _is_current(instance_type: InstanceType) -> bool:

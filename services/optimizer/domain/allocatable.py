@@ -19,8 +19,10 @@ from shared.kernel.workload import Node
 
 MIB = 1024**2
 VM_MEMORY_OVERHEAD_RATIO = 0.075
+DISK_BYTES = 20 * 1024**3
+"""The root volume that EKS nodes have unless told otherwise."""
 EPHEMERAL_STORAGE_BYTES = 17 * 1024**3
-"""Of the 20 GiB root volume that EKS nodes have unless told otherwise."""
+"""What pods may use of it."""
 ATTACHABLE_VOLUMES = 24
 """EBS volumes that any Nitro type without instance store still takes beside its interfaces and its root volume."""
 OWN_DISKS: Mapping[AmiFamily, int] = {AmiFamily.AL2023: 1, AmiFamily.BOTTLEROCKET: 2}

@@ -1,6 +1,6 @@
 """Which offers the rules allow, and why not the others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from services.optimizer.domain.offers import Market, Offer, valid
@@ -15,32 +15,42 @@ def refusal(
     offer: Offer, instance_type: InstanceType | None, rules: PlanRules, template: Template
 ) -> str | None:
     """Give the first rule that forbids this offer, None when it is allowed."""
+    return next(objections(offer, instance_type, rules, template), None)
+
+
+def objections(
+    offer: Offer, instance_type: InstanceType | None, rules: PlanRules, template: Template
+) -> Iterator[str]:
+    """Give every rule that forbids this offer, in the order in which they are asked."""
     if instance_type is None:
-        return "EC2 does not describe the type"
+        yield "EC2 does not describe the type"
+        return
     zone = template.zone_name(offer.pool.zone_id)
     if zone is None:
-        return f"no subnet in zone {offer.pool.zone_id}"
-    if rules.zones and rules.zones.isdisjoint((zone, offer.pool.zone_id)):
-        return f"the policy does not list zone {zone}"
-    return type_filters.refusal(instance_type, rules) or _offer_refusal(offer, instance_type, rules)
-
-
-def _offer_refusal(offer: Offer, instance_type: InstanceType, rules: PlanRules) -> str | None:
+        yield f"no subnet in zone {offer.pool.zone_id}"
+    elif rules.zones and rules.zones.isdisjoint((zone, offer.pool.zone_id)):
+        yield f"the policy does not list zone {zone}"
+    yield from type_filters.objections(instance_type, rules)
     if rules.max_usd_per_hour is not None and offer.usd_per_hour > rules.max_usd_per_hour:
-        return f"the policy allows at most {rules.max_usd_per_hour:g} USD/h for an instance"
+        yield f"the policy allows at most {rules.max_usd_per_hour:g} USD/h for an instance"
     if offer.flagged:
-        return "the pool is flagged"
+        yield "the pool is flagged"
+    yield from _of_capacity_type(offer, instance_type, rules)
+
+
+def _of_capacity_type(offer: Offer, instance_type: InstanceType, rules: PlanRules) -> Iterator[str]:
     if not offer.is_spot:
-        return "the policy allows spot only" if rules.strategy is Strategy.SPOT else None
+        if rules.strategy is Strategy.SPOT:
+            yield "the policy allows spot only"
+        return
     if rules.strategy is Strategy.ON_DEMAND:
-        return "the policy allows on-demand only"
+        yield "the policy allows on-demand only"
     if not instance_type.supports_spot:
-        return "the type is not sold as spot"
+        yield "the type is not sold as spot"
     if offer.age_seconds is None:
-        return "nobody knows how old its spot price is"
-    if offer.age_seconds > rules.price_max_age_seconds:
-        return "its spot price is too old"
-    return None
+        yield "nobody knows how old its spot price is"
+    elif offer.age_seconds > rules.price_max_age_seconds:
+        yield "its spot price is too old"
 
 
 def allowed(market: Market, rules: PlanRules, template: Template) -> list[Offer]:

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import replace
 
 from services.optimizer.domain import selection
+from services.optimizer.domain.allocatable import DISK_BYTES
+from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import Unplaced
-from services.optimizer.domain.offers import Market, Offer
+from services.optimizer.domain.forbidden import Forbidden
+from services.optimizer.domain.offers import Market
 from services.optimizer.domain.packing.grouping import Grouper, needs_devices
 from services.optimizer.domain.packing.shelf import Shelf
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
@@ -14,8 +16,9 @@ from shared.kernel.pools import CapacityType
 from shared.kernel.resources import Resources
 from shared.kernel.scheduling import ClusterView, shape_key, static_reasons
 from shared.kernel.scheduling.shapes import place_key
-from shared.kernel.workload import ClusterObjects, Pod
+from shared.kernel.workload import ClusterObjects, Node, Pod
 
+MIB = 1024**2
 GIB = 1024**3
 MOST_REFUSALS = 3
 MOST_KINDS_ON_NODES = 100
@@ -80,7 +83,12 @@ class _Explainer:
             rows.append(at)
             self._room_of.append(rows[0])
         self._refused: dict[Hashable, tuple[str | None, ...]] = {}
-        self._forbidden: list[tuple[Offer, str, Resources]] | None = None
+        self._forbidden = Forbidden(
+            market=market,
+            rules=grouper.rules,
+            template=grouper.template,
+            daemon_sets=daemon_sets(state),
+        )
 
     def reasons(self, pod: Pod, *, with_nodes: bool) -> tuple[str, ...]:
         """Give the reasons, the most general first."""
@@ -109,24 +117,15 @@ class _Explainer:
                 fitting.update(rows)
         fitting &= among
         too_large = _too_large(pod.requests, largest)
-        found += [f"larger than any allowed instance type: {text}" for text in too_large]
+        found += too_large
         if not fitting and not too_large:
             found.append("no allowed instance type has enough of everything it asks for at once")
-        if not fitting:
-            found += self._would_fit(pod)
+        refused = self._refused_by_rules(pod)
+        if all(refused[at] is not None for at in fitting):
+            found += self._forbidden.hints(
+                pod, may_use_spot=tolerance is None, reasons_against=self._reasons_against
+            )
         return found + self._counted(pod, usable, fitting)
-
-    def _would_fit(self, pod: Pod) -> list[str]:
-        """Name the cheapest type that would hold the pod, for each of the rules that forbid such types."""
-        if self._forbidden is None:
-            self._forbidden = _forbidden(self._market, self._grouper.rules, self._grouper.template)
-        closest: dict[str, Offer] = {}
-        asked = replace(pod.requests, ephemeral_storage_bytes=0)
-        for offer, why, room in self._forbidden:
-            if why not in closest and asked.fits_in(room):
-                closest[why] = offer
-        named = list(closest.items())[:MOST_REFUSALS]
-        return [f"{offer.pool.instance_type} could hold it, but {why}" for why, offer in named]
 
     def _counted(self, pod: Pod, usable: Sequence[int], fitting: set[int]) -> list[str]:
         """Count the offers by the first rule against them."""
@@ -173,11 +172,14 @@ class _Explainer:
         """Say what other pods and volumes have against an offer; all of one zone are alike in that."""
         name = f"candidate-in-{self._shelf.offers[at].pool.zone_id}"
         node = self._shelf.node(at, name)
+        return self._reasons_against(pod, node, self._shelf.daemons_on(at, node))
+
+    def _reasons_against(self, pod: Pod, node: Node, daemons: Iterable[Pod]) -> tuple[str, ...]:
         self._view.add_node(node)
-        for daemon in self._shelf.daemons_on(at, node):
-            self._view.place(daemon, name)
-        reasons = self._view.reasons_against(pod, name)
-        self._view.remove_node(name)
+        for daemon in daemons:
+            self._view.place(daemon, node.name)
+        reasons = self._view.reasons_against(pod, node.name)
+        self._view.remove_node(node.name)
         return reasons
 
     def _of_nodes(self, pod: Pod) -> list[str]:
@@ -220,24 +222,35 @@ def _short_of(asked: Resources, room: Resources) -> str:
 
 
 def _too_large(asked: Resources, largest: Resources) -> list[str]:
+    """Say which amounts no allowed type has; disks are the template's, whatever the type."""
     found = []
+    larger = "larger than any allowed instance type: needs"
     if asked.cpu_millicores > largest.cpu_millicores:
         found.append(
-            f"needs {asked.cpu_millicores / 1000:g} vCPU, the largest has {largest.cpu_millicores / 1000:g}"
+            f"{larger} {asked.cpu_millicores / 1000:g} vCPU, the largest has {largest.cpu_millicores / 1000:g}"
         )
     if asked.memory_bytes > largest.memory_bytes:
         found.append(
-            f"needs {asked.memory_bytes / GIB:.4g} GiB of memory, the largest has {largest.memory_bytes / GIB:.4g}"
+            f"{larger} {asked.memory_bytes / GIB:.4g} GiB of memory, the largest has"
+            f" {largest.memory_bytes / GIB:.4g}"
         )
     if asked.ephemeral_storage_bytes > largest.ephemeral_storage_bytes:
         found.append(
-            f"needs {asked.ephemeral_storage_bytes / GIB:.4g} GiB of ephemeral storage,"
-            f" nodes have {largest.ephemeral_storage_bytes / GIB:.4g}"
+            f"needs {asked.ephemeral_storage_bytes / GIB:.4g} GiB of ephemeral storage: new nodes have a disk of"
+            f" {DISK_BYTES / GIB:.4g} GiB, of which {largest.ephemeral_storage_bytes / GIB:.4g} are for pods"
         )
     for name, amount in sorted(asked.extended.items()):
-        if amount > largest.extended.get(name, 0):
-            found.append(f"needs {amount} {name}, the largest has {largest.extended.get(name, 0)}")
+        has = largest.extended.get(name, 0)
+        if amount > has > 0:
+            found.append(f"{larger} {_amount(name, amount)}, the largest has {_amount(name, has)}")
+        elif amount > has:
+            found.append(f"needs {_amount(name, amount)}, and no allowed instance type has any")
     return found
+
+
+def _amount(name: str, number: int) -> str:
+    # Of extended resources only huge pages are told in bytes; all others are things to count.
+    return f"{number / MIB:.4g} MiB of {name}" if name.startswith("hugepages-") else f"{number} {name}"
 
 
 def _no_offer(market: Market, rules: PlanRules, template: Template) -> list[str]:
@@ -248,21 +261,6 @@ def _no_offer(market: Market, rules: PlanRules, template: Template) -> list[str]
     return [f"no offer is allowed: {why} ({number} offers)" for why, number in worst] or [
         "no offer is allowed"
     ]
-
-
-def _forbidden(market: Market, rules: PlanRules, template: Template) -> list[tuple[Offer, str, Resources]]:
-    """Give the offers that the rules forbid, cheapest first and each type once a rule, with all that they hold."""
-    found: dict[tuple[str, str], tuple[Offer, str, Resources]] = {}
-    for offer in sorted(market.prices().values(), key=lambda o: (o.micro_usd, o.pool)):
-        instance_type = market.instance_types.get(offer.pool.instance_type)
-        why = selection.refusal(offer, instance_type, rules, template)
-        if why is None or instance_type is None:
-            continue
-        room = Resources(
-            instance_type.vcpus * 1000, instance_type.memory_bytes, extended=dict(instance_type.gpus)
-        )
-        found.setdefault((why, instance_type.name), (offer, why, room))
-    return list(found.values())
 
 
 def _exact(room: Resources) -> Hashable:

@@ -5,9 +5,22 @@ from typing import Any
 
 import pytest
 
+from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.planning import PlanMode, plan
-from shared.kernel.workload import ClusterObjects, Node, Volume
-from tests.builders import HOSTNAME, ZONE, evenly, make_node, make_pod, near
+from services.optimizer.domain.rules import PlanRules
+from shared.kernel.resources import Resources
+from shared.kernel.workload import ClusterObjects, Node, Pod, Volume
+from tests.builders import (
+    HOSTNAME,
+    ZONE,
+    evenly,
+    make_instance_type,
+    make_node,
+    make_pod,
+    make_pool,
+    make_resources,
+    near,
+)
 from tests.unit.optimizer.domain.market import ON_DEMAND, TEMPLATE, make_market
 
 OFFERS = 36
@@ -95,3 +108,87 @@ def test_pods_of_a_kind_are_all_named() -> None:
     )
     assert [item.pod for item in draft.unplaced] == ["shop/lost-0", "shop/lost-1", "shop/lost-2"]
     assert len({item.reasons for item in draft.unplaced}) == 1
+
+
+GPU = "nvidia.com/gpu"
+M5_ONLY = replace(ON_DEMAND, instance_families=frozenset({"m5"}), instance_sizes=frozenset({"large"}))
+WIDE = (
+    (make_instance_type("t4g.nano", vcpus=2, gib=64, architectures=("arm64",), is_burstable=True), 0.004),
+    (make_instance_type("g5g.large", vcpus=4, gib=8, architectures=("arm64",), gpus={GPU: 1}), 0.4),
+    (make_instance_type("m5.large", vcpus=2, gib=8), 0.096),
+    (make_instance_type("c5.large", vcpus=4, gib=64), 0.2),
+    (make_instance_type("g4dn.large", vcpus=4, gib=16, gpus={GPU: 1}), 0.5),
+    (make_instance_type("c6.metal", vcpus=96, gib=192, is_bare_metal=True), 4.0),
+)
+"""Cheap types that several rules forbid, and dearer ones that one rule does."""
+
+
+def told(pod: Pod, rules: PlanRules) -> list[str]:
+    """Give why the pod is left out of a market of those types in each of the three zones."""
+    offers = [
+        Offer(make_pool(kind.name, zone_id=f"use1-az{zone}"), price)
+        for kind, price in WIDE
+        for zone in (1, 2, 3)
+    ]
+    market = Market({kind.name: kind for kind, _ in WIDE}, tuple(offers))
+    draft = plan(ClusterObjects(pods=(pod,)), market, rules, TEMPLATE, mode=PlanMode.GREENFIELD)
+    return list(draft.unplaced[0].reasons)
+
+
+def hinted(pod: Pod, rules: PlanRules) -> list[str]:
+    return [reason for reason in told(pod, rules) if "could hold it" in reason]
+
+
+@pytest.mark.parametrize(
+    ("pod", "rules", "hints"),
+    [
+        pytest.param(
+            make_pod(gib=32),
+            M5_ONLY,
+            ["c5.large could hold it, but the policy does not list family c5"],
+            id="what two rules forbid, architecture and family, is no hint",
+        ),
+        pytest.param(
+            make_pod(gpu=1),
+            M5_ONLY,
+            ["g4dn.large could hold it, but the policy does not list family g4dn"],
+            id="nor is a device on another architecture",
+        ),
+        pytest.param(
+            make_pod(gib=32, node_selector={"disk": "ssd"}), M5_ONLY, [], id="nor what the pod would refuse"
+        ),
+        pytest.param(
+            make_pod(cpu=50_000),
+            ON_DEMAND,
+            ["c6.metal could hold it, but the policy does not allow bare metal"],
+            id="bare metal alone",
+        ),
+        pytest.param(
+            make_pod(node_selector={ZONE: "us-east-1c"}),
+            replace(M5_ONLY, zones=frozenset({"us-east-1a"})),
+            ["m5.large could hold it, but the policy does not list zone us-east-1c"],
+            id="a zone that the pod asks for",
+        ),
+    ],
+)
+def test_a_hint_names_what_one_rule_alone_keeps_from_the_pod(
+    pod: Pod, rules: PlanRules, hints: list[str]
+) -> None:
+    assert hinted(pod, rules) == hints
+
+
+def test_a_disk_that_is_too_small_on_all_nodes_says_so_and_hints_at_no_type() -> None:
+    pod = replace(
+        make_pod(), requests=replace(make_resources(cpu=1000), ephemeral_storage_bytes=100 * 1024**3)
+    )
+    found = told(pod, M5_ONLY)
+    assert found[0] == (
+        "needs 100 GiB of ephemeral storage: new nodes have a disk of 20 GiB, of which 17 are for pods"
+    )
+    assert not hinted(pod, M5_ONLY)
+
+
+def test_what_no_type_has_is_not_told_as_too_large_and_huge_pages_are_told_in_mib() -> None:
+    pages = Resources(cpu_millicores=100, extended={"hugepages-2Mi": 512 * 1024**2})
+    found = told(replace(make_pod(), requests=pages), M5_ONLY)
+    assert found[0] == "needs 512 MiB of hugepages-2Mi, and no allowed instance type has any"
