@@ -19,12 +19,14 @@ EXAMPLES = """
 Examples:
 
 \b
-  kubectl get no,po,deploy,rs,sts,ds,pdb,pvc,pv -A -o json > cluster.json
+  kubectl get no,po,deploy,rs,sts,ds,jobs,pdb,pvc,pv,sc,csinodes,ns \\
+    -A -o json > cluster.json
   spotopt plan --cluster cluster.json --region us-east-1
 
 \b
-  aws ec2 describe-spot-price-history --product-descriptions Linux/UNIX > spot.json
-  spotopt plan --cluster cluster.json --region us-east-1 --spot-prices spot.json -o json
+  aws ec2 describe-spot-price-history --product-descriptions Linux/UNIX \\
+    --region us-east-1 --start-time "$(date -u +%FT%TZ)" > spot.json
+  spotopt plan --cluster cluster.json --spot-prices spot.json -o json
 
 \b
   spotopt plan --cluster pods.json --greenfield --region eu-west-1 --policy policy.yaml
@@ -141,6 +143,7 @@ def _solve(
 ) -> dict[str, Any]:
     from deploy.planfiles.clusters import read_cluster
     from deploy.planfiles.documents import PlanFileError
+    from deploy.planfiles.gaps import gaps
     from deploy.planfiles.markets import read_market
     from deploy.planfiles.policies import read_rules
     from services.optimizer.domain import explain, planning
@@ -169,4 +172,4 @@ def _solve(
         answers = [explain.explain(study, name) for name in subjects]
     except explain.UnknownSubjectError as error:
         raise PlanFileError(str(error)) from error
-    return plan_output.as_document(study.draft, read.notes, answers, solve_seconds=seconds)
+    return plan_output.as_document(study.draft, (*read.notes, *gaps(objects)), answers, solve_seconds=seconds)

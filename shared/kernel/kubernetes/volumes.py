@@ -25,6 +25,8 @@ IN_TREE_EBS = "kubernetes.io/aws-ebs"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 """Of classes whose volumes are made by hand."""
 UNSEEN = "is bound to a persistentvolume that is not known"
+NO_SUCH_CLASS = "asks for storage class {}, which is not known"
+NO_DEFAULT_CLASS = "asks for the default storage class, and none is known"
 SELECTED_NODE_ANNOTATION = "volume.kubernetes.io/selected-node"
 ANY_NODE = (NodeSelectorTerm(fields=(Requirement(evaluation.NAME_FIELD, Operator.EXISTS),)),)
 
@@ -59,8 +61,10 @@ def parse_volume(
         if volume is None:  # in which zone it lies is not known, so no node can be said to reach it
             return replace(known, refusal=known.refusal or UNSEEN)
         return replace(known, node_affinity=_affinity(volume), zone_labels=_zone_labels(volume))
-    if storage_class is None or spec.text("volumeName"):
+    if spec.text("volumeName"):
         return known  # a volume that is named, yet not bound, is waited for
+    if storage_class is None:
+        return replace(known, refusal=known.refusal or _no_class(claimed_class(claim)))
     rules, _, class_name = named("storageclass", storage_class, namespaced=False)
     if rules.text("volumeBindingMode") != "WaitForFirstConsumer":
         return known
@@ -94,6 +98,13 @@ def _refusal(metadata: Fields, phase: str) -> str | None:
     if metadata.has("deletionTimestamp"):
         return "is being deleted"
     return "bound to non-existent persistentvolume" if phase == "Lost" else None
+
+
+def _no_class(name: str | None) -> str | None:
+    """Say what is not known of a class that is not there; a claim may well ask for none ("")."""
+    if name is None:
+        return NO_DEFAULT_CLASS
+    return NO_SUCH_CLASS.format(name) if name else None
 
 
 def _driver(volume: Mapping[str, Any] | None, storage_class: Mapping[str, Any] | None) -> str | None:

@@ -140,7 +140,10 @@ def test_the_driver_that_attaches_it(
 @pytest.mark.parametrize(
     ("claim", "refusal"),
     [
-        (raw_claim(phase="Pending"), None),
+        (raw_claim(phase="Pending", volumeName="pv"), None),
+        (raw_claim(phase="Pending", storageClassName=""), None),
+        (raw_claim(phase="Pending"), "asks for the default storage class, and none is known"),
+        (raw_claim(storageClassName="gp3"), "asks for storage class gp3, which is not known"),
         (raw_claim(phase="Bound", volumeName="pv"), "is bound to a persistentvolume that is not known"),
         (raw_claim(phase="Lost", volumeName="pv"), "bound to non-existent persistentvolume"),
         (raw_claim(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}), "is being deleted"),
