@@ -47,9 +47,19 @@ class Shares:
             if ratio is not None
         }
         self._held: dict[tuple[str, str], int] = {}
+        self._lifted: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._at_most)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Name what has a share, the one that matters least first: pools are lost more often than zones."""
+        return tuple(kind for kind in ("zone", "pool") if kind in self._at_most)
+
+    def lift(self, kinds: frozenset[str]) -> None:
+        """Hold nothing to the shares of these kinds from now on, and all to those of others; all is counted still."""
+        self._lifted = kinds
 
     def add(self, node: Node, millicores: int) -> None:
         """Count what came to a node."""
@@ -60,7 +70,8 @@ class Shares:
         """Give how many more pods of a size the node's pool and zone may hold; None: any number."""
         if not self._at_most or millicores == 0:
             return None
-        left = [self._at_most[g[0]] - self._held.get(g, 0) for g in self._groups(node)]
+        groups = (g for g in self._groups(node) if g[0] not in self._lifted)
+        left = [self._at_most[g[0]] - self._held.get(g, 0) for g in groups]
         return max(min(left), 0) // millicores if left else None
 
     def limits(self, nodes: Sequence[Node], millicores: Ints) -> tuple[Limit, ...]:
@@ -72,6 +83,8 @@ class Shares:
         """
         found = []
         for kind, at_most in self._at_most.items():
+            if kind in self._lifted:
+                continue
             groups = [next((g for g in self._groups(n) if g[0] == kind), None) for n in nodes]
             names = sorted({g for g in groups if g is not None})
             at = {name: i for i, name in enumerate(names)}

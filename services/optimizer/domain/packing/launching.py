@@ -282,14 +282,17 @@ class Launcher:
     def place_the_rest(self) -> None:
         """Place one by one what numbers could not: on any new node, else on the cheapest one that takes it.
 
-        What finds no place within the limits of pools and zones is placed without them: to run is worth more.
+        What finds no place within the limits of pools and zones is placed beyond them, as few of them as will do: to
+        run is worth more.
         """
         self._place_singly()
         if self._scene.waiting and self._scene.aims:
             self._scene.aims = Aims()
             self._place_singly()
-        if self._scene.waiting and self._scene.has_limits:
-            self._scene.lift_limits()
+        for kinds in self._scene.liftings():
+            if not self._scene.waiting:
+                break
+            self._scene.lift(kinds)
             self._place_singly()
 
     def _place_singly(self) -> None:

@@ -13,6 +13,9 @@ from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Node, Pod, Volume
 
+WORKLOADS = "workload"
+"""The limits on how many replicas of a workload a spot pool may hold."""
+
 
 class Scene:
     """The cluster that stays, with what is added to it."""
@@ -48,6 +51,7 @@ class Scene:
         self._in_pool: dict[tuple[str, str], int] = {}
         """Replicas by controller and spot pool, of the controllers that have a limit per spot pool."""
         self._limited = {c.workload for c in classes if c.workload is not None}
+        self._holds_workloads = True
         standing = [p for p in kept.pods if not (p.is_daemon or p.is_mirror or p.is_finished)]
         all_pods = [*standing, *(p for c in classes for p in c.pods)]
         self.shares = Shares(rules, sum(p.requests.cpu_millicores for p in all_pods))
@@ -67,7 +71,9 @@ class Scene:
         room = UNLIMITED if shared is None else shared
         if self.aims:
             room = min(room, self.aims.room(kind.sample, node.zone_id))
-        if kind.workload not in self._limited or node.capacity_type is not CapacityType.SPOT:
+        if not self._holds_workloads or node.capacity_type is not CapacityType.SPOT:
+            return room
+        if kind.workload not in self._limited:
             return room
         return min(room, kind.per_spot_pool - self._in_pool.get((kind.workload, pool_name(node)), 0))
 
@@ -76,10 +82,17 @@ class Scene:
         """Whether some pool or zone is limited."""
         return bool(self._limited or self.shares)
 
-    def lift_limits(self) -> None:
-        """Forget what pools and zones may hold."""
-        self._limited = set()
-        self.shares = Shares(PlanRules(), 0)
+    def liftings(self) -> Iterator[frozenset[str]]:
+        """Give which limits to lift, one way after the other: what matters least first, all of them last."""
+        kinds = (*self.shares.kinds, *([WORKLOADS] if self._limited else []))
+        # Two that matter less are lifted before one that matters more: the loss of a pool must not take a workload.
+        for number in range(1, 2 ** len(kinds)):
+            yield frozenset(kind for bit, kind in enumerate(kinds) if number >> bit & 1)
+
+    def lift(self, kinds: frozenset[str]) -> None:
+        """Hold pods to none of these limits from now on, and to all others."""
+        self.shares.lift(kinds)
+        self._holds_workloads = WORKLOADS not in kinds
 
     def _count(self, pod: Pod, node: Node) -> None:
         self.shares.add(node, pod.requests.cpu_millicores)
