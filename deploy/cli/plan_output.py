@@ -1,12 +1,13 @@
 """Print a plan for people and for programs."""
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from deploy.cli import plan_risk
+from deploy.cli import plan_moves, plan_risk
 from deploy.cli.output import Form
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN_MOVES = 15
 SHOWN = 10
+MOVE_INDENT = "     "
+NARROWEST = 40
 
 
 def as_document(
@@ -137,52 +140,73 @@ def _summary(console: Any, document: dict[str, Any]) -> None:
     before, after = document["baseline_usd_per_hour"], document["cost_usd_per_hour"]
     saved = f", {1 - after / before:.1%} less" if before and after is not None and after < before else ""
     today = "" if before is None else f" (today {_usd(before)}{saved})"
-    console.print(f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']:.1f} s.")
+    _say(console, f"Cost: {_usd(after)} USD/h{today}; solved in {document['solve_seconds']:.1f} s.")
     for line in plan_risk.lines(document):
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
     if document["gap_ratio"] is not None:
         left_out = document["bound_leaves_out"]
         unknown = f" The bound leaves out: {', '.join(left_out)}." if left_out else ""
-        console.print(
+        _say(
+            console,
             f"Proven: no fleet has an objective below {_usd(document['lower_bound_usd_per_hour'])} USD/h;"
             f" this one's is at most {document['gap_ratio']:.2%} above"
             f" ({document['ended_by']}).{unknown}",
-            highlight=False,
         )
     if document["skip_reason"]:
-        console.print(document["skip_reason"], markup=False)
-    for number, move in enumerate(document["moves"][:SHOWN_MOVES], start=1):
-        console.print(f"{number:3}. {move['explanation']}", markup=False, highlight=False)
-    if len(document["moves"]) > SHOWN_MOVES:
-        console.print(f"     and {len(document['moves']) - SHOWN_MOVES} more moves (-o json shows all)")
-    for item in document["unplaced"][:SHOWN]:
-        console.print(f"Unplaced: {item['pod']}: {'; '.join(item['reasons'])}", markup=False)
-    if len(document["unplaced"]) > SHOWN:
-        console.print(f"and {len(document['unplaced']) - SHOWN} more unplaced pods")
-    for note in document["notes"][:SHOWN]:
-        console.print(f"Note: {note}", markup=False)
-    if len(document["notes"]) > SHOWN:
-        console.print(f"and {len(document['notes']) - SHOWN} more notes (-o json shows all)")
+        _say(console, document["skip_reason"])
+    show_moves(console, document["moves"])
+    _some(
+        console,
+        [f"Unplaced: {u['pod']}: {'; '.join(u['reasons'])}" for u in document["unplaced"]],
+        "unplaced pods",
+    )
+    _some(console, [f"Note: {note}" for note in document["notes"]], "notes")
     told = [c for c in document["conflicts"] if c["held_by"] != "stability"]
-    for conflict in told[:SHOWN]:
-        console.print(
-            f"Decided: {conflict['subject']}: {conflict['objection']}, so not: {conflict['wish']}"
-            f" ({conflict['winner']} won).",
-            markup=False,
-        )
-    if len(told) > SHOWN:
-        console.print(f"and {len(told) - SHOWN} more decisions (-o json shows all)")
+    decided = [
+        f"Decided: {c['subject']}: {c['objection']}, so not: {c['wish']} ({c['winner']} won)." for c in told
+    ]
+    _some(console, decided, "decisions")
     for answer in document["explanations"]:
         _explanation(console, answer)
 
 
+def show_moves(console: Any, moves: Sequence[dict[str, Any]]) -> None:
+    """Print the moves with what they say of themselves."""
+    for number, move in enumerate(moves[:SHOWN_MOVES], start=1):
+        _say(console, move["explanation"], first=f"{number:3}. ", rest=MOVE_INDENT)
+        for line in plan_moves.lines(move):
+            _say(console, line, first=MOVE_INDENT, rest=MOVE_INDENT)
+    if len(moves) > SHOWN_MOVES:
+        _say(console, f"and {len(moves) - SHOWN_MOVES} more moves (-o json shows all)", first=MOVE_INDENT)
+
+
+def _some(console: Any, lines: Sequence[str], what: str) -> None:
+    for line in lines[:SHOWN]:
+        _say(console, line)
+    if len(lines) > SHOWN:
+        _say(console, f"and {len(lines) - SHOWN} more {what} (-o json shows all)")
+
+
 def _explanation(console: Any, answer: dict[str, Any]) -> None:
-    console.print(f"\n{answer['kind'].capitalize()} {answer['subject']}: {answer['placement']}", markup=False)
+    _say(console, f"{answer['kind'].capitalize()} {answer['subject']}: {answer['placement']}", before="\n")
     for title, lines in (("Why", answer["why"]), ("Why not cheaper", answer["why_not_cheaper"])):
         if lines:
-            console.print(f"  {title}:")
+            _say(console, f"{title}:", first="  ")
         for line in lines:
-            console.print(f"  - {line}", markup=False, highlight=False)
+            _say(console, line, first="  - ", rest="    ")
+
+
+def _say(console: Any, text: str, *, first: str = "", rest: str = "  ", before: str = "") -> None:
+    """Print a line; what is too long for the terminal goes on below, indented by `rest`."""
+    wrapped = textwrap.fill(
+        text,
+        width=max(console.width, NARROWEST),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    console.print(before + wrapped, markup=False, highlight=False, soft_wrap=True)
 
 
 def _usd(amount: float | None) -> str:
