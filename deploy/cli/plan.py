@@ -1,16 +1,20 @@
 """`spotopt plan`: a plan from files, without any server."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deploy.cli import plan_output
 from deploy.cli.output import Form, fail
 from shared.kernel.capacity import AmiFamily
+
+if TYPE_CHECKING:
+    from deploy.planfiles.markets import MarketFiles
 
 BAD_INPUT = 2
 SOME_UNPLACED = 3
@@ -21,7 +25,7 @@ Examples:
 \b
   kubectl get no,po,deploy,rs,sts,ds,jobs,pdb,pvc,pv,sc,csinodes,ns \\
     -A -o json > cluster.json
-  spotopt plan --cluster cluster.json --region us-east-1
+  spotopt plan --cluster cluster.json
 
 \b
   aws ec2 describe-spot-price-history --product-descriptions Linux/UNIX \\
@@ -29,10 +33,12 @@ Examples:
   spotopt plan --cluster cluster.json --spot-prices spot.json -o json
 
 \b
-  spotopt plan --cluster pods.json --greenfield --region eu-west-1 --policy policy.yaml
+  spotopt plan --cluster pods.json --greenfield --region eu-west-1 \\
+    --policy policy.yaml
 
 \b
-  spotopt plan --cluster cluster.json --region us-east-1 --explain shop/web-7d9f-x2x4 --explain ip-10-0-1-7
+  spotopt plan --cluster cluster.json \\
+    --explain shop/web-7d9f-x2x4 --explain ip-10-0-1-7
 
 Exit status: 0 a plan, or the reason why there is nothing to do; 3 some pods find no place; 2 bad input.
 """
@@ -43,9 +49,15 @@ def plan(
         list[Path],
         typer.Option(help="kubectl's JSON: a file, a folder of files, or - for standard input; repeatable."),
     ],
-    region: Annotated[str, typer.Option(help="AWS region, such as us-east-1.")],
+    region: Annotated[
+        str | None, typer.Option(help="AWS region, such as us-east-1; default: that of the nodes.")
+    ] = None,
     zones: Annotated[
-        list[str] | None, typer.Option(help="Zones to launch in, separated by commas; default: all.")
+        list[str] | None,
+        typer.Option(
+            help="Zones to launch in, separated by commas; default: those of the policy, else those of today's nodes"
+            " and volumes, else all."
+        ),
     ] = None,
     instance_types: Annotated[
         Path | None, typer.Option(help="Output of `aws ec2 describe-instance-types`.")
@@ -102,12 +114,12 @@ def plan(
     from shared.kernel.errors import PermanentError
 
     names = tuple(name.strip() for given in zones or () for name in given.split(",") if name.strip())
-    files = MarketFiles(
-        region,
-        names,
-        instance_types,
-        on_demand_prices,
-        spot_prices,
+    files = partial(
+        MarketFiles,
+        zones=names,
+        instance_types=instance_types,
+        on_demand_prices=on_demand_prices,
+        spot_prices=spot_prices,
         ami_family=ami_family,
         prefix_delegation=prefix_delegation,
         max_pods=max_pods,
@@ -116,6 +128,7 @@ def plan(
         with Console(stderr=True).status("planning; the first time, its kernels are compiled"):
             result = _solve(
                 cluster,
+                region,
                 files,
                 (policy, commitments),
                 greenfield=greenfield,
@@ -134,7 +147,8 @@ plan.__doc__ = f"{plan.__doc__}\n{EXAMPLES}"
 
 def _solve(
     cluster: list[Path],
-    files: Any,
+    region: str | None,
+    files: Callable[[str], "MarketFiles"],
     policy: tuple[Path | None, Path | None],
     *,
     greenfield: bool,
@@ -145,6 +159,7 @@ def _solve(
     from deploy.planfiles.documents import PlanFileError
     from deploy.planfiles.gaps import gaps
     from deploy.planfiles.markets import read_market
+    from deploy.planfiles.places import region_for
     from deploy.planfiles.policies import read_rules
     from services.optimizer.domain import explain, planning
     from shared.runtime.clock import SystemClock
@@ -155,11 +170,12 @@ def _solve(
         raise PlanFileError(
             "The input has no node: add `nodes` to kubectl get, or plan a new fleet with --greenfield."
         )
-    read = read_market(files, objects.nodes)
+    where, notes = region_for(region, objects.nodes, is_new=greenfield)
+    read = read_market(files(where), objects.nodes, objects.volumes, policy_names_zones=bool(rules.zones))
     mode = planning.PlanMode.GREENFIELD if greenfield else planning.PlanMode.SAVE
     start = time.perf_counter()
     study = planning.study(
-        objects,
+        replace(objects, nodes=read.nodes),
         # The prices are taken to hold now, so that nodes are as old as they are now.
         replace(read.market, as_of=SystemClock().now()),
         rules,
@@ -172,4 +188,6 @@ def _solve(
         answers = [explain.explain(study, name) for name in subjects]
     except explain.UnknownSubjectError as error:
         raise PlanFileError(str(error)) from error
-    return plan_output.as_document(study.draft, (*read.notes, *gaps(objects)), answers, solve_seconds=seconds)
+    return plan_output.as_document(
+        study.draft, (*notes, *read.notes, *gaps(objects)), answers, solve_seconds=seconds
+    )

@@ -1,10 +1,10 @@
 """Types, zones and prices make a market: from files where they are given, else from the bundled catalogue."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.planfiles import catalogue, prices
+from deploy.planfiles import catalogue, places, prices
 from deploy.planfiles.catalogue import RegionOfferings
 from deploy.planfiles.documents import PlanFileError
 from deploy.planfiles.prices import SpotPrice
@@ -13,7 +13,7 @@ from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import Template, Zone
 from shared.kernel.capacity import AmiFamily, InstanceType
 from shared.kernel.pools import CapacityType, PoolKey
-from shared.kernel.workload import Node
+from shared.kernel.workload import Node, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,18 @@ class ReadMarket:
 
     market: Market
     template: Template
+    nodes: tuple[Node, ...]
+    """Those given, each with the id of its zone where that is known."""
     notes: tuple[str, ...]
 
 
-def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
+def read_market(
+    files: MarketFiles,
+    nodes: Collection[Node],
+    volumes: Iterable[Volume] = (),
+    *,
+    policy_names_zones: bool = False,
+) -> ReadMarket:
     """Read everything; what the given nodes say of zones and of their type's memory counts first.
 
     Raises:
@@ -47,9 +55,10 @@ def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
     """
     known = catalogue.bundled_offerings(files.region)
     on_demand = _on_demand(files, known)
-    zones = _zone_ids(files.region, known, nodes)
+    zones = places.zone_ids(files.region, known.zones if known is not None else None, nodes)
+    chosen = places.places(files.zones, files.region, zones, nodes, volumes, are_in_policy=policy_names_zones)
     template = Template(
-        tuple(Zone(name, zones[name]) for name in _chosen(files, zones)),
+        tuple(Zone(name, zones[name]) for name in chosen.names),
         ami_family=files.ami_family,
         prefix_delegation=files.prefix_delegation,
         max_pods=files.max_pods,
@@ -59,7 +68,7 @@ def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
         if files.instance_types is not None
         else catalogue.bundled_types()
     )
-    notes: list[str] = []
+    notes = [*chosen.notes]
     if files.on_demand_prices is None:
         notes.append("On-demand prices are those of the bundled catalogue (February 2024).")
     offers = [
@@ -86,7 +95,9 @@ def read_market(files: MarketFiles, nodes: Collection[Node]) -> ReadMarket:
         raise PlanFileError(f"Nothing is on offer in {files.region}: no priced type is described.")
     corrections = memory_corrections(nodes, types, ami_family=files.ami_family)
     market = Market(types, tuple(offers), memory_corrections=corrections)
-    return ReadMarket(market, template, tuple(notes))
+    # A node where nothing new may be launched has a price all the same.
+    known_places = tuple(n if n.zone_id else replace(n, zone_id=zones.get(n.zone or "")) for n in nodes)
+    return ReadMarket(market, template, known_places, tuple(notes))
 
 
 def _on_demand(files: MarketFiles, known: RegionOfferings | None) -> Mapping[str, float]:
@@ -102,39 +113,6 @@ def _on_demand(files: MarketFiles, known: RegionOfferings | None) -> Mapping[str
             f"The bundled catalogue has no prices in dollars for {files.region}; give --on-demand-prices."
         )
     return found
-
-
-def _zone_ids(region: str, known: RegionOfferings | None, nodes: Iterable[Node]) -> dict[str, str]:
-    """Give zone ids by name; what the nodes' labels say counts first."""
-    seen = {n.zone: n.zone_id for n in nodes if n.zone and n.zone_id and n.zone.startswith(region)}
-    bundled = dict(known.zones) if known is not None else {n.zone: n.zone for n in nodes if n.zone}
-    free = [i for i in sorted(bundled.values()) if i not in seen.values()]
-    found: dict[str, str] = dict(seen)
-    for name in sorted(bundled):
-        if name not in found:
-            wanted = bundled[name]
-            found[name] = wanted if wanted in free else (free[0] if free else name)
-            free = [i for i in free if i != found[name]]
-    return found
-
-
-def _chosen(files: MarketFiles, zones: dict[str, str]) -> Sequence[str]:
-    if not files.zones:
-        if not zones:
-            raise PlanFileError(f"The zones of {files.region} are not known; give --zones.")
-        return sorted(zones)
-    by_id = {zone_id: name for name, zone_id in zones.items()}
-    found = []
-    for wanted in files.zones:
-        name = by_id.get(wanted, wanted)
-        if name not in zones:
-            if zones or not wanted.startswith(files.region):
-                has = ", ".join(sorted(zones)) or f"zones named {files.region}a and so on"
-                raise PlanFileError(f"Zone {wanted!r} is not in {files.region}, which has {has}.")
-            zones[name] = name
-            by_id[name] = name
-        found.append(name)
-    return sorted(set(found))
 
 
 def _zones_of(name: str, known: RegionOfferings | None, zones: Mapping[str, str]) -> list[str]:
