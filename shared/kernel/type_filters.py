@@ -3,6 +3,7 @@ against it, and the executor replaces interrupted nodes by it.
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared.kernel.capacity import InstanceType
@@ -10,6 +11,21 @@ from shared.kernel.capacity import InstanceType
 GIB = 1024**3
 OLDEST_GENERATION = 5
 """Counts as current whatever EC2 says: the first generation that is Nitro throughout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What one filter has against a type or an offer."""
+
+    text: str
+    """Of this one."""
+    of_many: str
+    """The same of all that the filter forbids: what they are counted under."""
+
+    @classmethod
+    def alike(cls, text: str) -> "Objection":
+        """Say the same of one and of many."""
+        return cls(text, text)
 
 
 class TypeFilters(Protocol):
@@ -66,31 +82,40 @@ class TypeFilters(Protocol):
 
 def refusal(instance_type: InstanceType, filters: TypeFilters) -> str | None:
     """Give the first filter that forbids a type, wherever and however it is bought; None when it passes all."""
-    return next(objections(instance_type, filters), None)
+    return next((found.text for found in objections(instance_type, filters)), None)
 
 
-def objections(instance_type: InstanceType, filters: TypeFilters) -> Iterator[str]:
+def objections(instance_type: InstanceType, filters: TypeFilters) -> Iterator[Objection]:
     """Give every filter that forbids a type, in the order in which they are asked."""
+    family = instance_type.family
     if instance_type.name in filters.excluded_instance_types:
-        yield f"the policy excludes {instance_type.name}"
+        yield Objection(f"the policy excludes {instance_type.name}", "the policy excludes their types")
     if filters.instance_families:
-        if instance_type.family not in filters.instance_families:
-            yield f"the policy does not list family {instance_type.family}"
+        if family not in filters.instance_families:
+            yield Objection(
+                f"the policy does not list family {family}", "the policy does not list their families"
+            )
     elif not _is_current(instance_type):
-        yield f"{instance_type.family} is of a previous generation"
+        yield Objection(f"{family} is of a previous generation", "they are of a previous generation")
     if filters.instance_sizes and instance_type.size not in filters.instance_sizes:
-        yield f"the policy does not list size {instance_type.size}"
+        yield Objection(
+            f"the policy does not list size {instance_type.size}", "the policy does not list their sizes"
+        )
     if instance_type.gpus and not filters.allow_gpu:
-        yield "the policy does not allow types with GPUs"
-    if instance_type.gpus and filters.gpu_families and instance_type.family not in filters.gpu_families:
-        yield f"the policy does not list {instance_type.family} among the families with GPUs"
+        yield Objection.alike("the policy does not allow types with GPUs")
+    if instance_type.gpus and filters.gpu_families and family not in filters.gpu_families:
+        among = "among the families with GPUs"
+        yield Objection(
+            f"the policy does not list {family} {among}", f"the policy does not list theirs {among}"
+        )
     if not any(architecture in filters.architectures for architecture in instance_type.architectures):
-        yield f"the policy does not allow architecture {'/'.join(instance_type.architectures) or 'unknown'}"
+        kind = "/".join(instance_type.architectures) or "unknown"
+        yield Objection.alike(f"the policy does not allow architecture {kind}")
     if instance_type.is_burstable and not filters.allow_burstable:
-        yield "the policy does not allow burstable types"
+        yield Objection.alike("the policy does not allow burstable types")
     if instance_type.is_bare_metal and not filters.allow_bare_metal:
-        yield "the policy does not allow bare metal"
-    yield from _size_objections(instance_type, filters)
+        yield Objection.alike("the policy does not allow bare metal")
+    yield from map(Objection.alike, _size_objections(instance_type, filters))
 
 
 def _size_objections(instance_type: InstanceType, filters: TypeFilters) -> Iterator[str]:

@@ -11,6 +11,7 @@ from services.optimizer.domain import (
     bounds,
     decision,
     headroom,
+    unmatched,
     unplaced,
 )
 from services.optimizer.domain.bounds import Bound
@@ -25,7 +26,7 @@ from services.optimizer.domain.packing.fleet import Packer
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.rules import PlanRules, Strategy
 from services.optimizer.domain.searching import Outcome, PlanMode
-from services.optimizer.domain.selection import avoided_notes
+from services.optimizer.domain.selection import avoided_notes, nothing_left_notes
 from services.optimizer.domain.spot_tolerance import asks_for_on_demand
 from shared.kernel.workload import ClusterObjects
 
@@ -92,13 +93,22 @@ class Drafter:
                 *((CUT_SHORT,) if stopped else ()),
                 *start.notes,
                 *_selector_wins(stubborn_pods(self.objects), self.rules),
-                *avoided_notes(self.market, self.rules, self.packer.grouper.template),
+                *self._notes_on_offers(),
                 *assurances.notes(assurance, judge),
             ),
             skip_reason=outcome.skip_reason,
             price_age_seconds=accounting.oldest_spot_price_seconds((*today.nodes, *after)),
             assurance=assurance,
             conflicts=(*self.conflicts, *self._conflicts(start, outcome.after)),
+        )
+
+    def _notes_on_offers(self) -> tuple[str, ...]:
+        """Tell what the policy names in vain, or leaves too little of."""
+        template = self.packer.grouper.template
+        return (
+            *(() if self.packer.shelf.offers else nothing_left_notes(self.market, self.rules, template)),
+            *unmatched.notes(self.objects, self.market, self.rules, template),
+            *avoided_notes(self.market, self.rules, template),
         )
 
     def _unplaced(self, today: FleetState, outcome: Outcome) -> tuple[Unplaced, ...]:

@@ -204,22 +204,33 @@ def _out_of_scope(pod: Pod) -> str:
 def _narrowed(study: Study, pod: Pod) -> tuple[str, ...]:
     """Say how many offers each rule leaves for the pod alone."""
     shelf, grouper, market = study.packer.shelf, study.packer.grouper, study.market
-    total, left = len(market.prices()), len(shelf.offers)
-    found = [f"{total} offers are known; the policy and the node template allow {left}."]
-    refused = selection.refusals(market.prices().values(), market, grouper.rules, grouper.template)
-    worst = sorted(refused.items(), key=lambda item: (-item[1], item[0]))[:MOST_SHOWN]
-    found += [f"{number} are out since {why}." for why, number in worst]
+    narrowed = selection.narrowing(market, grouper.rules, grouper.template)
+    found = [
+        f"{narrowed.known} offers are known; the policy and the node template allow {narrowed.allowed}.",
+        *(f"{sentence}." for sentence in narrowed.sentences(MOST_SHOWN)),
+    ]
+    left = len(shelf.offers)
+    paid_for = sum(copies is not None for copies in shelf.copies)
+    if paid_for:
+        found.append(
+            f"{paid_for} more are offered at what they add to the bill, since commitments pay for them."
+        )
+    without_room = narrowed.allowed + paid_for - left
+    if without_room > 0:
+        found.append(f"{without_room} are too small for any pod.")
     tolerance = grouper.judge.refusal(pod)
     rows = list(range(left))
     if tolerance is not None:
         rows = [i for i in rows if not shelf.offers[i].is_spot]
         found.append(f"It may not run on spot, since {tolerance}: {len(rows)} are left.")
-    able = [i for i in rows if not static_reasons(pod, shelf.nodes[i])]
-    if len(able) < len(rows):
-        reasons = Counter(why for i in rows for why in static_reasons(pod, shelf.nodes[i])).most_common(
-            MOST_SHOWN
-        )
-        found += [f"{number} are out: {why}." for why, number in sorted(reasons, key=lambda r: (-r[1], r[0]))]
+    first = {i: next(iter(static_reasons(pod, shelf.nodes[i])), None) for i in rows}
+    able = [i for i in rows if first[i] is None]
+    against = Counter(why for why in first.values() if why is not None)
+    reasons = sorted(against.items(), key=lambda item: (-item[1], item[0]))
+    found += [f"{number} are out: {why}." for why, number in reasons[:MOST_SHOWN]]
+    if len(reasons) > MOST_SHOWN:
+        more = sum(number for _, number in reasons[MOST_SHOWN:])
+        found.append(f"{more} more are out for {_many(len(reasons) - MOST_SHOWN, 'other reason')}.")
     columns = columns_for([pod])
     asked = columns.of_pod(pod)
     supply = shelf.supply(columns, grouper.rules)

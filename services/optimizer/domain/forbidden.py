@@ -64,10 +64,11 @@ class Forbidden:
             against = list(selection.objections(offer, instance_type, self.rules, self.template))
             if len(against) != 1:
                 continue
-            key = (against[0], instance_type.name)
+            why = against[0].text
+            key = (why, instance_type.name)
             if key not in found:
                 room = self._node(offer).allocatable
-                found[key] = _Kind(against[0], room, [])
+                found[key] = _Kind(why, room, [])
             found[key].offers.append(offer)
         return tuple(found.values())
 

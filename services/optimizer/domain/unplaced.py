@@ -20,7 +20,6 @@ from shared.kernel.workload import ClusterObjects, Node, Pod
 
 MIB = 1024**2
 GIB = 1024**3
-MOST_REFUSALS = 3
 MOST_KINDS_ON_NODES = 100
 """Kinds of pods for whom all standing nodes are asked one by one; the rest is told about offers only."""
 
@@ -254,13 +253,12 @@ def _amount(name: str, number: int) -> str:
 
 
 def _no_offer(market: Market, rules: PlanRules, template: Template) -> list[str]:
-    if not market.offers:
+    found = selection.narrowing(market, rules, template)
+    if not found.known:
         return ["no prices are known, so nothing can be launched"]
-    counts = selection.refusals(market.offers, market, rules, template)
-    worst = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_REFUSALS]
-    return [f"no offer is allowed: {why} ({number} offers)" for why, number in worst] or [
-        "no offer is allowed"
-    ]
+    return [
+        f"no offer is allowed: of {found.known}, {why}" for why in found.sentences(selection.MOST_REFUSALS)
+    ] or ["no offer is allowed"]
 
 
 def _exact(room: Resources) -> Hashable:

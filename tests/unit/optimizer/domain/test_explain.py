@@ -116,3 +116,21 @@ def test_a_pod_that_nobody_plans_for_says_why() -> None:
     study = studied(replace(cluster, pods=(*cluster.pods, gated, astray)))
     assert "scheduling gates" in explain.explain(study, "shop/gated").why[0]
     assert "gone, which is not in the input" in explain.explain(study, "shop/astray").why[0]
+
+
+def test_the_offers_that_are_out_add_up_to_those_that_are_not_allowed() -> None:
+    rules = replace(
+        RULES,
+        instance_families=frozenset({"m5", "c5"}),
+        instance_sizes=frozenset({"2xlarge", "xlarge"}),
+        zones=frozenset({"us-east-1a", "us-east-1b"}),
+        max_usd_per_hour=0.3,
+        excluded_instance_types=frozenset({"c5.xlarge"}),
+    )
+    study = studied(make_cluster(make_workload("web", 4)), rules)
+    known, *rest = explain.explain(study, "shop/web-0").why
+    total, allowed = int(known.split()[0]), int(known.split()[-1].rstrip("."))
+    out = [line for line in rest if "out since" in line or "more are out" in line]
+    assert len(out) == 4
+    assert "more are out for 2 other reasons." in out[-1]
+    assert sum(int(line.split()[0]) for line in out) == total - allowed

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.optimizer.domain import selection
-from services.optimizer.domain.offers import Offer
+from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.rules import PlanRules, Strategy, Template, Zone
 from shared.kernel.capacity import InstanceType
 from shared.kernel.pools import CapacityType
@@ -116,12 +116,39 @@ def test_every_offer_is_allowed_or_counted_under_one_reason(
         strategy=strategy,
     )
     allowed = selection.allowed(market, rules, TEMPLATE)
-    refused = selection.refusals(market.offers, market, rules, TEMPLATE)
-    assert len(allowed) + sum(refused.values()) == len(market.offers)
-    for found in allowed:
-        kind = market.instance_types[found.pool.instance_type]
+    found = selection.narrowing(market, rules, TEMPLATE)
+    assert found.allowed == len(allowed)
+    assert found.allowed + sum(number for _, number in found.refused) == found.known == len(market.offers)
+    for offer in allowed:
+        kind = market.instance_types[offer.pool.instance_type]
         assert not families or kind.family in families
         assert not sizes or kind.size in sizes
         assert most is None or kind.vcpus <= most
-        assert found.is_spot or strategy is not Strategy.SPOT
-        assert not found.is_spot or strategy is not Strategy.ON_DEMAND
+        assert offer.is_spot or strategy is not Strategy.SPOT
+        assert not offer.is_spot or strategy is not Strategy.ON_DEMAND
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 10])
+def test_what_is_out_adds_up_however_many_reasons_are_shown(most: int) -> None:
+    rules = PlanRules(
+        instance_families=frozenset({"m5"}),
+        zones=frozenset({"us-east-1a"}),
+        excluded_instance_types=frozenset({"m5.large"}),
+    )
+    found = selection.narrowing(make_market(), rules, TEMPLATE)
+    told = found.sentences(most)
+    assert sum(int(line.split()[0]) for line in told) == found.known - found.allowed
+    assert len(told) == min(most, len(found.refused)) + (most < len(found.refused))
+
+
+def test_when_nothing_is_left_the_rule_that_forbids_most_is_named() -> None:
+    rules = PlanRules(instance_families=frozenset({"m55"}), zones=frozenset({"us-east-1a"}))
+    (note,) = selection.nothing_left_notes(make_market(), rules, TEMPLATE)
+    assert note == (
+        "Nothing can be launched: of 72 offers that are known, 48 are out since the policy does not list their zones;"
+        " 24 are out since the policy does not list their families."
+    )
+    assert selection.nothing_left_notes(make_market(), PlanRules(), TEMPLATE) == ()
+    assert selection.nothing_left_notes(Market({}, ()), PlanRules(), TEMPLATE) == (
+        "Nothing can be launched: no prices are known.",
+    )
