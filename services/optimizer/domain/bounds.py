@@ -37,11 +37,11 @@ from services.optimizer.domain.packing.merging import merged
 from services.optimizer.domain.packing.resource_prices import resource_prices
 from services.optimizer.domain.packing.shelf import Shelf, room_of
 from services.optimizer.domain.packing.wishing import Wishes
-from services.optimizer.domain.rules import PlanRules
+from services.optimizer.domain.rules import Consolidation, PlanRules
 from shared.kernel.pools import CapacityType
 from shared.kernel.scheduling.shapes import place_key
 from shared.kernel.scheduling.static import static_reasons
-from shared.kernel.workload import Node
+from shared.kernel.workload import Node, Pod
 
 ROUNDS = (40, 400)
 """Of pricing: what a first look proves is often enough."""
@@ -61,6 +61,8 @@ class Bound:
     ended_by: Ending
     leaves_out: tuple[str, ...]
     """Constraints that it does not know: with them the true optimum may lie higher."""
+    counts_all_zones: bool = False
+    """Whether it holds for fleets that spread pods over all zones where these may run, with a node there or not."""
 
 
 def lower_bound(
@@ -103,12 +105,13 @@ def lower_bound(
     rest = [n for n in start.nodes if n.node.name not in fixed]
     nodes = _Existing(columns, classes, requests, grouper.rules).rows(stay, rest)
     offers = shelf.supply(columns, grouper.rules)
-    supply = _joined(offers, nodes)
+    supply, allowed, samples = nodes.supply, nodes.allowed, nodes.samples
+    if not _only_deletes(grouper.rules, pods, start):
+        supply, samples = _joined(offers, nodes), (*shelf.nodes, *samples)
+        allowed = np.vstack([_allowed(classes, shelf, offers.is_spot, after, start), allowed])
     limits = _limits(classes, rest)
-    allowed = np.vstack([_allowed(classes, shelf, offers.is_spot, after, start), nodes.allowed])
     demand = relaxing.relaxed(classes, requests, allowed, limits, judge)
-    wishes = Wishes(classes, grouper.rules).on([*shelf.nodes, *nodes.samples])
-    demand = replace(demand, preference_micro_usd=wishes)
+    demand = replace(demand, preference_micro_usd=Wishes(classes, grouper.rules).on(samples))
     spreads: tuple[Spread, ...] = ()
     zone, zones = shelf.zones
     # What runs may be over a limit, or ahead of other zones, and stay so.
@@ -129,6 +132,7 @@ def lower_bound(
         usd(paid + max(search.least - prepaid, 0)),
         search.ended_by,
         _left_out(classes, limits, grouper.rules, spreads, knows_pools=knows_pools),
+        counts_all_zones=bool(spreads),
     )
 
 
@@ -261,6 +265,12 @@ class _Existing:
             if at is not None:
                 found[at] = True
         return found
+
+
+def _only_deletes(rules: PlanRules, pods: Iterable[Pod], start: FleetState) -> bool:
+    """Whether no fleet may have another node than today's: the policy lets nodes only go, and no pod needs a new one."""
+    standing = {p.key for n in start.nodes for p in n.movable}
+    return rules.consolidation is Consolidation.DELETE_ONLY and all(p.key in standing for p in pods)
 
 
 def _joined(offers: Supply, nodes: _Rows) -> Supply:

@@ -49,6 +49,19 @@ def test_delete_only_launches_nothing() -> None:
     assert any(m.launches for m in planned(PlanRules()).moves)
 
 
+def test_the_bound_knows_that_delete_only_buys_nothing() -> None:
+    draft, free = planned(PlanRules(consolidation=Consolidation.DELETE_ONLY)), planned(PlanRules())
+    bound, objective = draft.lower_bound_usd_per_hour or 0.0, draft.objective_usd_per_hour or 0.0
+    assert (free.objective_usd_per_hour or 0.0) < bound <= objective + 1e-9
+    waiting = make_pod("big", cpu=12000, gib=40)
+    objects = make_cluster(make_workload("web", 20))
+    draft = planned(
+        PlanRules(consolidation=Consolidation.DELETE_ONLY), replace(objects, pods=(*objects.pods, waiting))
+    )
+    assert any(m.kind is DraftKind.LAUNCH for m in draft.moves)
+    assert (draft.lower_bound_usd_per_hour or 0.0) <= (draft.objective_usd_per_hour or 0.0) + 1e-9
+
+
 @pytest.mark.parametrize(
     ("level", "is_full"),
     [
