@@ -99,12 +99,10 @@ def _fits(free: Ints, request: Ints) -> Ints:
 
 def use_kept_nodes(scene: Scene) -> None:
     """Fill the free room of nodes that stay, the fullest first, and keep what pods leave of it for headroom."""
-    nodes = [n for n in scene.kept.nodes if n.is_ready and not n.is_unschedulable]
+    nodes = _fullest_first(scene)
     if not nodes:
         return
-    free = scene.free([n.name for n in nodes])
-    order = sorted(range(len(nodes)), key=lambda i: (tuple(free[i][:2].tolist()), nodes[i].name))
-    filler = Filler(scene, [nodes[i] for i in order], is_new=False)
+    filler = Filler(scene, nodes, is_new=False)
     spare: dict[str, str] = {}
 
     def put(pod: Pod, name: str) -> None:
@@ -117,6 +115,40 @@ def use_kept_nodes(scene: Scene) -> None:
     for at, kind in enumerate(scene.classes):
         scene.left[at] = filler.place(kind, scene.left[at], put)
     _keep_free(scene, nodes, spare)
+
+
+def use_kept_nodes_again(scene: Scene) -> None:
+    """Give up new nodes whose pods all find room now on nodes of their zone that stay.
+
+    What is launched in one zone may be what spreading lacked for a pod in another; within its zone, a pod is as well
+    spread on any node.
+    """
+    kinds = {p.key: kind for kind in scene.classes for p in kind.pods if not kind.is_free}
+    kept = _fullest_first(scene) if kinds and not scene.aims else []
+    for name in sorted(scene.new, key=lambda n: (-scene.shelf.offers[scene.new[n][1]].micro_usd, n)):
+        here = [n for n in kept if n.zone_id == scene.new[name][0].zone_id]
+        pods = list(scene.held[name])
+        # What no rule is about had its turn before.
+        if not here or not pods or not all(p.key in kinds for p in pods):
+            continue
+        filler = Filler(scene, here, is_new=False)
+        for pod in pods:
+            scene.take_back(pod, name)
+            if filler.place(kinds[pod.key], [pod], scene.put_onto_kept):
+                scene.put(pod, name)
+                for other in (p for p in pods if p.key in scene.onto_kept):
+                    scene.take_back_from_kept(other, scene.onto_kept[other.key])
+                    scene.put(other, name)
+                break
+        if not scene.held[name]:
+            scene.withdraw(name)
+
+
+def _fullest_first(scene: Scene) -> list[Node]:
+    nodes = [n for n in scene.kept.nodes if n.is_ready and not n.is_unschedulable]
+    free = scene.free([n.name for n in nodes])
+    order = sorted(range(len(nodes)), key=lambda i: (tuple(free[i][:2].tolist()), nodes[i].name))
+    return [nodes[i] for i in order]
 
 
 def _keep_free(scene: Scene, nodes: Sequence[Node], spare: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from services.optimizer.domain.columns.proofs import Proofs
 from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.offers import Offer
 from services.optimizer.domain.packing.classes import Columns, PodClass, columns_for
-from services.optimizer.domain.packing.filling import use_kept_nodes
+from services.optimizer.domain.packing.filling import use_kept_nodes, use_kept_nodes_again
 from services.optimizer.domain.packing.grouping import Grouper
 from services.optimizer.domain.packing.launching import TIGHT, Launcher, Style
 from services.optimizer.domain.packing.scene import Scene
@@ -96,6 +96,7 @@ class Packer:
         )
         launcher.launch()
         launcher.place_the_rest()
+        use_kept_nodes_again(scene)
         return _result(scene, launcher.endings)
 
     def names(self, prefix: str, *, taken: Iterable[str]) -> Iterator[str]:

@@ -94,14 +94,14 @@ class Scene:
         self.shares.lift(kinds)
         self._holds_workloads = WORKLOADS not in kinds
 
-    def _count(self, pod: Pod, node: Node) -> None:
-        self.shares.add(node, pod.requests.cpu_millicores)
+    def _count(self, pod: Pod, node: Node, number: int = 1) -> None:
+        self.shares.add(node, number * pod.requests.cpu_millicores)
         if pod.owner is None or node.capacity_type is not CapacityType.SPOT:
             return
         workload = f"{pod.namespace}/{pod.owner.kind}/{pod.owner.name}"
         if workload in self._limited:
             key = (workload, pool_name(node))
-            self._in_pool[key] = self._in_pool.get(key, 0) + 1
+            self._in_pool[key] = self._in_pool.get(key, 0) + number
 
     def copies_left(self, row: int) -> int:
         """Give how many more nodes of an offer there may be."""
@@ -141,6 +141,19 @@ class Scene:
             self._count(pod, self.view.node(name))
         if self.aims:
             self.aims.take(pod, self.view.node(name).zone_id)
+
+    def take_back(self, pod: Pod, name: str) -> None:
+        """Take a pod off a node to launch; not where zones are to be level."""
+        self.view.remove(pod.key)
+        self.held[name] = [p for p in self.held[name] if p.key != pod.key]
+        self._count(pod, self.new[name][0], -1)
+
+    def take_back_from_kept(self, pod: Pod, name: str) -> None:
+        """Take a pod off a node that stays, where it was placed; not where zones are to be level."""
+        self.view.remove(pod.key)
+        del self.onto_kept[pod.key]
+        if self.has_limits:
+            self._count(pod, self.view.node(name), -1)
 
     def free(self, names: Sequence[str]) -> Ints:
         """Give what is free on nodes, a row each; never negative."""

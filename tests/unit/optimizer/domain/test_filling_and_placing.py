@@ -13,10 +13,10 @@ from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.placing import Placer
 from services.optimizer.domain.planning import PlanMode, plan
-from services.optimizer.domain.rules import HeadroomShape, PlanRules
+from services.optimizer.domain.rules import HeadroomShape, PlanRules, Template
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.scheduling import ClusterView
-from shared.kernel.workload import ClusterObjects, Node, Pod
+from shared.kernel.workload import ClusterObjects, Node, Pod, Taint, TaintEffect
 from tests.builders import GIB, evenly, make_instance_type, make_node, make_pod, make_pool, near
 from tests.unit.optimizer.domain.market import ON_DEMAND, TEMPLATE, ZONES, make_market
 
@@ -204,3 +204,18 @@ def test_headroom_is_not_spread_as_pods_are() -> None:
     )
     assert placed is not None
     assert list(placed.onto_kept.values()) == ["a"]
+
+
+def test_what_is_launched_in_another_zone_opens_a_node_of_today_to_pods_that_are_spread() -> None:
+    nodes, _ = _zones(0, 0)
+    closed = replace(nodes[1], taints=(Taint("dedicated", TaintEffect.NO_SCHEDULE),))
+    waiting = [
+        make_pod(f"db-{i}", cpu=100, gib=0.1, app="db", topology_spread=(evenly("db"),)) for i in range(3)
+    ]
+    objects = ClusterObjects(nodes=(nodes[0], closed), pods=tuple(waiting))
+    two = Template(TEMPLATE.zones[:2])
+    draft = plan(objects, make_market(), ON_DEMAND, two, mode=PlanMode.PENDING)
+    new = [n for n in draft.nodes if not n.existing]
+    assert not draft.unplaced
+    assert [n.node.zone_id for n in new] == [closed.zone_id]
+    assert len(new[0].pods) == 1
