@@ -31,6 +31,10 @@ from services.optimizer.domain.spot_tolerance import asks_for_on_demand
 from shared.kernel.workload import ClusterObjects
 
 CUT_SHORT = "The plan was cut by the time limit: another run may differ."
+ALL_ZONES_COUNT = (
+    "Pods that are to be spread over zones are spread over all zones in which they may run, and the bound is proven for"
+    " such fleets alone. kube-scheduler counts only zones that have nodes: fewer zones, named in the policy, may cost less."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,7 @@ class Drafter:
             baseline=baseline.baseline_rates(before_usd, running),
             notes=(
                 *((CUT_SHORT,) if stopped else ()),
+                *((ALL_ZONES_COUNT,) if bound and bound.counts_all_zones else ()),
                 *start.notes,
                 *_selector_wins(stubborn_pods(self.objects), self.rules),
                 *self._notes_on_offers(),

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.optimizer.domain.columns.problem import PlannedNode
+from services.optimizer.domain.drafting import ALL_ZONES_COUNT
 from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.offers import MICRO, Market
 from services.optimizer.domain.packing.classes import UNLIMITED, NodeLimit
@@ -161,6 +162,9 @@ def test_the_bound_knows_that_spread_pods_cannot_all_be_where_it_is_cheapest() -
     assert apart.lower_bound_usd_per_hour > 2.6 * anywhere.objective_usd_per_hour
     assert apart.objective_usd_per_hour < 1.1 * apart.lower_bound_usd_per_hour
     assert apart.bound_leaves_out == ()
+    # One zone alone would be level too, to kube-scheduler: who reads the proof must know what it is about.
+    assert ALL_ZONES_COUNT in apart.notes
+    assert ALL_ZONES_COUNT not in anywhere.notes
     assert _counts(apart, spread) == Counter({zone_id: 10 for _, zone_id in ZONES})
 
 
