@@ -11,18 +11,16 @@ templates; Karpenter's UsesENILimitedMemoryOverhead is off for it), and has a se
 
 from collections.abc import Mapping
 
-from services.optimizer.domain.rules import Template
+from services.optimizer.domain.karpenter_labels import karpenter_labels
+from services.optimizer.domain.rules import DISK_BYTES, Template
 from shared.kernel.capacity import AmiFamily, InstanceType
 from shared.kernel.pools import PoolKey
 from shared.kernel.resources import Resources
 from shared.kernel.workload import Node
 
 MIB = 1024**2
+GIB = 1024**3
 VM_MEMORY_OVERHEAD_RATIO = 0.075
-DISK_BYTES = 20 * 1024**3
-"""The root volume that EKS nodes have unless told otherwise."""
-EPHEMERAL_STORAGE_BYTES = 17 * 1024**3
-"""What pods may use of it."""
 ATTACHABLE_VOLUMES = 24
 """EBS volumes that any Nitro type without instance store still takes beside its interfaces and its root volume."""
 OWN_DISKS: Mapping[AmiFamily, int] = {AmiFamily.AL2023: 1, AmiFamily.BOTTLEROCKET: 2}
@@ -65,6 +63,7 @@ def allocatable(
     memory_overhead_ratio: float | None = None,
     max_pods: int | None = None,
     ami_family: AmiFamily = AmiFamily.AL2023,
+    disk_bytes: int = DISK_BYTES,
 ) -> Resources:
     """Estimate what pods may ask for, daemons included.
 
@@ -81,7 +80,7 @@ def allocatable(
     return Resources(
         cpu_millicores=max(instance_type.vcpus * 1000 - _reserved_millicores(instance_type.vcpus), 0),
         memory_bytes=max(memory // MIB * MIB, 0),
-        ephemeral_storage_bytes=EPHEMERAL_STORAGE_BYTES,
+        ephemeral_storage_bytes=max(disk_bytes - disk_bytes // 10 - GIB, 0),
         extended=dict(instance_type.gpus),
     )
 
@@ -113,9 +112,11 @@ def candidate_node(
         memory_overhead_ratio=memory_overhead_ratio,
         max_pods=max_pods,
         ami_family=template.ami_family,
+        disk_bytes=template.disk_bytes,
     )
     labels = {
         **template.labels,
+        **(karpenter_labels(instance_type) if template.by_karpenter else {}),
         "node.kubernetes.io/instance-type": pool.instance_type,
         "beta.kubernetes.io/instance-type": pool.instance_type,
         "topology.kubernetes.io/region": pool.region,
@@ -140,10 +141,11 @@ def candidate_node(
         capacity=Resources(
             instance_type.vcpus * 1000,
             instance_type.memory_bytes,
-            EPHEMERAL_STORAGE_BYTES,
+            template.disk_bytes,
             dict(instance_type.gpus),
         ),
         labels=labels,
+        taints=template.taints,
         instance_type=pool.instance_type,
         zone=zone,
         zone_id=pool.zone_id,

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.kernel.capacity import AmiFamily
+from shared.kernel.workload import Taint
+
+DISK_BYTES = 20 * 1024**3
+"""The root volume that EKS nodes have unless told otherwise."""
 
 
 class Strategy(StrEnum):
@@ -204,6 +208,12 @@ class Template:
     max_pods: int | None = None
     """What kubelets are told to take; None: what the interfaces have addresses for."""
     ami_family: AmiFamily = AmiFamily.AL2023
+    taints: tuple[Taint, ...] = ()
+    """That stay: those that only hold until a node is ready are none of planning's business."""
+    disk_bytes: int = DISK_BYTES
+    """Of the disk that holds images, logs and what pods write."""
+    by_karpenter: bool = False
+    """Karpenter launches the nodes, and labels them with what it knows of their types."""
 
     def zone_name(self, zone_id: str) -> str | None:
         """Give the account's name of a zone, None for one where nothing may be launched."""

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
 
 from services.optimizer.domain import selection
-from services.optimizer.domain.allocatable import DISK_BYTES
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafts import Unplaced
 from services.optimizer.domain.forbidden import Forbidden
@@ -115,7 +114,7 @@ class _Explainer:
             if pod.requests.fits_in(room):
                 fitting.update(rows)
         fitting &= among
-        too_large = _too_large(pod.requests, largest)
+        too_large = _too_large(pod.requests, largest, template.disk_bytes)
         found += too_large
         if not fitting and not too_large:
             found.append("no allowed instance type has enough of everything it asks for at once")
@@ -220,7 +219,7 @@ def _short_of(asked: Resources, room: Resources) -> str:
     return f"Insufficient {', '.join(short)}"
 
 
-def _too_large(asked: Resources, largest: Resources) -> list[str]:
+def _too_large(asked: Resources, largest: Resources, disk_bytes: int) -> list[str]:
     """Say which amounts no allowed type has; disks are the template's, whatever the type."""
     found = []
     larger = "larger than any allowed instance type: needs"
@@ -236,7 +235,7 @@ def _too_large(asked: Resources, largest: Resources) -> list[str]:
     if asked.ephemeral_storage_bytes > largest.ephemeral_storage_bytes:
         found.append(
             f"needs {asked.ephemeral_storage_bytes / GIB:.4g} GiB of ephemeral storage: new nodes have a disk of"
-            f" {DISK_BYTES / GIB:.4g} GiB, of which {largest.ephemeral_storage_bytes / GIB:.4g} are for pods"
+            f" {disk_bytes / GIB:.4g} GiB, of which {largest.ephemeral_storage_bytes / GIB:.4g} are for pods"
         )
     for name, amount in sorted(asked.extended.items()):
         has = largest.extended.get(name, 0)
