@@ -33,7 +33,7 @@ from shared.kernel.workload import ClusterObjects
 CUT_SHORT = "The plan was cut by the time limit: another run may differ."
 ALL_ZONES_COUNT = (
     "Pods that are to be spread over zones are spread over all zones in which they may run, and the bound is proven for"
-    " such fleets alone. kube-scheduler counts only zones that have nodes: fewer zones, named in the policy, may cost less."
+    " such fleets alone. kube-scheduler counts only zones with nodes: fewer zones, named in the policy, may cost less."
 )
 
 
