@@ -40,6 +40,10 @@ Examples:
   spotopt plan --cluster cluster.json \\
     --explain shop/web-7d9f-x2x4 --explain ip-10-0-1-7
 
+New nodes are taken to have the labels of their type and zone, a disk of 20 GiB, node pool "default", no taint and no
+label of your own; where Karpenter launched one of today's nodes, its karpenter.k8s.aws/instance-* labels too. What else
+they have, --node-template says: {node_pool: batch, labels: {team: a}, taints: [{key: k, effect: NoSchedule}], disk_gib: 100}.
+
 Exit status: 0 a plan, or the reason why there is nothing to do; 3 some pods find no place; 2 bad input.
 """
 
@@ -104,6 +108,10 @@ def plan(
             help="What kubelets are told to take; default: what the interfaces allow.", min=1, max=1000
         ),
     ] = None,
+    node_template: Annotated[
+        Path | None,
+        typer.Option(help="What else new nodes have, as JSON or YAML: docs/policy.md, The node template."),
+    ] = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="How to print the plan.")] = Form.TABLE,
 ) -> None:
     """Plan a cluster from files: kubectl's output, AWS CLI's output, price lists."""
@@ -123,6 +131,7 @@ def plan(
         ami_family=ami_family,
         prefix_delegation=prefix_delegation,
         max_pods=max_pods,
+        node_template=node_template,
     )
     try:
         with Console(stderr=True).status("planning; the first time, its kernels are compiled"):
@@ -159,6 +168,7 @@ def _solve(
     from deploy.planfiles.documents import PlanFileError
     from deploy.planfiles.gaps import gaps
     from deploy.planfiles.markets import read_market
+    from deploy.planfiles.names import check_names, known_names
     from deploy.planfiles.places import region_for
     from deploy.planfiles.policies import read_rules
     from services.optimizer.domain import explain, planning
@@ -172,6 +182,8 @@ def _solve(
         )
     where, notes = region_for(region, objects.nodes, is_new=greenfield)
     read = read_market(files(where), objects.nodes, objects.volumes, policy_names_zones=bool(rules.zones))
+    known = known_names(where, read.market, read.template)
+    check_names(rules, known, policy=policy[0], commitments=policy[1])
     mode = planning.PlanMode.GREENFIELD if greenfield else planning.PlanMode.SAVE
     start = time.perf_counter()
     study = planning.study(

@@ -259,6 +259,51 @@ def test_wrong_commitments_are_named(tmp_path: Path, content: str, why: str) -> 
     assert why in result.output
 
 
+@pytest.mark.parametrize(
+    ("option", "content", "why"),
+    [
+        ("--policy", "excluded_instance_types: [m5.xlrge]", "m5.xlrge; did you mean m5.xlarge?"),
+        ("--policy", "zones: [us-east-1q]", "us-east-1 has no zone us-east-1q; it has us-east-1a"),
+        (
+            "--commitments",
+            "reserved_instances: [{instance_type: m5.lrage, count: 2}]",
+            "did you mean m5.large?",
+        ),
+    ],
+)
+def test_a_name_that_ec2_does_not_know_is_bad_input(
+    tmp_path: Path, option: str, content: str, why: str
+) -> None:
+    given = tmp_path / "given.yaml"
+    given.write_text(content)
+    objects = cluster(tmp_path, [node("a"), pod("web-1", node="a")])
+    result = run("--cluster", objects, "--region", "us-east-1", option, given)
+    assert result.exit_code == plan.BAD_INPUT
+    assert why in result.stderr
+
+
+def test_a_workload_that_is_not_there_is_told_and_what_leaves_no_offer_too(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("on_demand_floors: [{workload: shop/nope, replicas: 2}]\nmax_usd_per_hour: 0.01\n")
+    objects = cluster(tmp_path, [node("a"), pod("web-1", node="a")])
+    files = (
+        "--region",
+        "us-east-1",
+        "--on-demand-prices",
+        prices(tmp_path),
+        "--policy",
+        policy,
+        "-o",
+        "json",
+    )
+    result = run("--cluster", objects, *files)
+    assert result.exit_code == 0, result.output
+    told = " ".join(json.loads(result.stdout)["notes"])
+    assert "on_demand_floors: no workload matches shop/nope." in told
+    assert "Nothing can be launched: of" in told
+    assert "out since the policy allows at most 0.01 USD/h" in told
+
+
 def test_the_plan_tells_its_risk_and_its_headroom(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text(
