@@ -4,14 +4,29 @@ Modules are imported by the command that needs them, so that `spotopt plan` star
 """
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from deploy.cli import bus, demo, plan, prices, risk, service, up
-from deploy.cli.output import described
+from deploy.cli.output import described, plainly
+
+
+class _Commands(TyperGroup):
+    """Says what is wrong with an option in our words, whichever command it is of."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plainly(error.message)
+            raise
+
 
 app = typer.Typer(
     name="spotopt",
+    cls=_Commands,
     help="Makes Kubernetes on AWS cheap without making it fragile.",
     no_args_is_help=True,
     rich_markup_mode="rich",

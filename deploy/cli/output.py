@@ -29,6 +29,11 @@ def _has_lines(paragraph: str) -> bool:
     return any(line.startswith(" ") for line in paragraph.splitlines())
 
 
+def plainly(message: str) -> str:
+    """Give what a validator says of a value without the words that are about the validator."""
+    return message.removeprefix("Value error, ").replace("Input should be", "it must be", 1)
+
+
 def fail(sentence: str, *, code: int = 1) -> NoReturn:
     """End with one sentence on stderr."""
     typer.echo(f"error: {sentence}", err=True)

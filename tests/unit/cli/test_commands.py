@@ -151,3 +151,20 @@ def test_serve_names_every_wrong_variable(run: Run) -> None:
     said = sentence(result)
     assert "GATEWAY_HTTP_PORT: Input should be a valid integer" in said
     assert "GATEWAY_LOG_LEVEL: Input should be 'debug'" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("-o", "xml"), "'xml' is not one of"),
+        (("--max-pods", "0"), "it must be greater than or equal to 1"),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_told_in_plain_words(
+    run: Run, option: tuple[str, str], said: str
+) -> None:
+    result = run("plan", "--cluster", "x", "--region", "us-east-1", *option)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Value error" not in result.stderr
+    assert "Input should" not in result.stderr
