@@ -40,9 +40,9 @@ Examples:
   spotopt plan --cluster cluster.json \\
     --explain shop/web-7d9f-x2x4 --explain ip-10-0-1-7
 
-New nodes are taken to have the labels of their type and zone, a disk of 20 GiB, node pool "default", no taint and no
-label of your own; where Karpenter launched one of today's nodes, its karpenter.k8s.aws/instance-* labels too. What else
-they have, --node-template says: {node_pool: batch, labels: {team: a}, taints: [{key: k, effect: NoSchedule}], disk_gib: 100}.
+New nodes are taken to have the labels of their type and zone, node pool "default", a disk of 20 GiB, and no label
+or taint of your own; karpenter.k8s.aws/instance-* labels where today's nodes have such. --node-template FILE says
+otherwise, as {node_pool: batch, labels: {team: a}, taints: [{key: team, value: a, effect: NoSchedule}], disk_gib: 100}.
 
 Exit status: 0 a plan, or the reason why there is nothing to do; 3 some pods find no place; 2 bad input.
 """
@@ -169,6 +169,7 @@ def _solve(
     from deploy.planfiles.gaps import gaps
     from deploy.planfiles.markets import read_market
     from deploy.planfiles.names import check_names, known_names
+    from deploy.planfiles.node_templates import advice
     from deploy.planfiles.places import region_for
     from deploy.planfiles.policies import read_rules
     from services.optimizer.domain import explain, planning
@@ -200,6 +201,7 @@ def _solve(
         answers = [explain.explain(study, name) for name in subjects]
     except explain.UnknownSubjectError as error:
         raise PlanFileError(str(error)) from error
-    return plan_output.as_document(
-        study.draft, (*notes, *read.notes, *gaps(objects)), answers, solve_seconds=seconds
-    )
+    lost = {unplaced.pod for unplaced in study.draft.unplaced}
+    advised = advice([pod for pod in objects.pods if pod.key in lost], study.packer.shelf.nodes)
+    told = (*notes, *advised, *read.notes, *gaps(objects))
+    return plan_output.as_document(study.draft, told, answers, solve_seconds=seconds)

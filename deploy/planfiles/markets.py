@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.planfiles import catalogue, places, prices
+from deploy.planfiles import catalogue, node_templates, places, prices
 from deploy.planfiles.catalogue import RegionOfferings
 from deploy.planfiles.documents import PlanFileError
 from deploy.planfiles.prices import SpotPrice
@@ -28,6 +28,7 @@ class MarketFiles:
     ami_family: AmiFamily = AmiFamily.AL2023
     prefix_delegation: bool = False
     max_pods: int | None = None
+    node_template: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,14 @@ def read_market(
     on_demand = _on_demand(files, known)
     zones = places.zone_ids(files.region, known.zones if known is not None else None, nodes)
     chosen = places.places(files.zones, files.region, zones, nodes, volumes, are_in_policy=policy_names_zones)
+    new_nodes = node_templates.read_new_nodes(files.node_template)
     template = Template(
         tuple(Zone(name, zones[name]) for name in chosen.names),
+        labels=new_nodes.labels,
+        node_pool=new_nodes.node_pool,
+        taints=node_templates.taints_of(new_nodes),
+        disk_bytes=new_nodes.disk_gib * node_templates.GIB,
+        by_karpenter=node_templates.by_karpenter(new_nodes, nodes),
         ami_family=files.ami_family,
         prefix_delegation=files.prefix_delegation,
         max_pods=files.max_pods,
@@ -85,7 +92,8 @@ def read_market(
         newest = max(row.at for row in rows)
         told = f"the newest is of {newest}" if newest else "the file gives no times"
         notes.append(f"Spot prices are taken to hold now, however old they are: {told}.")
-        notes.append("No interruption risk is known from files: spot is judged by its price alone.")
+        notes.append("No interruption risk is known from files: every spot pool is taken to be as risky as the policy assumes of one that"
+            " nobody knows (unknown_interruption_probability).")
     undescribed = sorted({n for n in on_demand if n not in types})
     if undescribed and files.on_demand_prices is not None:
         notes.append(

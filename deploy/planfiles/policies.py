@@ -19,6 +19,7 @@ OWN_WORDS = {
     "extra_forbidden": "there is no such field",
     "missing": "it must be given",
     "tuple_type": "it must be a list",
+    "string_type": "it must be text: put it in quotes",
 }
 """By pydantic's type of error, where its own words are about Python."""
 
@@ -29,14 +30,19 @@ def read_rules(policy: Path | None, commitments: Path | None = None) -> PlanRule
     Raises:
         PlanFileError: a file is broken, or names a field that there is not.
     """
-    rules = rules_from(Policy() if policy is None else _read(policy, Policy, "a policy"))
+    rules = rules_from(Policy() if policy is None else read_model(policy, Policy, "a policy"))
     if commitments is None:
         return rules
-    bought = _read(commitments, Commitments, "a file of commitments")
+    bought = read_model(commitments, Commitments, "a file of commitments")
     return replace(rules, commitments=commitments_from(bought))
 
 
-def _read(path: Path, model: type[Model], what: str) -> Model:
+def read_model(path: Path, model: type[Model], what: str) -> Model:
+    """Read a file of the model's fields; `what` it is, as sentences about it say.
+
+    Raises:
+        PlanFileError: it is broken, or names a field that there is not.
+    """
     try:
         # JSON is YAML too.
         written = yaml.safe_load(text_of(path))
@@ -55,8 +61,13 @@ def _read(path: Path, model: type[Model], what: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        why = OWN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+        why = OWN_WORDS.get(first["type"], _plainly(first["msg"]))
         raise PlanFileError(f"{path}: {where + ': ' if where else ''}{why}.") from error
+
+
+def _plainly(message: str) -> str:
+    """Leave out the words that are about the validator."""
+    return message.removeprefix("Value error, ").replace("Input should be", "it must be", 1)
 
 
 def _unknown_field(name: str, model: type[BaseModel], what: str) -> str:
