@@ -143,7 +143,7 @@ class Thinner:
                 return None
             classes = np.flatnonzero(back.waiting)
             missing = back.waiting @ self._crowd.requests
-            offers = self._offers[self._all.allowed[self._offers][:, classes].any(axis=1)]
+            offers = self._offers[self._all.wanted[self._offers][:, classes].any(axis=1)]
             least = self._crowd.requests[classes].min(axis=0)
             offers = offers[(self._all.free[offers] >= least).all(axis=1)]
             if not len(offers):
@@ -264,10 +264,12 @@ class Thinner:
     def _worth_a_look(self) -> Ints:
         """Give the offers that none undercuts with as much room for the same pods, the cheapest first."""
         rows = self._today + np.flatnonzero(self._is_unlimited)
+        # Few are tried: what policy lets no pod use would take the place of what is of use.
+        rows = rows[self._all.wanted[rows].any(axis=1)]
         order = rows[np.lexsort((rows, self._micro[rows]))]
-        groups: dict[bytes, list[int]] = {}
+        groups: dict[tuple[bytes, bytes], list[int]] = {}
         for row in order.tolist():
-            kept = groups.setdefault(self._all.allowed[row].tobytes(), [])
+            kept = groups.setdefault((self._all.allowed[row].tobytes(), self._all.wanted[row].tobytes()), [])
             if not (self._all.free[kept] >= self._all.free[row]).all(axis=1).any():
                 kept.append(row)
         found = [row for kept in groups.values() for row in kept]
