@@ -92,8 +92,10 @@ def read_market(
         newest = max(row.at for row in rows)
         told = f"the newest is of {newest}" if newest else "the file gives no times"
         notes.append(f"Spot prices are taken to hold now, however old they are: {told}.")
-        notes.append("No interruption risk is known from files: every spot pool is taken to be as risky as the policy assumes of one that"
-            " nobody knows (unknown_interruption_probability).")
+        notes.append(
+            "No interruption risk is known from files: every spot pool is taken to be as risky as the policy"
+            " assumes of one that nobody knows (unknown_interruption_probability)."
+        )
     undescribed = sorted({n for n in on_demand if n not in types})
     if undescribed and files.on_demand_prices is not None:
         notes.append(

@@ -29,6 +29,16 @@ def kinds(nodes: Sequence[StandingNode]) -> str:
     return ", ".join(parts[:NAMED_KINDS]) + (f" and {more} other kinds" if more > 0 else "")
 
 
+def named(offer: Offer) -> str:
+    """Name what is on offer, such as `m5.large spot in use1-az1`."""
+    return f"{offer.pool.instance_type} {offer.pool.capacity_type.value} in {offer.pool.zone_id}"
+
+
+def many(number: int, thing: str) -> str:
+    """Count things, such as `1 pod`, `2 pods`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _kind(node: StandingNode) -> str:
     name = node.node.instance_type or "node"
     if node.offer is None:

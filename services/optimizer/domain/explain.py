@@ -11,7 +11,9 @@ from services.optimizer.domain import (
     objectives,
     preferences,
     selection,
+    staying,
 )
+from services.optimizer.domain.describing import many, named
 from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.offers import Offer, usd
@@ -88,7 +90,7 @@ def _launched(study: Study, node: StandingNode) -> Explanation:
     return Explanation(
         "node",
         node.node.name,
-        f"{_named(offer)} for {_many(len(pods), 'pod')}, {usd(offer.micro_usd):.4g} USD/h.",
+        f"{named(offer)} for {many(len(pods), 'pod')}, {usd(offer.micro_usd):.4g} USD/h.",
         tuple(why),
         _against_cheaper(study, offer, pods, node.node.name),
     )
@@ -114,7 +116,7 @@ def _stays(study: Study, before: StandingNode, after: StandingNode) -> Explanati
     price = "an unknown price" if before.offer is None else f"{usd(before.offer.micro_usd):.4g} USD/h"
     arriving = len(after.movable) - len(before.movable)
     placement = f"{_kind(before)} at {price}, stays" + (
-        f" and takes {_many(arriving, 'more pod')}." if arriving > 0 else "."
+        f" and takes {many(arriving, 'more pod')}." if arriving > 0 else "."
     )
     why: list[str] = []
     fullest = describing.binding_constraint([after])
@@ -128,46 +130,7 @@ def _stays(study: Study, before: StandingNode, after: StandingNode) -> Explanati
             (f"It stays as it is: {before.kept_because}.", *why),
             ("It was not compared with anything: what keeps it overrides a saving.",),
         )
-    return Explanation("node", before.node.name, placement, tuple(why), _kept_all_the_same(study, before))
-
-
-def _kept_all_the_same(study: Study, node: StandingNode) -> tuple[str, ...]:
-    """Say what giving up the node, after the plan, would come to."""
-    rules, fleet = study.packer.grouper.rules, study.after
-    name = node.node.name
-    option = study.consolidator.evaluate(fleet, frozenset({name}), prefix="instead-")
-    if option is None or name not in option.drained:
-        return ("Not all of its pods would find another place, not even on new nodes.",)
-    new = [n.offer for n in option.packing.new]
-    where = (
-        f"beside {_many(len(new), 'new node')}, {_named(new[0])} first" if new else "on the nodes that stay"
-    )
-    micro = node.micro_usd - sum(o.micro_usd for o in new)
-    found = [f"Its {_many(len(node.movable), 'pod')} would fit {where}: {_less(micro)}."]
-    judge = study.packer.grouper.judge
-    charge = option.micro_rank - consolidation.objective(option.after.nodes, judge)
-    found.append(
-        f"The change must earn {usd(charge):.4g} USD/h to pay for itself within {rules.payback_seconds // 60} minutes."
-    )
-    way = study.mover.way(fleet, option.after)
-    today = consolidation.objective(fleet.nodes, judge)
-    if way.homeless:
-        found.append(f"Rehearsed with kube-scheduler's own spreading, pod {way.homeless[0]} finds no node.")
-    elif way.micro_rank >= today:
-        found.append(
-            "Rehearsed with kube-scheduler's own spreading, with price, risk and the charge for the change taken"
-            f" together, it is worth {usd(way.micro_rank - today):.4g} USD/h less than staying."
-        )
-    else:
-        found.append(
-            f"Its net worth of {usd(today - way.micro_rank):.4g} USD/h by itself is below what a plan must save"
-            f" ({rules.min_savings_ratio:.0%} of today's cost), or a rule of the policy forbids it."
-        )
-    return tuple(found)
-
-
-def _less(micro: int) -> str:
-    return f"{usd(micro):.4g} USD/h less" if micro >= 0 else f"{usd(-micro):.4g} USD/h more"
+    return Explanation("node", before.node.name, placement, tuple(why), staying.why_kept(study, before))
 
 
 def _pod(study: Study, pod: Pod) -> Explanation:
@@ -230,7 +193,7 @@ def _narrowed(study: Study, pod: Pod) -> tuple[str, ...]:
     found += [f"{number} are out: {why}." for why, number in reasons[:MOST_SHOWN]]
     if len(reasons) > MOST_SHOWN:
         more = sum(number for _, number in reasons[MOST_SHOWN:])
-        found.append(f"{more} more are out for {_many(len(reasons) - MOST_SHOWN, 'other reason')}.")
+        found.append(f"{more} more are out for {many(len(reasons) - MOST_SHOWN, 'other reason')}.")
     columns = columns_for([pod])
     asked = columns.of_pod(pod)
     supply = shelf.supply(columns, grouper.rules)
@@ -264,7 +227,7 @@ def _pod_not_cheaper(study: Study, pod: Pod, now: StandingNode | None, then: Sta
         able = _able(study, then.offer, [consolidation.unbound(pod)], then.node.name)
         if able:
             found.append(
-                f"The cheapest node for it alone is {_named(able[0])} at {usd(able[0].micro_usd):.4g} USD/h."
+                f"The cheapest node for it alone is {named(able[0])} at {usd(able[0].micro_usd):.4g} USD/h."
             )
     if now is not None and now.node.name == then.node.name:
         return (*found, *_node(study, then.node.name).why_not_cheaper)
@@ -288,12 +251,12 @@ def _against_cheaper(study: Study, planned: Offer, pods: tuple[Pod, ...], name: 
         less = usd(planned.micro_usd - offer.micro_usd)
         if offer.micro_usd + risk >= planned.micro_usd + own:
             found.append(
-                f"{_named(offer)} costs {less:.4g} USD/h less, and its risk, with what its pods would rather have,"
+                f"{named(offer)} costs {less:.4g} USD/h less, and its risk, with what its pods would rather have,"
                 f" {usd(risk - own):.4g} USD/h more."
             )
         else:
             found.append(
-                f"{_named(offer)} would hold them for {less:.4g} USD/h less, taken alone: a limit on what one pool or"
+                f"{named(offer)} would hold them for {less:.4g} USD/h less, taken alone: a limit on what one pool or"
                 " zone may hold, or a rule between pods, spoke against it in this fleet."
             )
         if len(found) == MOST_SHOWN:
@@ -301,7 +264,7 @@ def _against_cheaper(study: Study, planned: Offer, pods: tuple[Pod, ...], name: 
     dearer = [o for o in able if o.micro_usd >= planned.micro_usd and o != planned]
     if dearer:
         extra = usd(dearer[0].micro_usd - planned.micro_usd)
-        found.append(f"The runner-up is {_named(dearer[0])}, {extra:.4g} USD/h more.")
+        found.append(f"The runner-up is {named(dearer[0])}, {extra:.4g} USD/h more.")
     found += _too_small(study, planned, pods)
     return tuple(found)
 
@@ -323,7 +286,7 @@ def _too_small(study: Study, planned: Offer, pods: tuple[Pod, ...]) -> list[str]
         if short:
             lacking[" and ".join(short)] = (i, offer)  # in order of price: the dearest stays
     closest = sorted(lacking.items(), key=lambda item: -item[1][0])[:MOST_SHOWN]
-    return [f"{_named(offer)} is cheaper and has too little {what}." for what, (_, offer) in closest]
+    return [f"{named(offer)} is cheaper and has too little {what}." for what, (_, offer) in closest]
 
 
 def _able(study: Study, planned: Offer, pods: list[Pod] | tuple[Pod, ...], name: str) -> list[Offer]:
@@ -349,16 +312,8 @@ def _share(pod: Pod, node: StandingNode) -> float:
     return max(own[k] / total[k] for k in (0, 1, *range(4, len(own))) if total[k] > 0) if any(total) else 0.0
 
 
-def _named(offer: Offer) -> str:
-    return f"{offer.pool.instance_type} {offer.pool.capacity_type.value} in {offer.pool.zone_id}"
-
-
 def _kind(node: StandingNode) -> str:
     if node.offer is not None:
-        return _named(node.offer)
+        return named(node.offer)
     kind: Node = node.node
     return f"{kind.instance_type or 'a node'}{f' in {kind.zone}' if kind.zone else ''}"
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

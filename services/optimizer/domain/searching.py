@@ -81,30 +81,30 @@ class Search:
         option = self.consolidator.with_room(self.start)
         room = self._launched(option)
         if self.rules.consolidation is Consolidation.OFF:
-            why = "The policy lets no node be given up."
-            return replace(room, skip_reason=None if room.moves else why)
+            return _instead(room, "The policy lets no node be given up.")
         if not any(n.kept_because is None for n in self.start.nodes):
             why = "No node may be changed." if self.start.nodes else "The cluster has no nodes."
-            return replace(room, skip_reason=None if room.moves else why)
+            return _instead(room, why)
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         today = objective(room.after.nodes, self.consolidator.judge)
         wanted = max(round(known * self.rules.min_savings_ratio), 1)
-        guards = self._guards(room.after)
+        guards = self.guards(room.after)
         best = self._best_way(option, today, wanted, guards)
         if isinstance(best, str):
-            return replace(room, skip_reason=None if room.moves else best)
+            return _instead(room, best)
         saved = today - objective(best.after.nodes, self.consolidator.judge)
         if saved < wanted:
-            return replace(room, skip_reason=None if room.moves else _too_little(saved, known, self.rules))
+            return _instead(room, _too_little(saved, known, self.rules))
         moves = self.mover.drafts(self.start, best)
         # Moves that save are joined until each is worth enough: one that is not is all there is.
         least = min((round(m.worth_usd_per_hour * MICRO) for m in moves if m.drains), default=None)
         if least is not None and least < self.rules.min_move_micro_usd:
-            return replace(room, skip_reason=None if room.moves else _worth_too_little(least, self.rules))
+            return _instead(room, _worth_too_little(least, self.rules))
         # Headroom may find room on a node of today where the plan that only makes room launched one.
         return Outcome(best.after, moves, None if moves else _too_little(0, known, self.rules))
 
-    def _guards(self, room: FleetState) -> Safeguards:
+    def guards(self, room: FleetState) -> Safeguards:
+        """Give what no saving may break; `room` is the fleet that only gains what pods that wait need."""
         placer = Placer(self.consolidator.packer, self.consolidator.judge)
         is_large = sum(len(n.movable) for n in self.start.nodes) > LARGE_CLUSTER_PODS
         # Many pods spread over pools as they do over nodes, and placing them one by one takes long.
@@ -194,14 +194,22 @@ class Search:
 
     def _launched(self, option: Option) -> Outcome:
         moves = self.mover.drafts(self.start, self.mover.way(self.start, option.after))
-        why = None
-        if not moves:
-            why = (
-                "No offer takes the pods that wait."
-                if option.after.pending
-                else "No pod is waiting for room."
-            )
-        return Outcome(option.after, moves, why)
+        return Outcome(option.after, moves, None if moves else _no_launch(option.after))
+
+
+def _no_launch(after: FleetState) -> str:
+    if not after.pending:
+        return "No pod is waiting for room."
+    if headroom.without(after.pending):
+        return "No offer takes the pods that wait."
+    return "No offer has the room that the policy wants kept free."
+
+
+def _instead(room: Outcome, why: str) -> Outcome:
+    """Give the plan that only makes room; where that launches nothing either, `why` nothing is saved."""
+    if room.moves:
+        return room
+    return replace(room, skip_reason=f"{_no_launch(room.after)} {why}" if room.after.pending else why)
 
 
 def _told(moves: Sequence[MoveDraft]) -> tuple[MoveDraft, ...]:

@@ -41,6 +41,18 @@ def test_off_gives_nothing_up_and_still_makes_room() -> None:
     assert [m.kind for m in draft.moves] == [DraftKind.LAUNCH]
 
 
+def test_who_waits_in_vain_is_told_before_what_the_policy_lets_be_saved() -> None:
+    objects = make_cluster(make_workload("web", 2))
+    waiting = replace(objects, pods=(*objects.pods, make_pod("huge", cpu=500_000)))
+    off = planned(PlanRules(consolidation=Consolidation.OFF), waiting)
+    assert off.skip_reason == "No offer takes the pods that wait. The policy lets no node be given up."
+    headroom = (HeadroomShape(500_000, 1, 1),)
+    kept_free = planned(PlanRules(consolidation=Consolidation.OFF, headroom=headroom), objects)
+    assert kept_free.skip_reason == (
+        "No offer has the room that the policy wants kept free. The policy lets no node be given up."
+    )
+
+
 def test_delete_only_launches_nothing() -> None:
     draft = planned(PlanRules(consolidation=Consolidation.DELETE_ONLY))
     assert draft.moves

@@ -6,7 +6,7 @@ import pytest
 
 from services.optimizer.domain import explain, planning
 from services.optimizer.domain.planning import PlanMode
-from services.optimizer.domain.rules import PlanRules, Strategy
+from services.optimizer.domain.rules import Consolidation, PlanRules, Strategy
 from services.optimizer.domain.study import Study
 from shared.kernel.workload import ClusterObjects
 from tests.builders import make_pod
@@ -134,3 +134,46 @@ def test_the_offers_that_are_out_add_up_to_those_that_are_not_allowed() -> None:
     assert len(out) == 4
     assert "more are out for 2 other reasons." in out[-1]
     assert sum(int(line.split()[0]) for line in out) == total - allowed
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        pytest.param(
+            PlanRules(min_nodes=4),
+            "a rule forbids it: The policy asks for at least 4 nodes.",
+            id="a rule of the policy",
+        ),
+        pytest.param(
+            PlanRules(min_savings_ratio=0.99),
+            "25.0% of today's cost, less than the 99.0% that the policy asks of a plan (min_savings_ratio).",
+            id="what a plan must save",
+        ),
+        pytest.param(
+            PlanRules(min_move_savings_usd_per_hour=10),
+            "It would save 0.384 USD/h, less than the 10 that the policy asks of a move"
+            " (min_move_savings_usd_per_hour).",
+            id="what a move must save",
+        ),
+        pytest.param(
+            PlanRules(consolidation=Consolidation.OFF),
+            "The policy lets no node be given up (consolidation: off).",
+            id="consolidation that is off",
+        ),
+    ],
+)
+def test_a_node_that_could_go_says_which_rule_holds_it(rules: PlanRules, why: str) -> None:
+    objects = make_cluster(make_workload("web", 4), per_node=1)
+    market = make_market(spot_ratio=None)
+    market = replace(market, offers=tuple(o for o in market.offers if o.pool.instance_type == "m5.2xlarge"))
+    study = planning.study(objects, market, rules, TEMPLATE)
+    assert study.draft.moves == ()
+    assert explain.explain(study, "node-000").why_not_cheaper[-1].endswith(why)
+
+
+def test_delete_only_says_that_nothing_may_come_in_a_nodes_place() -> None:
+    objects = make_cluster(make_workload("web", 2, cpu=3000), per_node=2)
+    study = studied(objects, replace(RULES, consolidation=Consolidation.DELETE_ONLY))
+    assert explain.explain(study, "node-000").why_not_cheaper[-1] == (
+        "The policy lets nothing be launched in its place (consolidation: delete-only)."
+    )
