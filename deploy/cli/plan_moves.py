@@ -28,7 +28,7 @@ def _interruptions(move: dict[str, Any]) -> str:
     if not move["launches"]:
         return f"interruptions a day: {gone} of what goes"
     if gone == come:
-        return f"interruptions a day: {gone} of what goes and of what comes"
+        return f"interruptions a day: {gone} before and after"
     return f"interruptions a day: {gone} of what goes, {come} of what comes"
 
 

@@ -1,12 +1,17 @@
 """What people read of a plan: everything that the moves say of themselves, within the width of a terminal."""
 
 import io
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from deploy.cli import plan_moves, plan_output
+from tests.unit.planfiles.command import cluster, node, pod, prices, run
+
+ROOT = Path(__file__).parents[3]
 
 REPLACE = {
     "id": "move-1",
@@ -82,7 +87,7 @@ REPLACE = {
                 "interruptions_per_day_after": 0,
             },
             [
-                "Costs 0.0421 USD once; interruptions a day: 0 of what goes and of what comes.",
+                "Costs 0.0421 USD once; interruptions a day: 0 before and after.",
                 (
                     "Runner-up: spot:m6a.xlarge:use1-az1 at 0.05184 USD/h, +0.00024 USD/h against"
                     " spot:m5a.xlarge:use1-az1: cheaper for these pods alone."
@@ -107,3 +112,19 @@ def test_lines_go_on_under_their_own_number_within_the_width() -> None:
     assert lines[1].startswith("     Costs 0.0421 USD once")
     assert lines[2] == "     what comes."
     assert lines[-1] == "     and 2 more moves (-o json shows all)"
+
+
+def test_the_moves_that_the_docs_show_are_those_that_the_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    nodes = [node("a"), node("b")]
+    for item in nodes:
+        item["metadata"]["creationTimestamp"] = "2024-02-01T00:00:00Z"
+    objects = cluster(tmp_path, [*nodes, pod("web-a", node="a"), pod("web-b", node="b")])
+    printed = run(
+        "--cluster", objects, "--region", "us-east-1", "--on-demand-prices", prices(tmp_path)
+    ).stdout
+    shown = re.search(r"```text\n(  1\. .*?)```", (ROOT / "docs/planner.md").read_text(), re.DOTALL)
+    assert shown is not None
+    assert shown[1] in printed
