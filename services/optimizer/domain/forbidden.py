@@ -1,7 +1,7 @@
 """Which type would hold a pod but for one rule: a hint that is worth following, since nothing else is in the way."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from services.optimizer.domain import selection
@@ -9,8 +9,10 @@ from services.optimizer.domain.allocatable import candidate_node
 from services.optimizer.domain.offers import Market, Offer
 from services.optimizer.domain.packing.grouping import needs_devices
 from services.optimizer.domain.rules import PlanRules, Template
+from shared.kernel.pools import CapacityType
 from shared.kernel.resources import Resources
-from shared.kernel.scheduling import daemon_pods_for
+from shared.kernel.scheduling import daemon_pods_for, static_reasons
+from shared.kernel.scheduling.shapes import place_key
 from shared.kernel.workload import Node, Pod, Workload
 
 MOST_HINTS = 3
@@ -24,9 +26,11 @@ class _Kind:
     """A type that one rule forbids, with the offers of it, cheapest first."""
 
     why: str
+    name: str
     room: Resources
     """At most what its nodes have for pods."""
-    offers: list[Offer]
+    nodes: list[Node]
+    """That the offers would become."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +41,33 @@ class Forbidden:
     rules: PlanRules
     template: Template
     daemon_sets: tuple[Workload, ...]
+    # Many pods that find no place differ in size only: where they may be is asked once.
+    _permitted: dict[Hashable, list[_Kind]] = field(init=False, default_factory=dict, repr=False)
 
     def hints(self, pod: Pod, *, may_use_spot: bool, reasons_against: ReasonsAgainst) -> list[str]:
         """Name the cheapest type that would take the pod, for each rule that alone forbids such types."""
         found: dict[str, str] = {}
-        for kind in self._kinds:
+        for kind in self._permitting(pod, may_use_spot=may_use_spot):
             if len(found) == MOST_HINTS:
                 break
             if kind.why in found or not pod.requests.fits_in(kind.room):
                 continue
             if kind.room.extended and not needs_devices(pod.requests):
                 continue
-            offers = (o for o in kind.offers if may_use_spot or not o.is_spot)
-            if any(self._would_take(offer, pod, reasons_against) for offer in offers):
-                name = kind.offers[0].pool.instance_type
-                found[kind.why] = f"{name} could hold it, but {kind.why}"
+            if any(self._would_take(node, pod, reasons_against) for node in kind.nodes):
+                found[kind.why] = f"{kind.name} could hold it, but {kind.why}"
         return list(found.values())
+
+    def _permitting(self, pod: Pod, *, may_use_spot: bool) -> list[_Kind]:
+        """Give the types with nodes on which labels and taints let the pod be."""
+        key = (place_key(pod), may_use_spot)
+        if key not in self._permitted:
+            narrowed = [
+                replace(kind, nodes=[n for n in kind.nodes if _permits(n, pod, may_use_spot=may_use_spot)])
+                for kind in self._kinds
+            ]
+            self._permitted[key] = [kind for kind in narrowed if kind.nodes]
+        return self._permitted[key]
 
     @cached_property
     def _kinds(self) -> Sequence[_Kind]:
@@ -64,16 +79,14 @@ class Forbidden:
             against = list(selection.objections(offer, instance_type, self.rules, self.template))
             if len(against) != 1:
                 continue
-            why = against[0].text
-            key = (why, instance_type.name)
-            if key not in found:
-                room = self._node(offer).allocatable
-                found[key] = _Kind(why, room, [])
-            found[key].offers.append(offer)
+            node, why = self._node(offer), against[0].text
+            kind = found.setdefault(
+                (why, instance_type.name), _Kind(why, instance_type.name, node.allocatable, [])
+            )
+            kind.nodes.append(node)
         return tuple(found.values())
 
-    def _would_take(self, offer: Offer, pod: Pod, reasons_against: ReasonsAgainst) -> bool:
-        node = self._node(offer)
+    def _would_take(self, node: Node, pod: Pod, reasons_against: ReasonsAgainst) -> bool:
         return not reasons_against(pod, node, daemon_pods_for(node, self.daemon_sets))
 
     def _node(self, offer: Offer) -> Node:
@@ -88,3 +101,7 @@ class Forbidden:
             template=self.template,
             memory_overhead_ratio=self.market.memory_corrections.get(instance_type.name),
         )
+
+
+def _permits(node: Node, pod: Pod, *, may_use_spot: bool) -> bool:
+    return (may_use_spot or node.capacity_type is not CapacityType.SPOT) and not static_reasons(pod, node)
