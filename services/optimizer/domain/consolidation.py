@@ -36,8 +36,8 @@ STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
 THINNED = 4
 """Fresh fleets that are looked at more closely, beside the one of today."""
 RETRIES = 3
-MENDED, MENDED_PODS = 3, 8
-"""How often a fresh fleet gets more nodes, and for how many pods that could not be placed anew within policy."""
+MENDED = 3
+"""How often a fresh fleet gets more nodes, for pods that could not be placed anew within policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Consolidator:
         """Give the fleet if it keeps to policy, with more nodes where its pods could not be placed anew."""
         placer = Placer(self.packer, self.judge)
         for _ in range(MENDED if self._may_launch else 0):
-            if not 0 < guards.unsettled(option.after) - guards.most_unsettled <= MENDED_PODS:
+            if guards.unsettled(option.after) <= guards.most_unsettled:
                 break
             more = Resettler(placer).more(option.after, prefix=f"{prefix}more-")
             stay = tuple(i for i, n in enumerate(state.nodes) if n.node.name not in option.drained)
