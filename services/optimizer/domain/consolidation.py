@@ -15,7 +15,6 @@ from services.optimizer.domain.keeping import Keeper
 from services.optimizer.domain.packing.fleet import LOOKING, TIGHT, Packer, Packing, Style
 from services.optimizer.domain.placing import Placer
 from services.optimizer.domain.rehearsal import LARGE_CLUSTER_PODS
-from services.optimizer.domain.resettling import Resettler
 from services.optimizer.domain.restarts import LARGE_CROWD, Crowd, canonical
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.safeguards import Safeguards
@@ -36,8 +35,6 @@ STYLES_WHEN_LARGE = (TIGHT, Style(0.05, 7000), Style(0.1, 15000))
 THINNED = 4
 """Fresh fleets that are looked at more closely, beside the one of today."""
 RETRIES = 3
-MENDED = 3
-"""How often a fresh fleet gets more nodes, for pods that could not be placed anew within policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +108,11 @@ class Consolidator:
                         break
                     if any(o.style == style and 10 * len(drained - o.drained) < len(drained) for o in found):
                         continue  # much the same was asked already
-                    prefix = f"new-{len(found) + 1}-"
-                    option = self.evaluate(state, drained, prefix=prefix, style=style)
-                    option = option and self._within(state, option, guards, prefix)
-                    if option is not None:
+                    option = self.evaluate(state, drained, prefix=f"new-{len(found) + 1}-", style=style)
+                    if option is not None and guards.broken(option.after) is None:
                         found.append(option)
         promising = sorted(found, key=lambda o: o.order)[:THINNED]
         return sorted(self._thinned(state, [room, *promising], guards), key=lambda o: o.order)
-
-    def _within(self, state: FleetState, option: Option, guards: Safeguards, prefix: str) -> Option | None:
-        """Give the fleet if it keeps to policy, with more nodes where its pods could not be placed anew."""
-        placer = Placer(self.packer, self.judge)
-        for _ in range(MENDED if self._may_launch else 0):
-            if guards.unsettled(option.after) <= guards.most_unsettled:
-                break
-            more = Resettler(placer).more(option.after, prefix=f"{prefix}more-")
-            stay = tuple(i for i, n in enumerate(state.nodes) if n.node.name not in option.drained)
-            launch = tuple(sorted((*(p.row for p in option.packing.new), *more)))
-            fleet = Thinned(stay, launch)
-            option = self._built(state, fleet, placer, prefix=prefix, style=option.style) or option
-        return option if guards.broken(option.after) is None else None
 
     def _kept(self, state: FleetState, guards: Safeguards, styles: Iterable[Style]) -> list[Option]:
         """Give the fleets that come of one model of what runs and what is on offer."""
@@ -141,10 +123,10 @@ class Consolidator:
                 drained = keeper.ask(style, keeps_full=keeps_full).given_up
                 if not drained:
                     break
-                prefix, may_launch = f"keep-{number}-", self._may_launch
-                option = self.evaluate(state, drained, prefix=prefix, style=style, may_launch=may_launch)
-                option = option and self._within(state, option, guards, prefix)
-                if option is not None:
+                option = self.evaluate(
+                    state, drained, prefix=f"keep-{number}-", style=style, may_launch=self._may_launch
+                )
+                if option is not None and guards.broken(option.after) is None:
                     found.append(option)
                     break
                 if self.packer.should_stop():

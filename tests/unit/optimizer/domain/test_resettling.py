@@ -33,15 +33,3 @@ def test_no_further_plan_breaks_what_the_scheduler_did_not_keep_to_anyway(seed: 
     assert first.moves
     done = carry_out(objects, first, seed=seed, ahead=seed % 2 == 0)
     assert plan(done.objects, market, RULES, TEMPLATE).moves == ()
-
-
-def test_a_fresh_fleet_gets_a_node_more_for_what_could_not_be_placed_anew() -> None:
-    rng, pods = random.Random(7), []
-    for number in range(rng.randint(3, 6)):
-        cpu = rng.choice((250, 1000, 1500))
-        replicas = rng.randint(2, 8)
-        pods += make_workload(f"w{number}", replicas, cpu=cpu, gib=cpu / 1000 * rng.choice((1, 2, 4)))
-    objects = make_cluster(pods, per_node=3)
-    found = plan(objects, make_market(), PlanRules(strategy=Strategy.HYBRID), TEMPLATE)
-    # Without that node the fresh fleets were refused, and what was left to try came to 0.133.
-    assert found.cost_after_usd_per_hour == pytest.approx(0.111972)
