@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.optimizer.domain import foresight, headroom, sequence, worth
+from services.optimizer.domain import headroom
 from services.optimizer.domain.consolidation import Consolidator, Option, objective
 from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import FleetState
@@ -26,8 +26,6 @@ REHEARSED_OPTIONS_LEAST = 3
 TRIMMED_WAYS = 2
 THINNED_AGAIN = 3
 """How often the fleet of the best way is made cheaper."""
-FORESEEN = 2
-"""How many plans are looked ahead for one that would go on."""
 
 
 class PlanMode(StrEnum):
@@ -87,62 +85,23 @@ class Search:
         if not any(n.kept_because is None for n in self.start.nodes):
             why = "No node may be changed." if self.start.nodes else "The cluster has no nodes."
             return _instead(room, why)
-        best = self._saving(option)
-        if isinstance(best, str):
-            return _instead(room, best)
-        best = self._foreseen(best, self.guards(room.after))
-        # Headroom may find room on a node of today where the plan that only makes room launched one.
-        return Outcome(best.after, self.mover.drafts(self.start, best), None)
-
-    def _saving(self, room: Option) -> Way | str:
-        """Give the way that is worth most, if it is worth what the rules ask for; else say why there is none."""
         known = sum(n.micro_usd for n in self.start.nodes if n.offer is not None)
         today = objective(room.after.nodes, self.consolidator.judge)
         wanted = max(round(known * self.rules.min_savings_ratio), 1)
-        best = self._best_way(room, today, wanted, self.guards(room.after))
+        guards = self.guards(room.after)
+        best = self._best_way(option, today, wanted, guards)
         if isinstance(best, str):
-            return best
+            return _instead(room, best)
         saved = today - objective(best.after.nodes, self.consolidator.judge)
         if saved < wanted:
-            return _too_little(saved, known, self.rules)
+            return _instead(room, _too_little(saved, known, self.rules))
+        moves = self.mover.drafts(self.start, best)
         # Moves that save are joined until each is worth enough: one that is not is all there is.
-        least = self._least_worth(best)
+        least = min((round(m.worth_usd_per_hour * MICRO) for m in moves if m.drains), default=None)
         if least is not None and least < self.rules.min_move_micro_usd:
-            return _worth_too_little(least, self.rules)
-        return best if best.cuts else _too_little(0, known, self.rules)
-
-    def _least_worth(self, way: Way) -> int | None:
-        amounts = worth.by_node(self.start, way.after, self.consolidator.judge)
-        return sequence.least_worth(way.cuts, amounts, self.rules.min_move_micro_usd)
-
-    def _foreseen(self, way: Way, guards: Safeguards) -> Way:
-        """Give the way to where further plans would lead, as long as it is better than the way to the first's."""
-        for _ in range(FORESEEN if foresight.is_worth_it(self.start, self.rules) else 0):
-            further = None if self.consolidator.packer.should_stop() else self._further(way, guards)
-            if further is None:
-                break
-            way = further
-        return way
-
-    def _further(self, way: Way, guards: Safeguards) -> Way | None:
-        """Give the way to where the next plan would lead; None: it would have no moves, or there is no such way."""
-        packer = self.consolidator.packer
-        # What this plan launches keeps its name.
-        names = {n.node.name for n in way.after.nodes}
-        packer = replace(packer, taken=packer.taken | names)
-        consolidator = replace(self.consolidator, packer=packer)
-        later = foresight.carried_out(self.start, way.after, self.consolidator.judge)
-        search = Search(later, consolidator, Mover(packer, self.rules), self.rules)
-        found = search._saving(consolidator.with_room(later))
-        if isinstance(found, str):
-            return None
-        target = foresight.led_to(self.start, found.after)
-        again = self.mover.way(self.start, target, limit=way.micro_rank)
-        if again.homeless or again.micro_rank >= way.micro_rank or guards.broken(again.after) is not None:
-            return None
-        again = self._trimmed(again, guards)
-        least = self._least_worth(again)
-        return again if least is None or least >= self.rules.min_move_micro_usd else None
+            return _instead(room, _worth_too_little(least, self.rules))
+        # Headroom may find room on a node of today where the plan that only makes room launched one.
+        return Outcome(best.after, moves, None if moves else _too_little(0, known, self.rules))
 
     def guards(self, room: FleetState) -> Safeguards:
         """Give what no saving may break; `room` is the fleet that only gains what pods that wait need."""

@@ -172,12 +172,6 @@ def worthwhile(cuts: Sequence[Cut], worth: Mapping[str, int], min_savings: int) 
     return found
 
 
-def least_worth(cuts: Sequence[Cut], worth: Mapping[str, int], min_savings: int) -> int | None:
-    """Give what the least of the joined moves that drain saves; None: none drains."""
-    joined = worthwhile(cuts, worth, min_savings)
-    return min((savings(cut, worth) for cut in joined if cut.drains), default=None)
-
-
 def standing(state: FleetState) -> dict[str, StandingNode]:
     """Give the nodes by name."""
     return {n.node.name: n for n in state.nodes}
