@@ -7,16 +7,9 @@ from itertools import combinations_with_replacement
 
 import pytest
 
-from services.optimizer.domain import headroom
 from services.optimizer.domain.drafts import PlanDraft
-from services.optimizer.domain.fleet_state import FleetState, read_state
-from services.optimizer.domain.moving import Mover, Way
-from services.optimizer.domain.packing.fleet import Packer
-from services.optimizer.domain.packing.grouping import Grouper
-from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.planning import PlanMode, plan
-from services.optimizer.domain.rules import Consolidation, HeadroomShape, PlanRules, Strategy
-from services.optimizer.domain.spot_tolerance import spot_judge
+from services.optimizer.domain.rules import HeadroomShape, PlanRules, Strategy
 from shared.kernel.workload import ClusterObjects, DisruptionBudget, Pod, PodPhase
 from tests.builders import GIB, app_selector, make_node
 from tests.unit.optimizer.domain.carrying_out import carry_out
@@ -187,44 +180,6 @@ def test_a_node_that_what_is_launched_for_headroom_makes_superfluous_goes_in_the
     # It costs less than the launch must earn, which is made in any case.
     assert [n.node.instance_type for n in draft.nodes] == ["c5.4xlarge"]
     assert [name for m in draft.moves for name in m.drains] == ["node-000"]
-
-
-def test_a_node_stays_where_headroom_would_have_no_room_without_it_and_nothing_may_be_launched() -> None:
-    pods = [replace(p, node_name="c") for p in make_workload("web", 2)]
-    nodes = tuple(make_node(name, cpu=2000, instance_type="m5.large", created_at=YESTERDAY) for name in "abc")
-    objects = ClusterObjects(nodes=nodes, pods=tuple(pods))
-    rules = replace(
-        SHOP_RULES, headroom=(HeadroomShape(2000, GIB, 1),), consolidation=Consolidation.DELETE_ONLY
-    )
-    judge = spot_judge(objects, rules)
-    before = replace(
-        read_state(objects, MARKET, rules, TEMPLATE, judge), pending=headroom.placeholders(rules)
-    )
-    packer = Packer(build_shelf(MARKET, rules, TEMPLATE, ()), Grouper(rules, TEMPLATE, judge, ()))
-    a, b, _ = before.nodes
-    # As meant one node takes both pods; kube-scheduler puts one on each.
-    after = replace(before, nodes=(replace(a, pods=tuple(pods)), replace(b, pods=before.pending)), pending=())
-    way = Mover(packer, rules).way(before, after)
-    assert way.homeless == ()
-    assert [n.node.name for n in way.after.nodes] == ["a", "b", "c"]
-    assert not any(cut.drains for cut in way.cuts)
-
-
-def test_headroom_that_would_have_no_room_is_told_as_headroom(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = replace(SHOP_RULES, headroom=(HeadroomShape(500, GIB, 1),))
-    real = Mover.way
-
-    def lost(mover: Mover, before: FleetState, after: FleetState, *, limit: int | None = None) -> Way:
-        way = real(mover, before, after, limit=limit)
-        return replace(way, homeless=tuple(p.key for p in headroom.placeholders(rules)))
-
-    monkeypatch.setattr(Mover, "way", lost)
-    draft = plan(_shop(), MARKET, rules, TEMPLATE)
-    assert draft.moves == ()
-    assert draft.skip_reason == (
-        "A cheaper fleet was found, but headroom might have no room on the way to it,"
-        " unless so many nodes are added that nothing is saved."
-    )
 
 
 def _drawn(seed: int) -> tuple[ClusterObjects, PlanRules]:
