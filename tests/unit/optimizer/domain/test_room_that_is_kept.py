@@ -108,8 +108,6 @@ def _standing(number: int, kind: str, placed: Sequence[tuple[Pod, int]]) -> Clus
 
 
 SHOP_RULES = PlanRules(headroom=(HeadroomShape(2000, 4 * GIB, 2),), strategy=Strategy.ON_DEMAND)
-PATIENT = replace(SHOP_RULES, payback_seconds=7200)
-"""Prices decide, and not what the change is charged."""
 
 
 def _fleets(limit: float) -> Iterator[tuple[float, tuple[str, ...]]]:
@@ -143,7 +141,7 @@ def _sizes_of_all() -> dict[str, Room]:
 
 def test_no_cheaper_fleet_has_its_headroom_in_every_order_in_which_pods_come() -> None:
     objects = _shop()
-    draft = plan(objects, MARKET, PATIENT, TEMPLATE)
+    draft = plan(objects, MARKET, SHOP_RULES, TEMPLATE)
     sizes = _sizes_of_all()
     pods = [(p.requests.cpu_millicores, p.requests.memory_bytes) for p in objects.pods]
     orders = [random.Random(seed).sample(pods, len(pods)) for seed in range(60)]
