@@ -171,15 +171,6 @@ def test_the_cheapest_fleet_on_paper_has_no_room_for_headroom_once_pods_are_spre
     assert left is None or _missing(left, SHOP_RULES.headroom)
 
 
-def test_a_node_that_what_is_launched_for_headroom_makes_superfluous_goes_in_the_same_plan() -> None:
-    objects = _standing(1, "m5.large", [(make_workload("web", 1)[0], 0)])
-    rules = replace(SHOP_RULES, headroom=(HeadroomShape(12_000, 12 * GIB, 1),))
-    draft = plan(objects, MARKET, rules, TEMPLATE)
-    # It costs less than the launch must earn, which is made in any case.
-    assert [n.node.instance_type for n in draft.nodes] == ["c5.4xlarge"]
-    assert [name for m in draft.moves for name in m.drains] == ["node-000"]
-
-
 def _drawn(seed: int) -> tuple[ClusterObjects, PlanRules]:
     """Draw a cluster of 3 to 12 nodes, pods spread on it, and headroom of one to three shapes."""
     rng = random.Random(seed)
