@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from services.optimizer.domain import headroom
 from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.fleet_state import FleetState, read_state
 from services.optimizer.domain.offers import Market, Offer
@@ -13,11 +12,11 @@ from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import build_shelf
 from services.optimizer.domain.placing import Placer
 from services.optimizer.domain.planning import PlanMode, plan
-from services.optimizer.domain.rules import HeadroomShape, PlanRules, Template
+from services.optimizer.domain.rules import Template
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.scheduling import ClusterView
 from shared.kernel.workload import ClusterObjects, Node, Pod, Taint, TaintEffect
-from tests.builders import GIB, evenly, make_instance_type, make_node, make_pod, make_pool, near
+from tests.builders import evenly, make_instance_type, make_node, make_pod, make_pool, near
 from tests.unit.optimizer.domain.market import ON_DEMAND, TEMPLATE, ZONES, make_market
 
 GPU = make_instance_type("g4dn.xlarge", vcpus=4, gib=16, gpus={"nvidia.com/gpu": 1})
@@ -167,43 +166,6 @@ def test_a_node_that_a_neighbour_closes_does_not_close_its_zone() -> None:
     waiting = make_pod("db-0", app="db", topology_spread=(evenly("db"),))
     objects = ClusterObjects(nodes=tuple(nodes), pods=(alone, waiting))
     assert _filled(objects) == _placed(objects) == _scheduled(objects) == 1
-
-
-def test_headroom_is_arranged_otherwise_where_filling_leaves_some_without_room() -> None:
-    rules = PlanRules(headroom=(HeadroomShape(500, 3 * GIB, 1), HeadroomShape(1000, GIB, 4)))
-    nodes = (
-        make_node("a", cpu=1400, gib=5),
-        make_node("b", cpu=2100, gib=2),
-        make_node("c", cpu=2100, gib=2),
-    )
-    state, packer, _ = _state(ClusterObjects(nodes=nodes, pods=(make_pod("web", cpu=10, gib=0.01),)))
-    packing = packer.squeeze([*state.pending, *headroom.placeholders(rules)], state.without(()))
-    assert packing.unplaced == ()
-    assert sorted(packing.onto_kept.values())[-4:] == ["b", "b", "c", "c"]
-
-
-def test_headroom_that_no_arrangement_holds_waits_and_the_rest_has_its_room() -> None:
-    rules = PlanRules(headroom=(HeadroomShape(1000, GIB, 3),))
-    state, packer, placer = _state(ClusterObjects(nodes=(make_node("a", cpu=2500), make_node("b", cpu=900))))
-    spare = headroom.placeholders(rules)
-    packing = packer.squeeze(spare, state.without(()))
-    assert list(packing.onto_kept.values()) == ["a", "a"]
-    assert len(packing.unplaced) == 1
-    placed = placer.place(replace(state, pending=spare), frozenset(), (), prefix="new-")
-    assert placed is not None
-    assert list(placed.onto_kept.values()) == ["a", "a"]
-
-
-def test_headroom_is_not_spread_as_pods_are() -> None:
-    nodes = (make_node("a", cpu=2000), make_node("b", cpu=4000))
-    pods = (make_pod("web", cpu=600, node="a"),)
-    state, _, placer = _state(ClusterObjects(nodes=nodes, pods=pods))
-    rules = PlanRules(headroom=(HeadroomShape(1000, GIB, 1),))
-    placed = placer.place(
-        replace(state, pending=headroom.placeholders(rules)), frozenset(), (), prefix="new-"
-    )
-    assert placed is not None
-    assert list(placed.onto_kept.values()) == ["a"]
 
 
 def test_what_is_launched_in_another_zone_opens_a_node_of_today_to_pods_that_are_spread() -> None:

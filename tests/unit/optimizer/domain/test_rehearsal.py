@@ -1,21 +1,18 @@
 """Moves carried out in numbers: the same as when every pod lies in a view."""
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from services.optimizer.domain import headroom
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.packing.grouping import selectors_meant
 from services.optimizer.domain.rehearsal import RUNS, Rehearsal, Run, Trouble
-from services.optimizer.domain.rules import HeadroomShape, PlanRules
 from services.optimizer.domain.sequence import Cut
 from services.optimizer.domain.staging import RULED, Stage
 from shared.kernel.scheduling import ClusterView, pods_all_fit
 from shared.kernel.workload import ClusterObjects, LabelSelector, Node, Pod, Taint, TaintEffect
-from tests.builders import GIB, evenly, make_node, make_pod, near
+from tests.builders import evenly, make_node, make_pod, near
 
 HOST = "kubernetes.io/hostname"
 EVERYBODY = (LabelSelector(),)
@@ -95,41 +92,3 @@ def test_only_pods_that_some_rule_is_about_lie_in_a_view() -> None:
     assert [p.name for p in stage.plain["one"]] == ["web"]
     assert stage.slots.tolist() == [56, 57]
     assert Rehearsal(stage, [], RUNS[0]).drain(["two"]) == [pods[1]]
-
-
-SPARE = headroom.placeholders(PlanRules(headroom=(HeadroomShape(1000, GIB, 2),)))
-"""Room for two pods of a core."""
-
-
-def _moved(nodes: tuple[Node, ...], pods: Sequence[Pod], drained: str, meant: str) -> list[Trouble]:
-    """Empty a node of a cluster whose plan has all headroom on another."""
-    stage = Stage(ClusterObjects(nodes=nodes, pods=tuple(pods)), ())
-    new = {meant: StandingNode(make_node(meant), None, tuple(p.on(meant) for p in SPARE), None)}
-    return Rehearsal(stage, [], RUNS[0]).play([Cut([], [drained])], new, SPARE)
-
-
-def test_room_for_headroom_is_looked_for_when_all_pods_are_there() -> None:
-    nodes = tuple(make_node(name, cpu=2000) for name in ("one", "two", "three"))
-    pods = [make_pod(f"web-{i}", cpu=1000, node=name) for i, name in enumerate(("one", "three"))]
-    # Spread like pods it would take the room that the pod of the drained node needs, and come back from there.
-    assert _moved(nodes, pods, "one", "two") == []
-
-
-def test_a_way_that_ends_without_room_for_headroom_is_trouble_of_its_last_move() -> None:
-    nodes = tuple(make_node(name, cpu=2000) for name in ("one", "two", "three"))
-    pods = [make_pod(f"web-{name}", cpu=1500, node=name) for name in ("one", "three")]
-    assert _moved(nodes, pods, "one", "two") == [Trouble(0, SPARE)]
-
-
-def test_headroom_that_the_plan_has_no_room_for_is_nobodys_trouble() -> None:
-    nodes = tuple(make_node(name, cpu=2000) for name in ("one", "two"))
-    pods = [make_pod("web", cpu=1500, node="one")]
-    stage = Stage(ClusterObjects(nodes=nodes, pods=tuple(pods)), ())
-    assert Rehearsal(stage, [], RUNS[0]).play([Cut([], ["one"])], {}, SPARE) == []
-
-
-def test_headroom_finds_no_room_on_a_tainted_node_whatever_rules_pods_have() -> None:
-    nodes = (make_node("one"), make_node("two", taints=(Taint("x", TaintEffect.NO_SCHEDULE),)))
-    stage = Stage(ClusterObjects(nodes=nodes), EVERYBODY)
-    new = {"two": StandingNode(nodes[1], None, tuple(p.on("two") for p in SPARE), None)}
-    assert Rehearsal(stage, [], RUNS[0]).play([Cut([], ["one"])], new, SPARE) == [Trouble(0, SPARE)]
