@@ -271,18 +271,12 @@ class Consolidator:
             self._restartable(state, fleet), state.objects.volumes, refuses_spot=placer.refuses_spot
         )
 
-        def back(other: FleetState, most: int) -> tuple[int, int]:
+        def left(other: FleetState, most: int) -> int:
             usable = (n for n in other.nodes if n.node.is_ready and not n.node.is_unschedulable)
-            returned = crowd.restart(crowd.hosts(canonical(usable)), most=most)
-            return returned.left, returned.in_all
+            return crowd.restart(crowd.hosts(canonical(usable)), most=most).left
 
-        most, most_in_all = back(fleet, crowd.size)
-
-        def is_as_sturdy(other: FleetState) -> bool:
-            left, in_all = back(other, most)
-            return left <= most and in_all <= most_in_all
-
-        return is_as_sturdy
+        most = left(fleet, crowd.size)
+        return lambda other: left(other, most) <= most
 
     def _restartable(self, state: FleetState, after: FleetState) -> list[Pod]:
         blocked = blocked_pods(state.objects.budgets, state.objects.pods)

@@ -136,8 +136,6 @@ class Returned:
 
     left: int
     """Pods without a node."""
-    in_all: int
-    """The same, of all orders that were played together."""
     waiting: Ints
     """Per class, of the order in which most were left."""
     counts: Ints
@@ -219,7 +217,7 @@ class Crowd:
 
     def restart(self, hosts: Hosts, *, most: int) -> Returned:
         """Play every order; end at the first that leaves more than `most` pods."""
-        worst, in_all, waiting_then = -1, 0, np.zeros(len(self.classes), dtype=np.int64)
+        worst, waiting_then = -1, np.zeros(len(self.classes), dtype=np.int64)
         counts = np.zeros(hosts.allowed.shape, dtype=np.int64)
         for draw, order in enumerate(self._orders):
             counts = np.zeros(hosts.allowed.shape, dtype=np.int64)
@@ -240,12 +238,11 @@ class Crowd:
                 counts,
                 waiting,
             )
-            in_all += left
             if left > worst:
                 worst, waiting_then = left, waiting
             if worst > most:
                 break
-        return Returned(max(worst, 0), in_all, waiting_then, counts)
+        return Returned(max(worst, 0), waiting_then, counts)
 
     def hopeless(self, hosts: Hosts) -> int:
         """Count the pods that none of these nodes would take even by itself."""

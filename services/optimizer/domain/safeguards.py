@@ -4,7 +4,6 @@ A fleet is compared with the one of today: what is missing today need not be men
 not get worse.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.optimizer.domain import diversification, headroom, levels, on_demand_floor, on_demand_replicas
@@ -28,10 +27,6 @@ class Safeguards:
     """Placeholders for which there would be no room even without a change."""
     homeless: frozenset[str]
     """Keys of the pods for which there would be none either."""
-    unsettled: Callable[[FleetState], int]
-    """Counts the pods that a fleet would have no permitted place for if all were placed anew (resettling)."""
-    most_unsettled: int
-    """Of those today."""
 
     def broken(self, after: FleetState) -> str | None:
         """Give the first thing that the fleet breaks, in a sentence; None when it breaks nothing."""
@@ -58,16 +53,10 @@ class Safeguards:
         if not worse:
             never = diversification.unspreadable(after.nodes, self.judge)
             worse = diversification.added(self.unspreadable, never)
-        if worse:
-            return worse[0].sentence
-        if self.unsettled(after) > self.most_unsettled:
-            return "It could no longer hold all replicas within the shares of spot pools that the policy asks for."
-        return None
+        return worse[0].sentence if worse else None
 
 
-def safeguards(
-    before: FleetState, room: FleetState, judge: SpotJudge, *, unsettled: Callable[[FleetState], int]
-) -> Safeguards:
+def safeguards(before: FleetState, room: FleetState, judge: SpotJudge) -> Safeguards:
     """Measure today's fleet; `room` is the one that only gains what pods that wait today need."""
     return Safeguards(
         before=before,
@@ -77,6 +66,4 @@ def safeguards(
         on_demand=on_demand_replicas.counts(((n.node, n.movable) for n in before.nodes), judge.floors),
         headroom_missing=headroom.missing(room.pending),
         homeless=frozenset(p.key for p in headroom.without(room.pending)),
-        unsettled=unsettled,
-        most_unsettled=unsettled(room),
     )

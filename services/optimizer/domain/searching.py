@@ -14,9 +14,7 @@ from services.optimizer.domain.drafts import MoveDraft
 from services.optimizer.domain.fleet_state import FleetState
 from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.offers import MICRO
-from services.optimizer.domain.placing import Placer
 from services.optimizer.domain.rehearsal import LARGE_CLUSTER_PODS
-from services.optimizer.domain.resettling import Resettler
 from services.optimizer.domain.rules import Consolidation, PlanRules
 from services.optimizer.domain.safeguards import Safeguards, safeguards
 
@@ -105,11 +103,7 @@ class Search:
 
     def guards(self, room: FleetState) -> Safeguards:
         """Give what no saving may break; `room` is the fleet that only gains what pods that wait need."""
-        placer = Placer(self.consolidator.packer, self.consolidator.judge)
-        is_large = sum(len(n.movable) for n in self.start.nodes) > LARGE_CLUSTER_PODS
-        # Many pods spread over pools as they do over nodes, and placing them one by one takes long.
-        unsettled = (lambda _: 0) if is_large else Resettler(placer).left
-        return safeguards(self.start, room, self.consolidator.judge, unsettled=unsettled)
+        return safeguards(self.start, room, self.consolidator.judge)
 
     def _best_way(self, room: Option, today: int, wanted: int, guards: Safeguards) -> Way | str:
         """Give the way that is worth most, or say why there is none."""

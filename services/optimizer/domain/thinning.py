@@ -14,7 +14,7 @@ from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.packing.classes import Ints
 from services.optimizer.domain.packing.shelf import Shelf
-from services.optimizer.domain.restarts import Crowd, Hosts, Returned
+from services.optimizer.domain.restarts import Crowd, Hosts
 from services.optimizer.domain.rules import Consolidation, PlanRules
 
 STEPS = 200_000_000
@@ -94,7 +94,6 @@ class Thinner:
         )
         # Pods that not even an empty node takes keep nobody from anything.
         self._most = crowd.hopeless(self._all.only(self._takes))
-        self._most_in_all = self._most * crowd.draws
 
     def thin(self, start: Thinned, acceptable: Acceptable) -> Thinned:
         """Search from one fleet; it comes back as it is when nothing cheaper takes all pods."""
@@ -111,19 +110,11 @@ class Thinner:
 
     def be_lenient(self, today: Thinned) -> None:
         """Ask of fleets no more than the one of today does: where it is too full, so may they be."""
-        back = self._crowd.restart(self._hosts(self._fleet(today)), most=self._crowd.size)
-        # In all orders together too: fewer nodes leave pods over in more of them, and each plan would go on from there.
-        self._most, self._most_in_all = back.left, back.in_all
+        self._most = self._crowd.restart(self._hosts(self._fleet(today)), most=self._crowd.size).left
 
     def holds(self, told: Thinned) -> bool:
         """Whether a fleet takes all pods back."""
-        return self._takes_back(self._hosts(self._fleet(told)))
-
-    def _takes_back(self, hosts: Hosts) -> bool:
-        return self._is_enough(self._crowd.restart(hosts, most=self._most))
-
-    def _is_enough(self, back: Returned) -> bool:
-        return back.left <= self._most and back.in_all <= self._most_in_all
+        return self._crowd.restart(self._hosts(self._fleet(told)), most=self._most).left <= self._most
 
     def price(self, told: Thinned) -> int:
         """Give what a fleet costs an hour, with what the change to it must earn, in micro-dollars."""
@@ -135,9 +126,9 @@ class Thinner:
     def fortify(self, start: Thinned) -> Thinned | None:
         """Add the cheapest nodes for what is left over, until the fleet takes all pods back; None if it will not."""
         fleet = self._fleet(start)
-        for attempt in range(FORTIFIED):
+        for _ in range(FORTIFIED):
             back = self._crowd.restart(self._hosts(fleet), most=self._crowd.size)
-            if self._is_enough(back):
+            if back.left <= self._most:
                 return self._told(fleet)
             if not self._may_launch:
                 return None
@@ -148,11 +139,8 @@ class Thinner:
             offers = offers[(self._all.free[offers] >= least).all(axis=1)]
             if not len(offers):
                 return None
-            # A node with just the room for what is left over fills with others: each further one has twice as much.
-            rooms = (missing << doubled for doubled in range(attempt, -1, -1))
-            able = ((self._all.free[offers] >= room).all(axis=1) for room in rooms)
-            whole = next((a for a in able if a.any()), None)
-            if whole is not None:
+            whole = (self._all.free[offers] >= missing).all(axis=1)
+            if whole.any():
                 fleet.append(int(offers[whole][0]))
                 continue
             asked = np.flatnonzero(missing)
@@ -175,7 +163,7 @@ class Thinner:
         if (hosts.free.sum(axis=0) < self._crowd.total).any() and self._most == 0:
             return False
         self._steps += self._crowd.size * len(fleet) * self._crowd.draws
-        if not self._takes_back(hosts):
+        if self._crowd.restart(hosts, most=self._most).left > self._most:
             return False
         told = self._told(fleet)
         is_acceptable = acceptable(told)
