@@ -120,19 +120,17 @@ class Search:
         if gain < wanted // 2:
             # Rehearsals add nodes, and seldom leave one out: what is far from enough stays so.
             return _too_little(gain, known, self.rules)
-        # What waits, headroom too, is launched for in any case, and costs what launches cost.
-        undone = room.micro_rank
-        promising = [o for o in cheaper if o.micro_rank < undone]
+        promising = [o for o in cheaper if o.micro_rank < today]
         if not promising:
             return _no_payback(self.rules)
         moved = sum(len(n.movable) for n in self.start.nodes)
         ways: list[Way] = []
-        limit = undone
+        limit = today
         most = max(REHEARSED_OPTIONS_LEAST, REHEARSED_PODS // max(moved, 1))
         # What takes all pods back in the orders tried likely needs nothing more on the way: that bounds the others.
         for number, option in enumerate(sorted(promising, key=lambda o: not o.is_sturdy)):
             # Beyond the most promising, others are looked at only as long as none of those will do.
-            if number >= most and limit < undone:
+            if number >= most and limit < today:
                 break
             if option.micro_rank >= limit:
                 continue
@@ -146,15 +144,13 @@ class Search:
         if safe and not sound:
             return f"A cheaper fleet was found, but no way to it within the policy: {guards.broken(safe[0].after)}"
         if not sound:
-            real = headroom.told(ways[0].homeless)
-            lost = f"pod {real[0]} might fit nowhere" if real else "headroom might have no room"
             return (
-                f"A cheaper fleet was found, but {lost} on the way to it,"
+                f"A cheaper fleet was found, but pod {ways[0].homeless[0]} might fit nowhere on the way to it,"
                 " unless so many nodes are added that nothing is saved."
             )
         trimmed = [self._trimmed(w, guards) for w in sound[:TRIMMED_WAYS]]
         best = self._thinned(min(trimmed, key=lambda w: (w.micro_rank, len(w.cuts))), guards)
-        return best if best.micro_rank < undone else _no_payback(self.rules)
+        return best if best.micro_rank < today else _no_payback(self.rules)
 
     def _thinned(self, way: Way, guards: Safeguards) -> Way:
         """Make the fleet cheaper still as long as the way to it needs nothing more: the next plan would."""
