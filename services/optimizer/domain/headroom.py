@@ -2,17 +2,12 @@
 
 Headroom is planned as pods that nobody made: they ask for room like any other that waits, evict nobody, may run on
 spot, cost nothing when they are interrupted, and are reported as headroom only. Their namespace is no name that
-Kubernetes allows, so that no real pod is ever taken for one. Unlike pods nobody spreads them: a fleet has its headroom
-when there is some arrangement of it in what all pods leave free, wherever kube-scheduler put these.
+Kubernetes allows, so that no real pod is ever taken for one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from services.optimizer.domain.columns.arrays import Ints
-from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.rules import HeadroomShape, PlanRules
 from shared.kernel.resources import Resources
 from shared.kernel.workload import (
@@ -24,9 +19,6 @@ from shared.kernel.workload import (
     SpotWish,
 )
 
-SEARCHED = 24
-"""Of so many requests at most all arrangements are tried, and TRIED_PLACES places in all."""
-TRIED_PLACES = 400
 NAMESPACE = "headroom:"
 LEAST_PRIORITY = -(2**31)
 NOBODY_WAITS = SpotWish(allowed=True, interruption_cost_usd=0.0)
@@ -99,79 +91,6 @@ def kept(rules: PlanRules, pending: Iterable[Pod]) -> tuple[Kept, ...]:
 def missing(pending: Iterable[Pod]) -> int:
     """Count the placeholders without room."""
     return sum(is_placeholder(p) for p in pending)
-
-
-def arranged(room: Ints, asked: Sequence[tuple[int, int]]) -> list[int]:
-    """Find a place for as many requests as there is room for; give the rows of `room`, -1 for none.
-
-    Args:
-        room: node x (millicores, bytes, pods) free.
-        asked: request x (millicores, bytes).
-    """
-    largest = sorted(range(len(asked)), key=lambda i: (asked[i], i), reverse=True)
-    found = _tightly(room, asked, largest)
-    if min(found, default=0) >= 0 or len(asked) > SEARCHED:
-        return found
-    # One shape may take the room that only it has left to another: there are few, and few nodes that matter.
-    return _Search(room, asked, largest).found or found
-
-
-def planned(pending: Iterable[Pod], fleet: Iterable[StandingNode]) -> list[Pod]:
-    """Give the placeholders, of those that wait today, for which a fleet has room."""
-    placed = {p.key for n in fleet for p in n.movable}
-    return [p for p in pending if is_placeholder(p) and p.key in placed]
-
-
-def lost(spare: Sequence[Pod], room: Ints) -> tuple[Pod, ...]:
-    """Give the headroom that finds no room, see `arranged`."""
-    asked = [(p.requests.cpu_millicores, p.requests.memory_bytes) for p in spare]
-    return tuple(p for p, at in zip(spare, arranged(room, asked), strict=True) if at < 0)
-
-
-def _tightly(room: Ints, asked: Sequence[tuple[int, int]], order: Sequence[int]) -> list[int]:
-    free, found = room.copy(), [-1] * len(asked)
-    for i in order:
-        able = _fullest_first(free, room, asked[i])
-        if len(able):
-            found[i] = int(able[0])
-            free[able[0]] -= (*asked[i], 1)
-    return found
-
-
-def _fullest_first(free: Ints, room: Ints, asked: tuple[int, int]) -> Ints:
-    able = np.flatnonzero((free >= (*asked, 1)).all(axis=1))
-    left = ((free[able, :2] - asked) * 1000 // np.maximum(room[able, :2], 1)).sum(axis=1)
-    ordered: Ints = able[np.lexsort((able, left))]
-    return ordered
-
-
-class _Search:
-    """Tries one place after the other until all requests have one."""
-
-    def __init__(self, room: Ints, asked: Sequence[tuple[int, int]], order: Sequence[int]) -> None:
-        self._room, self._free = room, room.copy()
-        self._asked, self._order = asked, order
-        self._at = [-1] * len(asked)
-        self._tried = 0
-        self.found = list(self._at) if self._place(0) else None
-
-    def _place(self, number: int) -> bool:
-        if number == len(self._order):
-            return True
-        i = self._order[number]
-        seen: set[bytes] = set()
-        for n in _fullest_first(self._free, self._room, self._asked[i]).tolist():
-            like = self._free[n].tobytes()
-            if like in seen or self._tried >= TRIED_PLACES:
-                continue
-            seen.add(like)
-            self._tried += 1
-            self._at[i] = n
-            self._free[n] -= (*self._asked[i], 1)
-            if self._place(number + 1):
-                return True
-            self._free[n] += (*self._asked[i], 1)
-        return False
 
 
 def told(keys: Iterable[str]) -> tuple[str, ...]:

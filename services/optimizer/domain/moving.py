@@ -85,9 +85,8 @@ class Mover:
         for attempt in range(1, KEEP_ATTEMPTS + 1):
             if not troubles or (attempt > ALWAYS_ATTEMPTS and self.packer.should_stop()):
                 break
-            kept = _to_keep(before, cuts, troubles)
-            if not kept:
-                break
+            homeless = {p.key for t in troubles for p in t.homeless}
+            kept = [n for n in before.nodes if any(p.key in homeless for p in n.movable)]
             after, cuts = _with_kept(after, kept), _without_drains(cuts, {n.node.name for n in kept})
             if limit is not None and consolidation.rank(before, after, self.packer.grouper.judge) >= limit:
                 break
@@ -282,19 +281,6 @@ def _arrived(state: FleetState, gone: Collection[str], onto: Mapping[str, str]) 
         if n.node.name not in gone
     )
     return replace(state, nodes=nodes)
-
-
-def _to_keep(before: FleetState, cuts: Sequence[Cut], troubles: Sequence[Trouble]) -> Sequence[StandingNode]:
-    """Give the nodes that hold the homeless; for headroom, which none holds, the largest that was to go last."""
-    homeless = {p.key for t in troubles for p in t.homeless}
-    found = [n for n in before.nodes if any(p.key in homeless for p in n.movable)]
-    if found:
-        return found
-    old = sequence.standing(before)
-    last = next((cut.drains for cut in reversed(cuts) if cut.drains), [])
-    return sorted(
-        (old[name] for name in last), key=lambda n: (-n.node.allocatable.cpu_millicores, n.node.name)
-    )[:1]
 
 
 def _with_kept(after: FleetState, kept: Sequence[StandingNode]) -> FleetState:

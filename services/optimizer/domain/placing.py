@@ -64,8 +64,7 @@ class Placer:
         real = headroom.without(state.pending)
         spare = [p for p in state.pending if headroom.is_placeholder(p)]
         for pod in [*self._ordered(moving), *self._ordered(real), *self._ordered(spare)]:
-            is_placed = scene.reserve(pod) if headroom.is_placeholder(pod) else not scene.schedule([pod])
-            if not is_placed:
+            if scene.reserve([pod]) if headroom.is_placeholder(pod) else scene.schedule([pod]):
                 if len(where) < len(moving):
                     return None
                 waiting.append(pod)

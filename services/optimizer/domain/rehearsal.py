@@ -222,10 +222,10 @@ class Rehearsal:
             homeless = self.drain(move.drains)
             if refused or homeless:
                 found.append(Trouble(number, tuple(refused or homeless)))
-        if not found and (spare := headroom.planned(pending, new.values())):
-            slots = self._slots * self._where_permitted(spare[0])
-            lost = headroom.lost(spare, np.column_stack([self._free, slots]))
-            found += [Trouble(len(cuts) - 1, lost)] if lost else []
+        kept = {p.key for n in new.values() for p in n.movable}
+        short = self.reserve(p for p in pending if headroom.is_placeholder(p) and p.key in kept)
+        if short and not found:
+            found.append(Trouble(len(cuts) - 1, tuple(short)))
         return found
 
     def launch(self, nodes: Iterable[StandingNode]) -> None:
@@ -267,6 +267,10 @@ class Rehearsal:
             left = [pod for pod in waiting if not self._schedule(pod)]
             progress, waiting = len(left) < len(waiting), left
         return waiting
+
+    def reserve(self, pods: Iterable[Pod]) -> list[Pod]:
+        """Find room for headroom, the largest first, each on the fullest node that has it; give what has none."""
+        return [pod for pod in sorted(pods, key=_largest_first) if not self._reserve(pod)]
 
     def drain(self, names: Sequence[str]) -> list[Pod]:
         """Cordon all of the nodes, empty one after the other; give the pods that fit nowhere."""
@@ -346,30 +350,37 @@ class Rehearsal:
         if self._stage.kind_of(pod) != RULED or self._view.fits(pod, self._names[best]):
             self._place(pod, best)
             return True
-        return self._place_by_share(pod, -1)
-
-    def reserve(self, pod: Pod) -> bool:
-        """Keep room on the fullest node that has it; say whether one has."""
-        return self._place_by_share(pod, 1)
-
-    def _place_by_share(self, pod: Pod, sign: int) -> bool:
-        """Try nodes by the share that they would have left, from the least on; with -1 from the most on."""
-        asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.int64)
-        is_open = ANY_POOL if self._wants is None else self._wants.open_pools(pod)
-        is_able = (self._free >= asked).all(axis=1) & (self._slots > 0) & is_open[self._pools]
-        able = np.flatnonzero(is_able & self._where_permitted(pod))
-        score = ((self._free[able] - asked) * 100 // np.maximum(self._room[able], 1)).sum(axis=1) // 2
-        for at in able[np.lexsort((able, sign * score))].tolist():
-            if self._stage.kind_of(pod) != RULED or self._view.fits(pod, self._names[at]):
+        able, score = self._able(pod)
+        for at in able[np.lexsort((able, -score))].tolist():
+            if at != best and self._view.fits(pod, self._names[at]):
                 self._place(pod, at)
                 return True
         return False
 
+    def _reserve(self, pod: Pod) -> bool:
+        able, score = self._able(pod)
+        is_ruled = self._stage.kind_of(pod) == RULED
+        for at in able[np.lexsort((able, score))].tolist():
+            if not is_ruled or self._view.fits(pod, self._names[at]):
+                self._place(pod, at)
+                return True
+        return False
+
+    def _able(self, pod: Pod) -> tuple[Ints, Ints]:
+        """Give the nodes with room for a pod, and the share of each that it would leave free."""
+        asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.int64)
+        is_open = ANY_POOL if self._wants is None else self._wants.open_pools(pod)
+        is_able = (self._free >= asked).all(axis=1) & (self._slots > 0) & is_open[self._pools]
+        able = np.flatnonzero(is_able & self._where_permitted(pod))
+        room = np.maximum(self._room[able], 1)
+        return able, ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
+
     def _where_permitted(self, pod: Pod) -> Bools:
         """Say of each node whether labels and taints permit the pod there; of a ruled one the view says it."""
         kind = self._stage.kind_of(pod)
-        everywhere = np.ones(len(self._names), dtype=np.bool_)
-        return everywhere if kind == RULED else self._permitted_up_to(kind)[kind]
+        return (
+            np.ones(len(self._names), dtype=np.bool_) if kind == RULED else self._permitted_up_to(kind)[kind]
+        )
 
     def _permitted_up_to(self, kind: int) -> Bools:
         """Say it for kinds up to this, a row each."""

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.optimizer.domain import headroom
 from services.optimizer.domain.columns.arrays import Bools, Ints
 from shared.kernel.scheduling import ClusterView, selects
 from shared.kernel.scheduling.shapes import place_key
@@ -75,7 +74,7 @@ class Stage:
         return np.array([not static_reasons(self.samples[kind], n) for n in nodes], dtype=np.bool_)
 
     def _found_kind(self, pod: Pod) -> int:
-        if _has_rules(pod) or (self._meets_a_rule(pod) and not headroom.is_placeholder(pod)):
+        if _has_rules(pod) or self._meets_a_rule(pod):
             return RULED
         key = place_key(pod)
         if key not in self._numbers:

@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from services.optimizer.domain import headroom
-from services.optimizer.domain.packing.classes import CPU, MEMORY, PODS, Bools, Ints, PodClass, rows
+from services.optimizer.domain.packing.classes import Bools, Ints, PodClass, rows
 from services.optimizer.domain.packing.grouping import needs_devices
 from services.optimizer.domain.packing.scene import Scene
 from shared.kernel.pools import CapacityType
-from shared.kernel.scheduling.static import static_reasons
 from shared.kernel.workload import Node, Pod
 
 
@@ -98,23 +96,13 @@ def _fits(free: Ints, request: Ints) -> Ints:
 
 
 def use_kept_nodes(scene: Scene) -> None:
-    """Fill the free room of nodes that stay, the fullest first, and keep what pods leave of it for headroom."""
+    """Fill the free room of nodes that stay, the fullest first."""
     nodes = _fullest_first(scene)
     if not nodes:
         return
     filler = Filler(scene, nodes, is_new=False)
-    spare: dict[str, str] = {}
-
-    def put(pod: Pod, name: str) -> None:
-        # Shares of zones and pools are counted as pods are placed.
-        if headroom.is_placeholder(pod) and not scene.shares:
-            spare[pod.key] = name
-        else:
-            scene.put_onto_kept(pod, name)
-
     for at, kind in enumerate(scene.classes):
-        scene.left[at] = filler.place(kind, scene.left[at], put)
-    _keep_free(scene, nodes, spare)
+        scene.left[at] = filler.place(kind, scene.left[at], scene.put_onto_kept)
 
 
 def use_kept_nodes_again(scene: Scene) -> None:
@@ -149,20 +137,3 @@ def _fullest_first(scene: Scene) -> list[Node]:
     free = scene.free([n.name for n in nodes])
     order = sorted(range(len(nodes)), key=lambda i: (tuple(free[i][:2].tolist()), nodes[i].name))
     return [nodes[i] for i in order]
-
-
-def _keep_free(scene: Scene, nodes: Sequence[Node], spare: dict[str, str]) -> None:
-    """Place headroom as it was found room for, or otherwise, where more of it finds room so."""
-    pods = [p for c in scene.classes for p in c.pods if headroom.is_placeholder(p) and not scene.shares]
-    if len(spare) < len(pods):
-        able = [n for n in nodes if not static_reasons(pods[0], n)]
-        room = scene.free([n.name for n in able])[:, [CPU, MEMORY, PODS]]
-        asked = [(p.requests.cpu_millicores, p.requests.memory_bytes) for p in pods]
-        places = headroom.arranged(room, asked)
-        other = {p.key: able[at].name for p, at in zip(pods, places, strict=True) if at >= 0}
-        spare = other if len(other) > len(spare) else spare
-        waiting = {p.key for left in scene.left for p in left} | {p.key for p in pods}
-        scene.left = [[p for p in c.pods if p.key in waiting - spare.keys()] for c in scene.classes]
-    for pod in pods:
-        if pod.key in spare:
-            scene.put_onto_kept(pod, spare[pod.key])
