@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.optimizer.domain import diversification, headroom
+from services.optimizer.domain import diversification
 from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.fleet_state import FleetState, StandingNode
 from services.optimizer.domain.packing.fleet import PackedNode, Packer, Packing
@@ -61,10 +61,8 @@ class Placer:
         where: dict[str, str] = {}
         waiting: list[Pod] = []
         moving = [p for n in state.nodes if n.node.name in drained for p in n.movable]
-        real = headroom.without(state.pending)
-        spare = [p for p in state.pending if headroom.is_placeholder(p)]
-        for pod in [*self._ordered(moving), *self._ordered(real), *self._ordered(spare)]:
-            if scene.reserve([pod]) if headroom.is_placeholder(pod) else scene.schedule([pod]):
+        for pod in [*self._ordered(moving), *self._ordered(state.pending)]:
+            if scene.schedule([pod]):
                 if len(where) < len(moving):
                     return None
                 waiting.append(pod)

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 
-from services.optimizer.domain import headroom
 from services.optimizer.domain.columns.arrays import Bools, Ints
 from services.optimizer.domain.columns.compiled import compiled
 from services.optimizer.domain.fleet_state import StandingNode
@@ -213,7 +212,7 @@ class Rehearsal:
         found: list[Trouble] = []
         if self._run.is_ahead:
             self.launch(new[name] for move in cuts for name in move.launches)
-        waiting = list(headroom.without(pending))
+        waiting = list(pending)
         for number, move in enumerate(cuts):
             if not self._run.is_ahead:
                 self.launch(new[name] for name in move.launches)
@@ -222,10 +221,6 @@ class Rehearsal:
             homeless = self.drain(move.drains)
             if refused or homeless:
                 found.append(Trouble(number, tuple(refused or homeless)))
-        kept = {p.key for n in new.values() for p in n.movable}
-        short = self.reserve(p for p in pending if headroom.is_placeholder(p) and p.key in kept)
-        if short and not found:
-            found.append(Trouble(len(cuts) - 1, tuple(short)))
         return found
 
     def launch(self, nodes: Iterable[StandingNode]) -> None:
@@ -267,10 +262,6 @@ class Rehearsal:
             left = [pod for pod in waiting if not self._schedule(pod)]
             progress, waiting = len(left) < len(waiting), left
         return waiting
-
-    def reserve(self, pods: Iterable[Pod]) -> list[Pod]:
-        """Find room for headroom, the largest first, each on the fullest node that has it; give what has none."""
-        return [pod for pod in sorted(pods, key=_largest_first) if not self._reserve(pod)]
 
     def drain(self, names: Sequence[str]) -> list[Pod]:
         """Cordon all of the nodes, empty one after the other; give the pods that fit nowhere."""
@@ -350,30 +341,15 @@ class Rehearsal:
         if self._stage.kind_of(pod) != RULED or self._view.fits(pod, self._names[best]):
             self._place(pod, best)
             return True
-        able, score = self._able(pod)
+        asked = np.array([cpu, memory], dtype=np.int64)
+        able = np.flatnonzero((self._free >= asked).all(axis=1) & (self._slots > 0) & is_open[self._pools])
+        room = np.maximum(self._room[able], 1)
+        score = ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
         for at in able[np.lexsort((able, -score))].tolist():
             if at != best and self._view.fits(pod, self._names[at]):
                 self._place(pod, at)
                 return True
         return False
-
-    def _reserve(self, pod: Pod) -> bool:
-        able, score = self._able(pod)
-        is_ruled = self._stage.kind_of(pod) == RULED
-        for at in able[np.lexsort((able, score))].tolist():
-            if not is_ruled or self._view.fits(pod, self._names[at]):
-                self._place(pod, at)
-                return True
-        return False
-
-    def _able(self, pod: Pod) -> tuple[Ints, Ints]:
-        """Give the nodes with room for a pod, and the share of each that it would leave free."""
-        asked = np.array([pod.requests.cpu_millicores, pod.requests.memory_bytes], dtype=np.int64)
-        is_open = ANY_POOL if self._wants is None else self._wants.open_pools(pod)
-        is_able = (self._free >= asked).all(axis=1) & (self._slots > 0) & is_open[self._pools]
-        able = np.flatnonzero(is_able & self._where_permitted(pod))
-        room = np.maximum(self._room[able], 1)
-        return able, ((self._free[able] - asked) * 100 // room).sum(axis=1) // 2
 
     def _where_permitted(self, pod: Pod) -> Bools:
         """Say of each node whether labels and taints permit the pod there; of a ruled one the view says it."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.optimizer.domain import headroom
 from services.optimizer.domain.columns.compiled import compiled
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.packing.classes import (
@@ -49,12 +48,11 @@ def leftover(
     room: Ints,
     allowed: Bools,
     ties: Ints,
-    packs: Bools,
     most: int,
     counts: Ints,
     waiting: Ints,
 ) -> int:
-    """Place pods one by one on the least allocated node that takes them, or on the most allocated.
+    """Place pods one by one on the least allocated node that takes them.
 
     Args:
         requests: class x resource.
@@ -64,7 +62,6 @@ def leftover(
         room: node x (CPU, memory), for the score.
         allowed: node x class.
         ties: per node; of equals the one with the lowest number is taken.
-        packs: per class: whether the most allocated node is taken.
         most: with more left over than this nobody is interested any more.
         counts: node x class, out: how many were placed.
         waiting: per class, out: how many were left over.
@@ -83,7 +80,7 @@ def leftover(
             if left > most:
                 return left
             continue
-        best, best_score = -1, 0
+        best, best_score = -1, -1
         for n in range(nodes):
             if not allowed[n, c] or counts[n, c] >= per_node[c]:
                 continue
@@ -96,9 +93,7 @@ def leftover(
                 continue
             score = (free[n, 0] - requests[c, 0]) * 10_000 // room[n, 0]
             score += (free[n, 1] - requests[c, 1]) // 1024 * 10_000 // room[n, 1]
-            if packs[c]:
-                score = -score
-            if best < 0 or score > best_score or (score == best_score and ties[n] < ties[best]):
+            if score > best_score or (score == best_score and ties[n] < ties[best]):
                 best, best_score = n, score
         if best < 0:
             waiting[c] += 1
@@ -153,8 +148,7 @@ class Crowd:
         self._columns = columns_for(everyone)
         groups: dict[Hashable, list[Pod]] = {}
         for pod in sorted(everyone, key=lambda p: p.key):
-            likeness = (refuses_spot(pod), _likeness(pod, self._columns), headroom.is_placeholder(pod))
-            groups.setdefault(likeness, []).append(pod)
+            groups.setdefault((refuses_spot(pod), _likeness(pod, self._columns)), []).append(pod)
         # Names play no part in the order: pods come back under new ones.
         keys = sorted(groups, key=repr)
         self.classes: tuple[tuple[Pod, ...], ...] = tuple(tuple(groups[key]) for key in keys)
@@ -172,19 +166,12 @@ class Crowd:
         self._permitted: dict[Hashable, Bools] = {}
         counts = np.array([len(c) for c in self.classes], dtype=np.int64)
         self.total: Ints = counts @ self.requests if len(samples) else np.zeros(4, dtype=np.int64)
-        # Room that is kept free is what the pods leave: it is looked for when all of them are there, and nobody
-        # spreads it.
-        self._packs = np.array([headroom.is_placeholder(p) for p in samples], dtype=np.bool_)
-        real = np.flatnonzero(~self._packs)
-        one_by_one = np.repeat(real, counts[real])
+        one_by_one = np.repeat(np.arange(len(samples), dtype=np.int64), counts)
         draws = DRAWS if self.size < LARGE_CROWD else DRAWS_WHEN_LARGE
         # The first draw is the policy's own: those that may not run on spot come first, the largest ahead.
-        by_size = np.lexsort((*(-self.requests[:, r] for r in (MEMORY, CPU)), ~self._refuses, self._packs))
+        by_size = np.lexsort((*(-self.requests[:, r] for r in (MEMORY, CPU)), ~self._refuses))
         self._orders = [np.repeat(by_size, counts[by_size])]
-        last = self._orders[0][len(one_by_one) :]
-        self._orders += [
-            np.concatenate([np.random.default_rng(d).permutation(one_by_one), last]) for d in range(1, draws)
-        ]
+        self._orders += [np.random.default_rng(d).permutation(one_by_one) for d in range(1, draws)]
 
     @property
     def draws(self) -> int:
@@ -233,7 +220,6 @@ class Crowd:
                 hosts.room,
                 hosts.allowed if draw else hosts.wanted,
                 ties,
-                self._packs,
                 most,
                 counts,
                 waiting,
