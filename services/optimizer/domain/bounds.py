@@ -268,7 +268,7 @@ class _Existing:
 
 
 def _only_deletes(rules: PlanRules, pods: Iterable[Pod], start: FleetState) -> bool:
-    """Whether no fleet may have another node than today's: the policy lets nodes only go, and no pod needs a new one."""
+    """Whether no fleet may have new nodes: the policy lets nodes only go, and no pod needs another one."""
     standing = {p.key for n in start.nodes for p in n.movable}
     return rules.consolidation is Consolidation.DELETE_ONLY and all(p.key in standing for p in pods)
 
