@@ -201,9 +201,10 @@ class Consolidator:
 
         def search() -> None:
             for option in options:
+                if found and self.packer.should_stop():
+                    break
                 stay = tuple(i for name, i in at.items() if name not in option.drained)
                 start = Thinned(stay, tuple(sorted(p.row for p in option.packing.new)))
-                # Told to stop, this makes it strong but no thinner: the others may be what no way leads to.
                 strong = thinner.fortify(start)
                 thin = None if strong is None else thinner.thin(strong, acceptable)
                 if strong == start and start != today:

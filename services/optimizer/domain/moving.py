@@ -30,8 +30,6 @@ SAME_SIZE_RATIO = 0.9
 SPARE_ATTEMPTS = 6
 KEEP_ATTEMPTS = 12
 """How often, after that, the nodes of pods that are homeless all the same are left as they are."""
-ALWAYS_ATTEMPTS = 2
-"""How often both are done even when told to stop: without a place for every pod all the search was in vain."""
 REHEARSED_PODS = 16_000
 """How many pods are placed in all to find out which nodes are not needed: half a second or so."""
 LEAST_TRIALS = 4
@@ -77,13 +75,13 @@ class Mover:
                 cuts[trouble.move].launches += [n.node.name for n in spares]
                 after = self._with_room(after, spares)
                 added += len(spares)
-            if not added or (attempt > ALWAYS_ATTEMPTS and self.packer.should_stop()):
+            if not added or self.packer.should_stop():
                 break
             if limit is not None and consolidation.rank(before, after, self.packer.grouper.judge) >= limit:
                 break
             troubles = self._rehearse(before, after, cuts)
-        for attempt in range(1, KEEP_ATTEMPTS + 1):
-            if not troubles or (attempt > ALWAYS_ATTEMPTS and self.packer.should_stop()):
+        for _ in range(KEEP_ATTEMPTS):
+            if not troubles or self.packer.should_stop():
                 break
             homeless = {p.key for t in troubles for p in t.homeless}
             kept = [n for n in before.nodes if any(p.key in homeless for p in n.movable)]
