@@ -304,6 +304,8 @@ create table refused_rows (
 create table request_budgets (
     account text not null,
     region text not null,
+    full_rate double precision,
+    burst double precision,
     rate double precision,
     tokens double precision,
     as_of timestamp with time zone,
