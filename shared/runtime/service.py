@@ -50,10 +50,6 @@ LONGEST_FIRST_PAUSE = timedelta(minutes=5)
 INBOX_CLEANING_PERIOD = timedelta(hours=6)
 
 
-leave: Callable[[int], object] = os._exit
-"""Ends the process at once."""
-
-
 class NotMigratedError(SpotError):
     """Streams or consumers are missing; run `spotopt migrate` first."""
 
@@ -149,11 +145,17 @@ class Runtime:
                 log.exception("close_failed")
 
 
-async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Awaitable[None]]) -> None:
+async def run(
+    name: str,
+    settings: ServiceSettings,
+    wire: Callable[[Runtime], Awaitable[None]],
+    *,
+    leave: Callable[[int], object] = os._exit,
+) -> None:
     """Run a service until SIGTERM or SIGINT.
 
     `wire` joins ports to adapters and registers subscribers, servers and loops; nothing is delivered before it
-    returned.
+    returned. `leave` ends the process at once with an exit code, where a loop does not end.
 
     Raises:
         SpotError: it cannot start, with the reason for people.
@@ -189,11 +191,19 @@ async def run(name: str, settings: ServiceSettings, wire: Callable[[Runtime], Aw
     log.info("service_stopped")
     if stuck:
         for task in done - {stopping}:
-            log.error("service_failed", loop=task.get_name(), error=repr(task.exception()))
+            log.error("service_failed", loop=task.get_name(), error=_ending(task))
         # Python waits for them without end.
         leave(STUCK_EXIT_CODE)
     for task in done - {stopping}:
         task.result()
+
+
+def _ending(task: asyncio.Task[Any]) -> str:
+    """Say how a loop ended, which is meant to run for the life of the service."""
+    if task.cancelled():
+        return "it was cancelled"
+    error = task.exception()
+    return "it returned" if error is None else repr(error)
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> list[str]:
@@ -203,11 +213,11 @@ async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> list[str]:
     """
     left = set(tasks)
     for _ in range(LOOP_CANCELS):
+        if not left:
+            break
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=LOOP_PAUSE_SECONDS)
-        if not left:
-            break
     await asyncio.gather(*(t for t in tasks if t.done()), return_exceptions=True)
     return sorted(t.get_name() for t in left)
 

@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import pytest
@@ -229,7 +230,6 @@ async def test_a_loop_that_never_ends_is_named_and_left_behind(
 ) -> None:
     monkeypatch.setattr(service, "LOOP_PAUSE_SECONDS", 0.01)
     left: list[int] = []
-    monkeypatch.setattr(service, "leave", left.append)
     working, over = asyncio.Event(), asyncio.Event()
     closed: list[bool] = []
 
@@ -246,7 +246,7 @@ async def test_a_loop_that_never_ends_is_named_and_left_behind(
         runtime.loop("deaf", work)
         runtime.on_close(close)
 
-    running = asyncio.create_task(service.run("pricing", settings, wire))
+    running = asyncio.create_task(service.run("pricing", settings, wire, leave=left.append))
     await working.wait()
     with structlog.testing.capture_logs() as logs:
         stop()
@@ -255,6 +255,63 @@ async def test_a_loop_that_never_ends_is_named_and_left_behind(
     assert [log["loops"] for log in logs if log["event"] == "loops_not_ended"] == [["deaf"]]
     assert closed == [True]
     assert left == [service.STUCK_EXIT_CODE]
+
+
+async def _returns() -> None:
+    await asyncio.sleep(0)
+
+
+async def _is_cancelled() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def _fails() -> None:
+    raise ZeroDivisionError("in a loop")
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [
+        (_returns, "it returned"),
+        (_is_cancelled, "it was cancelled"),
+        (_fails, "ZeroDivisionError('in a loop')"),
+    ],
+)
+async def test_however_a_loop_ends_a_stuck_one_does_not_keep_the_process_up(
+    settings: TrialSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    body: Callable[[], Coroutine[Any, Any, None]],
+    ending: str,
+) -> None:
+    monkeypatch.setattr(service, "LOOP_PAUSE_SECONDS", 0.01)
+    left: list[int] = []
+    over = asyncio.Event()
+
+    async def wire(runtime: Runtime) -> None:
+        async def work() -> None:
+            while not over.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await over.wait()
+
+        runtime.loop("deaf", work)
+        runtime.loop("ending", body)
+
+    with (
+        structlog.testing.capture_logs() as logs,
+        contextlib.suppress(ZeroDivisionError, asyncio.CancelledError),
+    ):
+        await asyncio.wait_for(service.run("pricing", settings, wire, leave=left.append), 5)
+    over.set()
+    assert left == [service.STUCK_EXIT_CODE]
+    told = [(log["loop"], log["error"]) for log in logs if log["event"] == "service_failed"]
+    assert told == [("ending", ending)]
+
+
+async def test_where_there_is_no_loop_none_is_left() -> None:
+    assert await service._cancelled([]) == []
 
 
 async def test_a_bus_that_starts_late_is_waited_for(
