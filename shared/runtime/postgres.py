@@ -63,13 +63,19 @@ class Transaction:
     _then: list[Callable[[], None]] = field(default_factory=list)
 
     def on_commit(self, then: Callable[[], None]) -> None:
-        """Call this once the transaction has committed, and never if it does not: what counts, counts what happened."""
+        """Call this once the transaction has committed, and never if it does not: what counts, counts what happened.
+
+        What it raises is logged: nothing can be taken back any more.
+        """
         self._then.append(then)
 
     def committed(self) -> None:
-        """Call what waited for it."""
+        """Call what waited for it; one that fails neither keeps the others from it nor undoes what is stored."""
         for then in self._then:
-            then()
+            try:
+                then()
+            except Exception:
+                log.exception("on_commit_failed")
 
     async def add(self, message: Message) -> None:
         """Put a message into the outbox.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 from nats.js.errors import NoStreamResponseError
 
 from shared.contracts.v1.executor import NodeInterrupted
@@ -233,3 +234,21 @@ async def test_what_counts_is_told_once_all_is_kept_and_never_when_it_is_not(
     async with database.transaction() as transaction:
         kept = [r["consumer"] for r in await transaction.connection.fetch("select consumer from inbox")]
     assert told == kept == ["kept"]
+
+
+async def test_what_fails_after_the_commit_is_logged_and_undoes_nothing(make_database: MakeDatabase) -> None:
+    database = await make_database("pricing")
+    told: list[str] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with structlog.testing.capture_logs() as logs:
+        async with database.transaction() as transaction:
+            await transaction.connection.execute("insert into inbox values ('kept', gen_random_uuid())")
+            transaction.on_commit(fail)
+            transaction.on_commit(lambda: told.append("later"))
+    async with database.transaction() as transaction:
+        kept = [r["consumer"] for r in await transaction.connection.fetch("select consumer from inbox")]
+    assert (kept, told) == (["kept"], ["later"])
+    assert [log["event"] for log in logs] == ["on_commit_failed"]
