@@ -22,13 +22,14 @@ async def refuse_rows(
     """Put rows into the quarantine, with their reason, in the transaction of the good ones."""
     if not rows:
         return
+    uow.on_commit(lambda: _count(rows, region=region, source=source))
+    await uow.sources.quarantine(region, source, rows[:MOST_KEPT_OF_A_BATCH], seen_at=now)
+
+
+def _count(rows: Sequence[RefusedRow], *, region: str, source: str) -> None:
     counts = refusals.by_reason(rows)
-
-    def count() -> None:
-        for reason, number in counts.items():
-            metrics.rows_refused.labels(source, reason.value).inc(number)
-
-    uow.on_commit(count)
+    for reason, number in counts.items():
+        metrics.rows_refused.labels(source, reason.value).inc(number)
     log.warning(
         "rows_refused",
         region=region,
@@ -36,4 +37,3 @@ async def refuse_rows(
         reasons={reason.value: number for reason, number in counts.items()},
         first=rows[0].row,
     )
-    await uow.sources.quarantine(region, source, rows[:MOST_KEPT_OF_A_BATCH], seen_at=now)

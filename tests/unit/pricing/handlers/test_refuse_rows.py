@@ -1,11 +1,14 @@
 """Every row that is not believed is kept with its reason and counted; the good ones beside it are stored."""
 
 import json
+from collections.abc import MutableMapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from services.pricing import metrics
 from services.pricing.adapters.price_file import read_price_file
@@ -16,6 +19,7 @@ from services.pricing.handlers import refuse_rows as handler
 from services.pricing.handlers.refresh_prices import refresh_prices
 from services.pricing.handlers.refuse_rows import refuse_rows
 from services.pricing.handlers.store_on_demand_prices import store_on_demand_prices
+from shared.kernel.errors import UnavailableError
 from shared.kernel.pools import CapacityType
 from tests.builders import make_instance_type, make_pool
 from tests.fakes.clock import EPOCH, FakeClock
@@ -77,6 +81,25 @@ async def test_each_reason_is_counted_by_itself_and_a_broken_source_fills_no_tab
         await refuse_rows(rows, region=REGION, source="test", uow=uow, now=EPOCH)
     assert counted.since() == {**dict.fromkeys(RefusalReason, 1), RefusalReason.MALFORMED: many + 1}
     assert store.sources.refused.total() == handler.MOST_KEPT_OF_A_BATCH
+
+
+async def test_rows_that_were_not_stored_are_neither_counted_nor_told(store: InMemoryPricing) -> None:
+    counted = Counted("test")
+    rows = [RefusedRow.of(RefusalReason.MALFORMED, "row")]
+
+    async def refuse() -> list[MutableMapping[str, Any]]:
+        with structlog.testing.capture_logs() as logs:
+            async with store.unit_of_work() as uow:
+                await refuse_rows(rows, region=REGION, source="test", uow=uow, now=EPOCH)
+                assert (counted.since(), logs) == ({}, [])
+        return logs
+
+    store.next_error = UnavailableError()
+    with pytest.raises(UnavailableError):
+        await refuse()
+    (log,) = await refuse()
+    assert (log["event"], log["reasons"]) == ("rows_refused", {"malformed": 1})
+    assert counted.since() == {RefusalReason.MALFORMED: 1}
 
 
 async def test_bad_spot_rows_are_counted_by_reason_and_the_good_one_is_in_force(
