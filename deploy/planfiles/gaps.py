@@ -7,7 +7,7 @@ where something in the input refers to what is not there; budgets, to which noth
 from collections.abc import Collection, Iterable, Iterator
 
 from shared.kernel.kubernetes import WORKLOAD_KINDS
-from shared.kernel.kubernetes.volumes import UNSEEN
+from shared.kernel.kubernetes.volumes import UNSEEN, is_class_unknown
 from shared.kernel.scheduling.volumes import EBS_DRIVER, attached, claim_keys, limit_of
 from shared.kernel.workload import ClusterObjects, Pod
 
@@ -57,7 +57,7 @@ def _claims(objects: ClusterObjects, pods: Iterable[Pod]) -> Iterator[str]:
             "The volumes that these claims are bound to are not in the input, so that their pods find no other place:"
             f" {_some(unseen)} (kubectl get pv)."
         )
-    unclassed = [f"{key} {why}" for key, why in refused.items() if why.startswith("asks for")]
+    unclassed = [f"{key} {why}" for key, why in refused.items() if is_class_unknown(why)]
     if unclassed:
         yield (
             "These claims are not bound, and the storage class that would tell where their volumes may lie is not in"

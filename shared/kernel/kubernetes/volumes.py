@@ -81,6 +81,12 @@ def claimed_volume(claim: Mapping[str, Any]) -> str | None:
     return fields.child("spec").maybe_text("volumeName")
 
 
+def is_class_unknown(refusal: str) -> bool:
+    """Whether a claim is refused because nobody knows the storage class that it asks for."""
+    before, after = NO_SUCH_CLASS.split("{}")
+    return refusal == NO_DEFAULT_CLASS or (refusal.startswith(before) and refusal.endswith(after))
+
+
 def claimed_class(claim: Mapping[str, Any]) -> str | None:
     """Give the storage class that a claim asks for; None: the cluster's default; "": none at all."""
     spec = named("persistentvolumeclaim", claim)[0].child("spec")

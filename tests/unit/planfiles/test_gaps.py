@@ -1,6 +1,7 @@
 """What the input lacks is told where the plan depends on it, and nowhere else."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,12 @@ def test_what_the_plan_depends_on_is_told_until_it_is_there(
 )
 def test_what_nothing_depends_on_is_not_missed(items: list[Raw]) -> None:
     assert gaps(parse_objects(items)) == ()
+
+
+def test_a_claim_refused_for_another_reason_lacks_no_class() -> None:
+    found = parse_objects([pod(**with_claim()), claim(storageClassName="")])
+    (volume,) = found.volumes
+    assert gaps(replace(found, volumes=(replace(volume, refusal="asks for more than there is"),))) == ()
 
 
 def test_many_names_are_counted() -> None:
