@@ -14,10 +14,9 @@ from deploy.planfiles import catalogue
 from deploy.planfiles.documents import PlanFileError
 from services.optimizer.domain.offers import Market
 from services.optimizer.domain.rules import PlanRules, Template
+from services.optimizer.domain.unmatched import MAC
 
 FAMILY = re.compile(r"(?P<letters>[a-z]+)(?P<generation>\d+)[a-z0-9-]*", re.ASCII)
-MAC = "mac"
-"""Types for macOS: Kubernetes cannot run on them, so no catalogue of ours has them; lists of rates do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from services.optimizer.domain.rules import PlanRules, Template
 from shared.kernel.workload import ClusterObjects
 
 MOST_NAMED = 3
+MAC = "mac"
+"""Types for macOS: Kubernetes cannot run on them, so no catalogue of ours has them; lists of rates do."""
 
 
 def notes(objects: ClusterObjects, market: Market, rules: PlanRules, template: Template) -> tuple[str, ...]:
@@ -37,15 +39,23 @@ def _of_types(market: Market, rules: PlanRules) -> Iterator[str]:
     if not types:
         return
     families = {t.family for t in types.values()}
+    architectures = {a for t in types.values() for a in t.architectures}
     reserved = {r.instance_type for r in rules.commitments.reserved_instances}
+    plans = rules.commitments.savings_plans
+    committed = {p.instance_family for p in plans if p.instance_family is not None}
+    rated = {name for plan in plans for name in plan.rates}
     for field, what, named, known in (
         ("instance_families", "type of family", rules.instance_families, families),
         ("gpu_families", "type of family", rules.gpu_families, families),
         ("instance_sizes", "type of size", rules.instance_sizes, {t.size for t in types.values()}),
         ("excluded_instance_types", "type called", rules.excluded_instance_types, types.keys()),
+        ("architectures", "type that is", rules.architectures, architectures),
         ("reserved_instances", "type called", reserved, types.keys()),
+        ("savings_plans", "type of family", committed, families),
+        ("savings_plans", "type called", rated, types.keys()),
     ):
-        yield from _told(field, f"EC2 describes no {what}", [name for name in named if name not in known])
+        vain = [name for name in named if name not in known and not name.startswith(MAC)]
+        yield from _told(field, f"EC2 describes no {what}", vain)
 
 
 def _of_zones(rules: PlanRules, template: Template) -> Iterator[str]:

@@ -7,7 +7,13 @@ import pytest
 from services.optimizer.domain import unmatched
 from services.optimizer.domain.offers import Market
 from services.optimizer.domain.planning import plan
-from services.optimizer.domain.rules import Commitments, OnDemandFloor, PlanRules, ReservedInstances
+from services.optimizer.domain.rules import (
+    Commitments,
+    OnDemandFloor,
+    PlanRules,
+    ReservedInstances,
+    SavingsPlan,
+)
 from shared.kernel.workload import Workload
 from tests.unit.optimizer.domain.market import TEMPLATE, make_cluster, make_market, make_workload
 
@@ -16,6 +22,10 @@ def reserved(instance_type: str, zone: str | None = None) -> Commitments:
     return Commitments(
         reserved_instances=(ReservedInstances(instance_type=instance_type, count=1, zone=zone),)
     )
+
+
+def saving(*, rates: dict[str, float], family: str) -> Commitments:
+    return Commitments(savings_plans=(SavingsPlan(usd_per_hour=1.0, rates=rates, instance_family=family),))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +80,21 @@ def reserved(instance_type: str, zone: str | None = None) -> Commitments:
             PlanRules(commitments=reserved("m5.large", "us-east-1q")),
             "reserved_instances: nodes may not be launched in us-east-1q.",
             id="a reserved zone",
+        ),
+        pytest.param(
+            PlanRules(architectures=frozenset({"amd64", "arm46"})),
+            "architectures: EC2 describes no type that is arm46.",
+            id="an architecture",
+        ),
+        pytest.param(
+            PlanRules(commitments=saving(rates={"m55.large": 0.05, "mac2.metal": 1.0}, family="m5")),
+            "savings_plans: EC2 describes no type called m55.large.",
+            id="a rate, beside one of macOS",
+        ),
+        pytest.param(
+            PlanRules(commitments=saving(rates={}, family="m55")),
+            "savings_plans: EC2 describes no type of family m55.",
+            id="a family of a Savings Plan",
         ),
     ],
 )
