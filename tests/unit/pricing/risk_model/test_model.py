@@ -186,7 +186,13 @@ def test_the_shift_of_a_kind_needs_no_outcome_of_both_sorts() -> None:
     found = model.shifted(Calibrator(0.0, 0.0), said, 86_400, is_flat=True)
 
     assert {sample.windows.rate for sample, _ in said} == {0.5, 1.0}
-    assert 0.6 < found.apply(np.zeros(1), TraceKind.PREEMPTION)[0] < 1.0
+    (p,) = found.apply(np.zeros(1), TraceKind.PREEMPTION)
+    # Most probable is where the pull back, shift / variance, is what three pools say together; between pools of a kind
+    # lies the least variance, since they do not differ, and twice that with the four degrees of freedom left.
+    variance, windows = model.CORRECTION_VARIANCE_WHEN_FLAT, 600 * 600 / 86_400
+    says = windows * (1 - p) / (1 + windows * p * (1 - p) * 2 * variance)
+    assert math.log(p / (1 - p)) / variance == pytest.approx(3 * says, abs=1e-9)
+    assert p == pytest.approx(0.79757, abs=1e-5)
 
 
 def test_kinds_that_chance_set_apart_do_not_stand_in_for_what_pools_tell_of_themselves() -> None:
@@ -212,6 +218,7 @@ def test_kinds_that_chance_set_apart_do_not_stand_in_for_what_pools_tell_of_them
 
 
 def test_a_model_of_both_kinds_is_calibrated_in_each() -> None:
+    # Of three zones, what judges one learns from the four pools of two: two degrees of freedom tell no kinds apart.
     traces = of_kinds(ticks=1_500, zones="abcde")
     without = frozenset(column for layer in features.LAYERS.values() for column in layer)
     together, apart = (
