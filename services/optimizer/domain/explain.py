@@ -92,7 +92,7 @@ def _launched(study: Study, node: StandingNode) -> Explanation:
         node.node.name,
         f"{named(offer)} for {many(len(pods), 'pod')}, {usd(offer.micro_usd):.4g} USD/h.",
         tuple(why),
-        _against_cheaper(study, offer, pods, node.node.name),
+        _against_cheaper(study, _searched(study, node.node.name, offer), pods, node.node.name),
     )
 
 
@@ -224,7 +224,9 @@ def _pod_not_cheaper(study: Study, pod: Pod, now: StandingNode | None, then: Sta
             f"Its share of {then.node.name} is {share:.1%}, {usd(then.offer.micro_usd) * share:.4g} of"
             f" {usd(then.offer.micro_usd):.4g} USD/h."
         )
-        able = _able(study, then.offer, [consolidation.unbound(pod)], then.node.name)
+        able = _able(
+            study, _searched(study, then.node.name, then.offer), [consolidation.unbound(pod)], then.node.name
+        )
         if able:
             found.append(
                 f"The cheapest node for it alone is {named(able[0])} at {usd(able[0].micro_usd):.4g} USD/h."
@@ -295,6 +297,12 @@ def _able(study: Study, planned: Offer, pods: list[Pod] | tuple[Pod, ...], name:
     if not pods:
         return []
     return alternatives.holders({name: (planned, pods)}, packer.shelf, packer.grouper, claims)[name]
+
+
+def _searched(study: Study, name: str, told: Offer) -> Offer:
+    """Give the offer of a node at the price at which it was compared with others."""
+    found = (n.offer for n in study.searched.nodes if n.node.name == name)
+    return next(found, None) or told
 
 
 def _move_of(study: Study, name: str) -> MoveDraft | None:

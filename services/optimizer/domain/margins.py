@@ -37,6 +37,17 @@ class Margin:
         """Give by how much all prices at the margin are above the bill, rounded up."""
         return -int(-(self.worth * _dollars(self.bought)) // 1)
 
+    @property
+    def dollars(self) -> int:
+        """Give the dollars of the plan, in micro-dollars an hour."""
+        return _dollars(self.bought)
+
+    def most(self, shelf: Shelf, listed: FleetState) -> Fraction:
+        """Give the worth from which on nothing costs more than at list price, rounded up to whole numbers."""
+        offers = (*shelf.offers, *(n.offer for n in listed.nodes if n.offer is not None))
+        rated = ((o.micro_usd, self._rate(o)) for o in offers)
+        return Fraction(max((-(-micro // rate) for micro, rate in rated if rate), default=1))
+
     def state(self, listed: FleetState) -> FleetState:
         """Give a fleet at list price as it is priced at the margin, what reservations cover left out."""
         reserved = Commitments(reserved_instances=self.bought.reserved_instances)

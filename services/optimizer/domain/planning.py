@@ -5,8 +5,9 @@ Carrying out the moves of a plan and planning again gives no further ones.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from services.optimizer.domain import commitments, covering, decision, margins
+from services.optimizer.domain import bounds, commitments, covering, decision, margins
 from services.optimizer.domain.columns.solve import never
 from services.optimizer.domain.consolidation import Consolidator, objective
 from services.optimizer.domain.covering import Cover
@@ -14,14 +15,16 @@ from services.optimizer.domain.daemons import daemon_sets
 from services.optimizer.domain.drafting import CUT_SHORT, Drafter, stubborn_pods
 from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.fleet_state import FleetState, read_state
+from services.optimizer.domain.margins import Margin
 from services.optimizer.domain.moving import Mover
-from services.optimizer.domain.offers import Market
+from services.optimizer.domain.offers import MICRO, Market
 from services.optimizer.domain.packing.fleet import LOOKING, THOROUGH, Packer
 from services.optimizer.domain.packing.grouping import Grouper, selectors_meant
 from services.optimizer.domain.packing.shelf import Shelf, build_shelf
 from services.optimizer.domain.pools import price_of
 from services.optimizer.domain.rules import PlanRules, Strategy, Template
 from services.optimizer.domain.searching import Outcome, PlanMode, Search
+from services.optimizer.domain.sharpening import sharpest
 from services.optimizer.domain.spot_tolerance import SpotJudge, spot_judge
 from services.optimizer.domain.study import Study
 from shared.kernel.workload import ClusterObjects, Pod, PodPhase
@@ -100,7 +103,8 @@ def study(
     edge = margins.margin(listed.nodes, rules.commitments) if mode is PlanMode.SAVE else None
     if edge is not None:
         found = _billed(found, market, rules, template)
-        for _ in range(MARGINS):
+        proof = _proof(found, edge, listed, shelf, market, template, stop)
+        for _ in range(0 if stop() or _is_proven(found, proof.micro_usd, rules, judge) else MARGINS):
             other = _billed(searched(edge.state(listed), edge.shelf(shelf)), market, rules, template)
             if edge.holds(other.start, other.outcome.after, other.told.after):
                 if other.outcome.moves and other.left(judge) < found.left(judge):
@@ -111,9 +115,8 @@ def study(
             if further is None or further == edge or stop():
                 break
             edge = further
-        fixed = {n.node.name for n in start.nodes if n.kept_because is not None}
-        priced, left = edge.bounded(edge.state(listed), fixed)
-        covered = Cover(at_dollar_price=edge.shelf(shelf), prepaid_micro_usd=left)
+        priced, left = proof.edge.bounded(proof.edge.state(listed), _fixed(start))
+        covered = Cover(at_dollar_price=proof.edge.shelf(shelf), prepaid_micro_usd=left)
     drafter = Drafter(
         objects=objects,
         market=market,
@@ -125,8 +128,9 @@ def study(
     )
     return Study(
         draft=drafter.draft(today, found.start, found.told, mode, priced=priced),
-        before=found.start,
-        after=found.outcome.after,
+        before=start,
+        after=found.told.after,
+        searched=found.outcome.after,
         packer=found.consolidator.packer,
         consolidator=found.consolidator,
         mover=found.mover,
@@ -148,6 +152,67 @@ class _Searched:
     def left(self, judge: SpotJudge) -> tuple[int, int]:
         """Give how many pods have no room, and what the fleet costs."""
         return len(self.told.after.pending), objective(self.told.after.nodes, judge)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the price of a committed dollar that proves most comes to."""
+
+    edge: Margin
+    micro_usd: int
+
+
+def _proof(
+    found: _Searched,
+    edge: Margin,
+    listed: FleetState,
+    shelf: Shelf,
+    market: Market,
+    template: Template,
+    stop: Callable[[], bool],
+) -> _Proof:
+    """Prove what no fleet can undercut, at the price of a committed dollar that shows most."""
+    after, packer, fixed = found.told.after, found.consolidator.packer, _fixed(listed)
+    cost = objective(after.nodes, packer.grouper.judge)
+    if any(n.offer is None for n in listed.nodes):
+        return _Proof(edge, 0)
+
+    def proven(worth: Fraction) -> int:
+        at = replace(edge, worth=worth)
+        priced, left = at.bounded(at.state(listed), fixed)
+        bound = bounds.lower_bound(
+            after,
+            priced,
+            shelf=at.shelf(shelf),
+            grouper=packer.grouper,
+            fixed=fixed,
+            objective=cost,
+            prepaid=left,
+            should_stop=stop,
+            proofs=packer.proofs,
+        )
+        return 0 if bound is None else round(bound.usd_per_hour * MICRO)
+
+    own = margins.margin(_listed(after, market, template).nodes, edge.bought)
+    worth, micro_usd = sharpest(
+        proven,
+        (edge.worth, *(() if own is None else (own.worth,))),
+        most=edge.most(shelf, listed),
+        dollars=edge.dollars,
+        objective=cost,
+        should_stop=stop,
+    )
+    return _Proof(replace(edge, worth=worth), micro_usd)
+
+
+def _is_proven(found: _Searched, bound: int, rules: PlanRules, judge: SpotJudge) -> bool:
+    """Whether no fleet saves what the policy asks of a plan, beside the fleet that was found."""
+    pending, cost = found.left(judge)
+    return not pending and cost - bound < max(round(cost * rules.min_savings_ratio), 1)
+
+
+def _fixed(fleet: FleetState) -> frozenset[str]:
+    return frozenset(n.node.name for n in fleet.nodes if n.kept_because is not None)
 
 
 def _billed(found: _Searched, market: Market, rules: PlanRules, template: Template) -> _Searched:

@@ -12,7 +12,7 @@ from services.optimizer.domain.study import Study
 
 def why_kept(study: Study, node: StandingNode) -> tuple[str, ...]:
     """Say what giving up the node, after the plan, would come to."""
-    rules, fleet = study.packer.grouper.rules, study.after
+    rules, fleet = study.packer.grouper.rules, study.searched
     judge = study.packer.grouper.judge
     name = node.node.name
     option = study.consolidator.evaluate(fleet, frozenset({name}), prefix="instead-")
@@ -20,7 +20,8 @@ def why_kept(study: Study, node: StandingNode) -> tuple[str, ...]:
         return ("Not all of its pods would find another place, not even on new nodes.",)
     new = [n.offer for n in option.packing.new]
     where = f"beside {many(len(new), 'new node')}, {named(new[0])} first" if new else "on the nodes that stay"
-    micro = node.micro_usd - sum(o.micro_usd for o in new)
+    price = next((n.micro_usd for n in fleet.nodes if n.node.name == name), node.micro_usd)
+    micro = price - sum(o.micro_usd for o in new)
     found = [f"Its {many(len(node.movable), 'pod')} would fit {where}: {_less(micro)}."]
     if rules.consolidation is Consolidation.OFF:
         return (*found, "The policy lets no node be given up (consolidation: off).")

@@ -18,6 +18,9 @@ class Study:
     before: FleetState
     """Of today; the explanation of a greenfield plan starts from no node."""
     after: FleetState
+    """With nodes at what they add to the bill, as the plan tells them."""
+    searched: FleetState
+    """The same at the prices at which it was looked for: to be compared with what else is on offer."""
     packer: Packer
     consolidator: Consolidator
     mover: Mover

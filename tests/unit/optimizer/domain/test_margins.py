@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.optimizer.domain import commitments
+from services.optimizer.domain import commitments, explain
 from services.optimizer.domain.drafts import PlanDraft
 from services.optimizer.domain.fleet_state import StandingNode
 from services.optimizer.domain.margins import margin
 from services.optimizer.domain.offers import Market
-from services.optimizer.domain.planning import plan
+from services.optimizer.domain.planning import plan, study
 from services.optimizer.domain.pools import price_of
 from services.optimizer.domain.rules import Commitments, PlanRules, ReservedInstances, SavingsPlan
 from shared.kernel.pools import CapacityType
@@ -208,3 +208,26 @@ def test_a_covered_node_stays_where_the_other_pods_go_to_spot() -> None:
     stay = [(n.usd_per_hour, len(n.pods)) for n in draft.nodes if n.existing is not None]
     assert stay == [(0.0, 7)]
     assert {n.node.capacity_type for n in draft.nodes if n.existing is None} == {CapacityType.SPOT}
+
+
+def test_where_the_rest_goes_to_spot_the_bound_is_proven_at_the_price_of_a_dollar_that_shows_most() -> None:
+    # Where nothing is left on-demand, a dollar is worth what spot costs instead, not what it saves today.
+    objects = cluster(*[("m5.2xlarge", 7)] * 6)
+    rules = replace(PlanRules(), commitments=compute(RATES["m5.2xlarge"]))
+    draft = plan(objects, make_market(), rules, TEMPLATE)
+    assert draft.objective_usd_per_hour is not None
+    assert draft.lower_bound_usd_per_hour is not None
+    gap = draft.objective_usd_per_hour - draft.lower_bound_usd_per_hour
+    assert 0 <= gap < 0.12 * draft.objective_usd_per_hour
+
+
+def test_an_explanation_tells_nodes_at_what_they_add_to_the_bill_as_the_plan_does() -> None:
+    objects = cluster(("r5.4xlarge", 15), ("c5.2xlarge", 7))
+    bought = compute(RATES["r5.4xlarge"])
+    found = study(objects, MARKET, replace(ON_DEMAND, commitments=bought), TEMPLATE)
+    told = {n.node.name: n.usd_per_hour for n in found.draft.nodes}
+    assert told["n1"] == 0.0
+    assert {n.node.name: n.offer.usd_per_hour for n in found.after.nodes if n.offer is not None} == told
+    assert sum(n.micro_usd for n in found.before.nodes) == pytest.approx(0.34e6)
+    for name, price in told.items():
+        assert f"{price:.4g} USD/h" in explain.explain(found, name).placement
