@@ -6,7 +6,8 @@ takes of the plan, l x rate, or its list price where that is less, whether it is
 costs as much. All these prices together are above the bill by l times the plan's dollars, before and after a change
 (the plan's linear program and its dual): the bill falls by what the prices fall by.
 
-The same sum less l times the dollars is never above the bill, whatever the fleet, so that it proves a bound. A fleet
+The same sum less l times the dollars is never above the bill, whatever the fleet and l, so that it proves a bound; at
+which l it proves most is looked for (sharpening). A fleet
 that leaves dollars of the plan unused costs more than it says: such a one is refused (`holds`).
 """
 

@@ -104,7 +104,8 @@ def study(
     if edge is not None:
         found = _billed(found, market, rules, template)
         proof = _proof(found, edge, listed, shelf, market, template, stop)
-        for _ in range(0 if stop() or _is_proven(found, proof.micro_usd, rules, judge) else MARGINS):
+        is_enough = stop() or _is_proven(found, proof.micro_usd, rules, judge)
+        for _ in range(0 if is_enough else MARGINS):
             other = _billed(searched(edge.state(listed), edge.shelf(shelf)), market, rules, template)
             if edge.holds(other.start, other.outcome.after, other.told.after):
                 if other.outcome.moves and other.left(judge) < found.left(judge):
