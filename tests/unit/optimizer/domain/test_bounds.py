@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -29,6 +29,7 @@ from shared.kernel.workload import (
 )
 from tests.builders import make_instance_type, make_node, make_pod, make_pool
 from tests.hash_seeds import printed
+from tests.unit.optimizer.domain import stopping
 from tests.unit.optimizer.domain.market import (
     ON_DEMAND,
     TEMPLATE,
@@ -173,11 +174,6 @@ def test_room_for_pods_that_wait_keeps_to_all_rules_and_costs_no_less_than_the_b
     assert (draft.lower_bound_usd_per_hour or 0) >= (draft.cost_before_usd_per_hour or 0) - 1e-9
 
 
-def _after(calls: int) -> Callable[[], bool]:
-    left = iter(range(calls))
-    return lambda: next(left, None) is None
-
-
 SOME = [
     p
     for i, kind in enumerate(("free", "zones", "hosts", "apart", "together", "free"))
@@ -191,7 +187,7 @@ def test_a_plan_that_is_stopped_after_any_number_of_questions_breaks_nothing(
     mode: PlanMode, calls: int
 ) -> None:
     objects, whole = _whole(mode)
-    draft = plan(objects, MARKET, RULES, TEMPLATE, mode=mode, should_stop=_after(calls))
+    draft = plan(objects, MARKET, RULES, TEMPLATE, mode=mode, should_stop=stopping.after(calls))
     _check(objects, draft)
     assert not draft.unplaced
     assert (draft.ended_by is Ending.STOPPED) == (CUT_SHORT in draft.notes)

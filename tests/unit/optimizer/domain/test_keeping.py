@@ -16,6 +16,7 @@ from services.optimizer.domain.planning import plan
 from services.optimizer.domain.rules import Consolidation, PlanRules, Strategy
 from services.optimizer.domain.spot_tolerance import spot_judge
 from shared.kernel.workload import ClusterObjects
+from tests.unit.optimizer.domain import stopping
 from tests.unit.optimizer.domain.carrying_out import carry_out
 from tests.unit.optimizer.domain.market import ON_DEMAND, TEMPLATE, make_cluster, make_market, make_workload
 
@@ -107,8 +108,7 @@ def test_a_large_half_empty_cluster_gets_a_plan_that_holds_when_it_is_carried_ou
 @pytest.mark.parametrize("asked", [0, 5, 30])
 def test_a_plan_of_a_large_cluster_that_is_cut_short_is_safe_or_has_no_moves(asked: int) -> None:
     objects = _large(2400)
-    left = iter(range(asked))
-    draft = plan(objects, MARKET, PlanRules(), TEMPLATE, should_stop=lambda: next(left, None) is None)
+    draft = plan(objects, MARKET, PlanRules(), TEMPLATE, should_stop=stopping.after(asked))
     assert any("time limit" in note for note in draft.notes)
     outcome = carry_out(objects, draft, seed=2)
     assert outcome.homeless == ()

@@ -8,6 +8,7 @@ from services.optimizer.domain.moving import Mover, Way
 from services.optimizer.domain.planning import plan
 from services.optimizer.domain.rules import PlanRules
 from shared.kernel.workload import ClusterObjects
+from tests.unit.optimizer.domain import stopping
 from tests.unit.optimizer.domain.market import TEMPLATE, make_cluster, make_market, make_workload
 
 ORDER = "w0-2 w0-6 w1-0 w0-3 w3-0 w4-0 w1-1 w3-2 w2-1 w0-4 w3-6 w0-5 w2-0 w3-3 w1-2 w4-1 w3-5 w2-2 w3-4 w0-1 w3-1 w0-0"
@@ -40,7 +41,6 @@ def test_no_way_is_proposed_on_which_a_rehearsal_left_pods_without_a_node_whenev
     monkeypatch.setattr(Mover, "drafts", recorded)
     objects, market = _cluster(), make_market()
     for calls in range(440, 580, 10):
-        left = iter(range(calls))
-        plan(objects, market, PlanRules(), TEMPLATE, should_stop=lambda left=left: next(left, None) is None)  # type: ignore[misc]
+        plan(objects, market, PlanRules(), TEMPLATE, should_stop=stopping.after(calls))
     assert any(cut.drains for way in ways for cut in way.cuts)
     assert [way.homeless for way in ways if way.homeless] == []
