@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy.planfiles.documents import PlanFileError
+from services.optimizer.domain.describing import many
 from services.optimizer.domain.pools import REGION_LABELS
 from shared.kernel.kubernetes.nodes import ZONE_LABELS
 from shared.kernel.workload import Node, Operator, Volume
@@ -46,7 +47,7 @@ def region_for(given: str | None, nodes: Collection[Node], *, is_new: bool) -> t
         PlanFileError: it is not known, or no node is there.
     """
     counts = Counter(filter(None, map(region_of, [n for n in nodes if n.instance_id] or nodes)))
-    told = ", ".join(f"{region} ({counts[region]} nodes)" for region in sorted(counts))
+    told = ", ".join(f"{region} ({many(counts[region], 'node')})" for region in sorted(counts))
     if given is None:
         if not counts:
             raise PlanFileError("No node's labels tell the region; name it: --region us-east-1.")

@@ -92,7 +92,7 @@ def test_the_region_is_that_of_the_nodes() -> None:
     ("given", "zones", "why"),
     [
         (None, [], "name it: --region us-east-1."),
-        (None, ["us-east-1a", "eu-west-1a"], "several regions, eu-west-1 (1 nodes), us-east-1 (1 nodes)"),
+        (None, ["us-east-1a", "eu-west-1a"], "several regions, eu-west-1 (1 node), us-east-1 (1 node)"),
         (
             "eu-west-1",
             ["us-east-1a"],
@@ -108,7 +108,7 @@ def test_a_region_that_cannot_be_meant_is_refused(given: str | None, zones: list
 def test_a_region_where_not_all_nodes_are_is_noted() -> None:
     both = [in_zone("us-east-1a"), in_zone("eu-west-1a")]
     region, (note,) = region_for("eu-west-1", both, is_new=False)
-    assert (region, "us-east-1 (1 nodes)" in note) == ("eu-west-1", True)
+    assert (region, "us-east-1 (1 node)" in note) == ("eu-west-1", True)
 
 
 def test_a_new_fleet_may_be_planned_somewhere_else() -> None:

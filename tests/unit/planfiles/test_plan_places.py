@@ -58,4 +58,4 @@ def test_a_node_where_nothing_new_may_be_launched_has_a_price_all_the_same(tmp_p
 def test_a_region_in_which_no_node_runs_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     result = run("--cluster", cluster(tmp_path, [node("a")]), "--region", "eu-west-1")
     assert result.exit_code == 2
-    assert "--region is eu-west-1, but by their labels the nodes run in us-east-1 (1 nodes)." in result.stderr
+    assert "--region is eu-west-1, but by their labels the nodes run in us-east-1 (1 node)." in result.stderr
